@@ -1,0 +1,1 @@
+"""Cameras. The seam is in `base`."""

@@ -1,0 +1,80 @@
+"""The driver seam: what a field device driver owes, and the errors that it may raise.
+
+The poll loop, back-off, quality, statistics and the safe state are written once around it, in
+`cellwright.io.polling`. A driver moves bytes and decides nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Generic, TypeVar
+
+import msgspec
+from pydantic import BaseModel, ConfigDict
+
+from cellwright.io.plan import PollGroup
+
+
+class DriverError(Exception):
+    """A request that failed. The sentence says what was tried, on what and what happened.
+
+    ``lost`` is True when the connection must be made anew, False when the device answered with an
+    error of its own and the connection is still good.
+    """
+
+    def __init__(self, message: str, *, lost: bool) -> None:
+        super().__init__(message)
+        self.lost = lost
+
+
+class DriverOptions(BaseModel):
+    """Base of a driver's options. The docstring under each field becomes the reference."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Area(msgspec.Struct, frozen=True):
+    """One addressable area of a kind of device (``coils``, ``input_registers``, ...)."""
+
+    name: str
+    bits: bool
+    """True when one index is one bit, False when it is one 16-bit word."""
+    writable: bool
+    size: int
+    """Number of addressable bits or words; indexes are 0 to size - 1."""
+    per_request: int
+    """Most bits or words that one request may carry."""
+
+
+O = TypeVar("O", bound=DriverOptions)  # noqa: E741 - the options of a driver
+
+
+class Driver(ABC, Generic[O]):
+    """One connection to one device.
+
+    A subclass names its ``Options`` and ``areas`` and owes the four methods. Each method ends
+    within the driver's own time-out or raises DriverError; none retries.
+    """
+
+    Options: ClassVar[type[DriverOptions]]
+    areas: ClassVar[tuple[Area, ...]]
+
+    def __init__(self, name: str, options: O) -> None:
+        self.name = name
+        self.options = options
+
+    @abstractmethod
+    async def connect(self) -> None:
+        """Open the connection; raises DriverError."""
+
+    @abstractmethod
+    async def read(self, group: PollGroup) -> bytes:
+        """Payload of an input group, exactly ``group.size`` bytes in wire form."""
+
+    @abstractmethod
+    async def write(self, group: PollGroup, payload: bytes) -> None:
+        """Write an output group's payload of ``group.size`` bytes."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close the connection; never raises."""

@@ -1,0 +1,1 @@
+"""Marking devices. The seam is in `base`; each protocol is a codec and a thin client."""

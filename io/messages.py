@@ -1,0 +1,317 @@
+"""The typed messages that travel through the rings and the journal, as msgpack.
+
+Commands go to the scan, events come from it (and from workers) and are durable, jobs and results
+go between a program and its worker. A message that does not decode to one of these types is
+refused where it is read. Adding an optional field is compatible; anything else is a new type.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from cellwright.io.iec import Value
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """Common base; ``type`` in the encoded map tells the subclasses apart."""
+
+
+# --- Commands: anyone to the scan, applied at the start of a cycle --------------------------------
+
+
+class Command(Message, frozen=True, kw_only=True):
+    """A request to the scan. ``actor`` and ``reason`` land in the audit."""
+
+    actor: str
+    """Who asks: user name, or the process name for the runtime's own commands."""
+    reason: str = ""
+
+
+class WriteTag(Command, frozen=True, kw_only=True, tag="write_tag"):
+    """Set a memory tag (or an output that no task writes) once."""
+
+    tag: str
+    value: Value
+
+
+class ForceTag(Command, frozen=True, kw_only=True, tag="force_tag"):
+    """Hold a tag at a value until it is released, whatever device or program say."""
+
+    tag: str
+    value: Value
+
+
+class UnforceTag(Command, frozen=True, kw_only=True, tag="unforce_tag"):
+    """Release one force, or all of them when ``tag`` is empty."""
+
+    tag: str = ""
+
+
+class SetMode(Command, frozen=True, kw_only=True, tag="set_mode"):
+    """Operator's or supervisor's request for a state: ``start``, ``stop`` or ``reset``."""
+
+    request: str
+
+
+class Deliver(Command, frozen=True, kw_only=True, tag="deliver"):
+    """Hand ``body`` to a task's inbox; how the MES answers a program."""
+
+    task: str
+    body: TaskMessage
+
+
+class ResetStatistics(Command, frozen=True, kw_only=True, tag="reset_statistics"):
+    """Zero the counters and histograms of one task, or of all when ``task`` is empty."""
+
+    task: str = ""
+
+
+# --- Messages to a task's inbox -------------------------------------------------------------------
+
+
+class SerialGranted(Message, frozen=True, kw_only=True, tag="serial_granted"):
+    """The MES's answer to `SerialRequested`: what to mark on this part."""
+
+    part_id: str
+    serial: str
+    order: str
+    """Work order number, WO-YYYY-NNNNNN."""
+    part_number: str
+    revision: str = ""
+    fields: dict[str, str] = {}
+    """Further content for the template (cage code, heat lot, ...)."""
+
+
+class SerialRefused(Message, frozen=True, kw_only=True, tag="serial_refused"):
+    """No serial for this part now: no running order, order complete, order held."""
+
+    part_id: str
+    reason: str
+
+
+TaskMessage = SerialGranted | SerialRefused
+
+
+# --- Events: durable, in order per producer -------------------------------------------------------
+
+
+class Event(Message, frozen=True, kw_only=True):
+    """Something that happened. Durable in the journal before anyone acts on it.
+
+    ``utc_ns`` is wall-clock time for people; ``cycle`` is the scan's cycle number (0 from workers).
+    """
+
+    task: str
+    utc_ns: int
+    cycle: int = 0
+
+
+class PartArrived(Event, frozen=True, kw_only=True, tag="part_arrived"):
+    """A part entered the cell. ``part_id`` is unique for ever: boot id and counter."""
+
+    part_id: str
+
+
+class SerialRequested(Event, frozen=True, kw_only=True, tag="serial_requested"):
+    """A station asks the MES for the next serial. Repeats carry the same ``part_id``."""
+
+    part_id: str
+    station: str
+
+
+class SerialAssigned(Event, frozen=True, kw_only=True, tag="serial_assigned"):
+    """The station has taken the granted serial for the part; nothing is on metal yet."""
+
+    part_id: str
+    station: str
+    serial: str
+    order: str
+    part_number: str
+    revision: str = ""
+    fields: dict[str, str] = {}
+
+
+class MarkAuthorised(Event, frozen=True, kw_only=True, tag="mark_authorised"):
+    """From here on metal may be marked: the serial is spent and is never marked again."""
+
+    part_id: str
+    station: str
+    serial: str
+    content: str
+    """What the symbol is to hold."""
+    device: str
+    template: str
+
+
+class MarkCompleted(Event, frozen=True, kw_only=True, tag="mark_completed"):
+    """The marker's answer. ``outcome`` is ``acknowledged``, ``unknown`` or ``failed``."""
+
+    part_id: str
+    station: str
+    serial: str
+    outcome: str
+    detail: str = ""
+    duration_ms: float = 0.0
+
+
+class InspectionCompleted(Event, frozen=True, kw_only=True, tag="inspection_completed"):
+    """What the camera read, compared with what was ordered."""
+
+    part_id: str
+    station: str
+    serial: str
+    expected: str
+    read: str
+    """Decoded content; empty when nothing was read."""
+    verdict: str
+    """``ok``, ``not_ok`` or ``not_decidable``."""
+    reason: str = ""
+    unused_error_correction: float | None = None
+    """UEC, 0 to 1 (ISO/IEC 15415); None when nothing was read."""
+    module_errors: int | None = None
+    duration_ms: float = 0.0
+    frame: int = 0
+
+
+class PartReleased(Event, frozen=True, kw_only=True, tag="part_released"):
+    """The control program's decision; durable before the clamp opens. ``verdict`` good/rejected.
+
+    ``serial`` is empty when the part left without one (for example a stuck clamp).
+    """
+
+    part_id: str
+    serial: str
+    verdict: str
+    reason: str = ""
+    recovered: bool = False
+    """The part was in the cell when the scan restarted."""
+
+
+class ModeChanged(Event, frozen=True, kw_only=True, tag="mode_changed"):
+    """The cell went from one operating state to another."""
+
+    old: str
+    new: str
+    actor: str
+    reason: str
+
+
+class TagWritten(Event, frozen=True, kw_only=True, tag="tag_written"):
+    """A command wrote a tag."""
+
+    tag: str
+    old: Value
+    new: Value
+    actor: str
+    reason: str
+
+
+class ForceChanged(Event, frozen=True, kw_only=True, tag="force_changed"):
+    """A force was set (``value``) or released (``value`` None); ``tag`` empty means all."""
+
+    tag: str
+    value: Value | None
+    actor: str
+    reason: str
+
+
+class FaultRaised(Event, frozen=True, kw_only=True, tag="fault_raised"):
+    """The cell went to FAULT. ``code`` is stable for machines, ``text`` for people."""
+
+    code: str
+    text: str
+
+
+class CommandRefused(Event, frozen=True, kw_only=True, tag="command_refused"):
+    """A command was understood and not obeyed."""
+
+    command: str
+    actor: str
+    why: str
+
+
+AnyCommand = WriteTag | ForceTag | UnforceTag | SetMode | Deliver | ResetStatistics
+AnyEvent = (
+    PartArrived
+    | SerialRequested
+    | SerialAssigned
+    | MarkAuthorised
+    | MarkCompleted
+    | InspectionCompleted
+    | PartReleased
+    | ModeChanged
+    | TagWritten
+    | ForceChanged
+    | FaultRaised
+    | CommandRefused
+)
+
+
+# --- Jobs and results: a program in the scan and its worker process -------------------------------
+
+
+class Job(Message, frozen=True, kw_only=True):
+    """What a program hands its worker. ``number`` comes back in the result."""
+
+    number: int
+    kind: str
+    body: dict[str, Any] = {}
+
+
+class Result(Message, frozen=True, kw_only=True):
+    """What came of a job. ``error`` is empty on success and a sentence for people otherwise."""
+
+    number: int
+    kind: str
+    body: dict[str, Any] = {}
+    error: str = ""
+    duration_ms: float = 0.0
+
+
+_encoder = msgspec.msgpack.Encoder()
+_commands: msgspec.msgpack.Decoder[AnyCommand] = msgspec.msgpack.Decoder(AnyCommand)
+_events: msgspec.msgpack.Decoder[AnyEvent] = msgspec.msgpack.Decoder(AnyEvent)
+_jobs = msgspec.msgpack.Decoder(Job)
+_results = msgspec.msgpack.Decoder(Result)
+
+
+class MessageError(ValueError):
+    """Bytes that are not one of this module's messages."""
+
+
+def encode(message: Message) -> bytes:
+    """The message as msgpack."""
+    return _encoder.encode(message)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[Any], kind: str, data: bytes | memoryview) -> Any:
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise MessageError(f"{len(data)} bytes are not a {kind}: {error}") from error
+
+
+def decode_command(data: bytes | memoryview) -> AnyCommand:
+    """Decode a command; raises MessageError."""
+    command: AnyCommand = _decode(_commands, "command", data)
+    return command
+
+
+def decode_event(data: bytes | memoryview) -> AnyEvent:
+    """Decode an event; raises MessageError."""
+    event: AnyEvent = _decode(_events, "event", data)
+    return event
+
+
+def decode_job(data: bytes | memoryview) -> Job:
+    """Decode a job; raises MessageError."""
+    job: Job = _decode(_jobs, "job", data)
+    return job
+
+
+def decode_result(data: bytes | memoryview) -> Result:
+    """Decode a result; raises MessageError."""
+    result: Result = _decode(_results, "result", data)
+    return result

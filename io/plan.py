@@ -1,0 +1,248 @@
+"""The compiled configuration: what every process receives instead of the YAML.
+
+``runtime.compiler`` makes a `Plan` once; nothing changes it afterwards. Everything in it is plain
+data (msgpack), every name is resolved, every address checked, every offset fixed. Two processes
+that hold plans with different ``layout_hash`` refuse to share an image.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from cellwright.io.iec import TagType, Value
+
+
+class Direction(StrEnum):
+    """Where a tag's value comes from and goes to."""
+
+    INPUT = "input"
+    """Read from a device; written by the latch."""
+    OUTPUT = "output"
+    """Written by one task (or by command), committed to a device."""
+    MEMORY = "memory"
+    """Lives in the image only; written by one task or by command."""
+    SYSTEM = "system"
+    """Written by the runtime, read by everyone."""
+
+
+class OnLoss(StrEnum):
+    """What a tag shows when its device does not answer."""
+
+    HOLD = "hold"
+    SUBSTITUTE = "substitute"
+    FAULT = "fault"
+
+
+class SafeAction(StrEnum):
+    """What an output does in the safe state."""
+
+    VALUE = "value"
+    HOLD = "hold"
+    OFF = "off"
+
+
+class WireOrder(StrEnum):
+    """Order of bytes on the wire for values wider than a byte: A is the most significant."""
+
+    ABCD = "ABCD"
+    CDAB = "CDAB"
+    BADC = "BADC"
+    DCBA = "DCBA"
+
+
+class Address(msgspec.Struct, frozen=True):
+    """A place in a device: ``device.area[index]`` and, in a word, ``.bit``.
+
+    ``wire`` is the type as the device sends it; it differs from the tag's type when scaled.
+    """
+
+    device: str
+    area: str
+    index: int
+    wire: TagType
+    bit: int | None = None
+    order: WireOrder = WireOrder.ABCD
+
+
+class Scale(msgspec.Struct, frozen=True):
+    """Linear scaling: ``eng = gain * raw + offset``; on output the inverse, rounded, clamped."""
+
+    gain: float
+    offset: float
+    raw_low: float
+    raw_high: float
+
+
+class Tag(msgspec.Struct, frozen=True, kw_only=True):
+    """One tag. ``index`` is its place in the plan's tag table and in quality/timestamp arrays."""
+
+    index: int
+    name: str
+    type: TagType
+    direction: Direction
+    offset: int
+    """Byte offset of the value in the image's value area."""
+    initial: Value
+    address: Address | None = None
+    unit: str = ""
+    """UNECE symbol as written in the configuration (``bar``, ``degC``, ``mm``)."""
+    range: tuple[float, float] | None = None
+    scale: Scale | None = None
+    on_loss: OnLoss = OnLoss.HOLD
+    substitute: Value | None = None
+    safe_action: SafeAction = SafeAction.OFF
+    safe: Value | None = None
+    """Value in the safe state when ``safe_action`` is VALUE."""
+    retain: bool = False
+    write: tuple[str, ...] = ()
+    """Roles that may write it by command; empty: nobody."""
+    writer: str | None = None
+    """Task that writes it, None when none does."""
+    readers: tuple[str, ...] = ()
+    description: str = ""
+
+    @property
+    def default(self) -> Value:
+        """Value before anything was read or computed."""
+        return self.initial
+
+
+class PollGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Consecutive addresses of one area that a driver moves in one request.
+
+    The payload has the device's wire form: bit areas are packed eight to a byte, least
+    significant bit first; word areas are 16-bit big-endian words.
+    """
+
+    index: int
+    """Place in the device's list of groups."""
+    area: str
+    start: int
+    count: int
+    """Bits or words, as the area has it."""
+    output: bool
+    offset: int
+    """Byte offset of the payload in the device's input or output area."""
+    size: int
+    """Bytes of the payload."""
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """One device: a field device with poll groups, a marker or a camera."""
+
+    name: str
+    kind: str
+    """``driver``, ``marker`` or ``camera``."""
+    driver: str
+    """Entry-point name (``modbus-tcp``, ``telesis``, ...)."""
+    options: dict[str, Any]
+    """Validated options of that driver."""
+    poll_ns: int = 0
+    on_loss: OnLoss = OnLoss.HOLD
+    groups: tuple[PollGroup, ...] = ()
+    input_size: int = 0
+    output_size: int = 0
+    safe_outputs: bytes = b""
+    """Payload of the output area in the safe state (``output_size`` bytes)."""
+    hold_mask: bytes = b""
+    """Bits set where the safe action is hold: keep what was last written (``output_size``)."""
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One task of the scan."""
+
+    index: int
+    name: str
+    program: str
+    """``module:Class`` or an entry-point name of ``cellwright.programs``."""
+    interval_ns: int
+    phase_ns: int = 0
+    priority: int
+    """0 is the most urgent, as in IEC 61131-3."""
+    watchdog_ns: int
+    watchdog_sensitivity: int = 1
+    binding: dict[str, int]
+    """Program variable to tag index; complete."""
+    options: dict[str, Any] = {}
+    worker: str | None = None
+    """``module:Class`` of its worker process, None when it has none."""
+
+
+class ScanSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The beat. ``core`` -1 means not pinned, ``priority`` 0 means no real-time class."""
+
+    base_ns: int
+    watchdog_ns: int
+    watchdog_sensitivity: int
+    priority: int
+    core: int
+
+
+class OpcUaSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The server: see ``docs/reference/configuration.md``."""
+
+    endpoint: str
+    anonymous: str
+    """``none`` or ``read``."""
+    users_file: str
+    insecure: bool = False
+    """Also offer SecurityPolicy None."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole cell, compiled."""
+
+    cell: str
+    site: str
+    start: str
+    """``run``: go to RUN after a clean start; ``stop``: wait for an operator."""
+    source: str
+    """Absolute path of the configuration file."""
+    folder: str
+    """Folder of the configuration file; program modules and templates are looked up here."""
+    data: str
+    """Absolute path of the data folder: journal, retained values, certificates."""
+    scan: ScanSettings
+    devices: tuple[Device, ...]
+    tags: tuple[Tag, ...]
+    tasks: tuple[Task, ...]
+    opcua: OpcUaSettings | None
+    database: str | None
+    """SQLAlchemy URL of the MES store."""
+    value_size: int
+    """Bytes of the image's value area."""
+    layout_hash: bytes
+    """SHA-256 over everything that fixes a byte's place and meaning in the image."""
+
+    def tag(self, name: str) -> Tag:
+        """The tag of that name; raises KeyError."""
+        for tag in self.tags:
+            if tag.name == name:
+                return tag
+        raise KeyError(name)
+
+    def device(self, name: str) -> Device:
+        """The device of that name; raises KeyError."""
+        for device in self.devices:
+            if device.name == name:
+                return device
+        raise KeyError(name)
+
+
+_decoder = msgspec.msgpack.Decoder(Plan)
+
+
+def dump(plan: Plan) -> bytes:
+    """The plan as msgpack."""
+    return msgspec.msgpack.encode(plan)
+
+
+def load(data: bytes) -> Plan:
+    """A plan from `dump`; raises ValueError when the bytes are not one."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not a compiled plan: {error}") from error

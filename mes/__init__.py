@@ -1,0 +1,1 @@
+"""Manufacturing execution: work orders, serials, marks, inspection, audit, and their store."""

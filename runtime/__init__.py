@@ -1,0 +1,1 @@
+"""The beat and the composition: configuration, scheduler, processes, command line."""

@@ -1,0 +1,1 @@
+"""Control programs and the helpers that authors of control programs share."""

@@ -1,0 +1,1 @@
+"""The marking station: content, symbol and the handshake with the marking device."""

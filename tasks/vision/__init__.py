@@ -1,0 +1,1 @@
+"""The vision station: reading a mark back and comparing it with what was ordered."""
