@@ -7,6 +7,7 @@ refused where it is read. Adding an optional field is compatible; anything else 
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any
 
 import msgspec
@@ -66,6 +67,20 @@ class ResetStatistics(Command, frozen=True, kw_only=True, tag="reset_statistics"
     """Zero the counters and histograms of one task, or of all when ``task`` is empty."""
 
     task: str = ""
+
+
+class ReplyCode(IntEnum):
+    """The scan's answer to a command; the text beside it is for people."""
+
+    OK = 0
+    MALFORMED = 1
+    UNKNOWN_TAG = 2
+    NOT_WRITABLE = 3
+    TYPE_MISMATCH = 4
+    OUT_OF_RANGE = 5
+    INVALID_STATE = 6
+    UNKNOWN_TASK = 7
+    UNKNOWN_REQUEST = 8
 
 
 # --- Messages to a task's inbox -------------------------------------------------------------------
@@ -189,6 +204,16 @@ class PartReleased(Event, frozen=True, kw_only=True, tag="part_released"):
     """The part was in the cell when the scan restarted."""
 
 
+class PartDeparted(Event, frozen=True, kw_only=True, tag="part_departed"):
+    """The part has left the cell for good; what is known of it is complete.
+
+    Durable before the next part is let in, so that a restart never takes a finished part that
+    still lies in the clamp for a new one.
+    """
+
+    part_id: str
+
+
 class ModeChanged(Event, frozen=True, kw_only=True, tag="mode_changed"):
     """The cell went from one operating state to another."""
 
@@ -241,6 +266,7 @@ AnyEvent = (
     | MarkCompleted
     | InspectionCompleted
     | PartReleased
+    | PartDeparted
     | ModeChanged
     | TagWritten
     | ForceChanged
@@ -253,9 +279,17 @@ AnyEvent = (
 
 
 class Job(Message, frozen=True, kw_only=True):
-    """What a program hands its worker. ``number`` comes back in the result."""
+    """What a program hands its worker. ``number`` comes back in the result.
+
+    A worker does a job only while both parties are those that agreed on it: ``epoch`` names the
+    scan process that asked (its start time), ``incarnation`` the worker process that it asked (how
+    often the worker had been restarted). Any other job is dropped unread, so that nothing is
+    marked on behalf of a scan that no longer exists.
+    """
 
     number: int
+    epoch: int
+    incarnation: int
     kind: str
     body: dict[str, Any] = {}
 

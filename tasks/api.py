@@ -174,8 +174,8 @@ class Program(ABC, Generic[O]):
     def recover(self, events: Sequence[AnyEvent], ctx: ScanContext) -> None:
         """Rebuild what was in flight from this task's own durable events, oldest first.
 
-        Called once before the first scan after every start of the scan process, with the events
-        of this task that the journal holds since the last `PartReleased` of the cell.
+        Called before the first scan after every change to RUN, with the events of this task that
+        the journal holds since the last `PartDeparted` of the cell.
         """
 
     @classmethod
