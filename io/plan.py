@@ -211,7 +211,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tasks: tuple[Task, ...]
     opcua: OpcUaSettings | None
     database: str | None
-    """SQLAlchemy URL of the MES store."""
+    """SQLAlchemy URL of the MES store; a relative SQLite path is made absolute in ``data``."""
+    master_data: str | None = None
+    """Absolute path of the file with part definitions and orders that the MES loads at start."""
     value_size: int
     """Bytes of the image's value area."""
     layout_hash: bytes
