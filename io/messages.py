@@ -298,6 +298,7 @@ class Result(Message, frozen=True, kw_only=True):
     """What came of a job. ``error`` is empty on success and a sentence for people otherwise."""
 
     number: int
+    epoch: int
     kind: str
     body: dict[str, Any] = {}
     error: str = ""
