@@ -39,6 +39,7 @@ SYSTEM_TAGS: Final[tuple[SystemTag, ...]] = (
         "sys.state", TagType(Code.INT), "", "Operating state: 0 INIT, 1 STOP, 2 RUN, 4 FAULT"
     ),
     SystemTag("sys.cycle", _ULINT, "", "Number of the cycle, counted from the start of the scan"),
+    SystemTag("sys.elapsed", _ULINT, "", "Ticks since the start of the scan: cycle + skipped"),
     SystemTag("sys.skipped", _ULINT, "", "Ticks in which no cycle ran because one was late"),
     SystemTag("sys.first_scan", _BOOL, "", "TRUE in the first cycle after a change to RUN"),
     SystemTag("sys.clock_1s", _BOOL, "", "Changes every 0.5 s"),
