@@ -217,7 +217,9 @@ function operations.execute(object, data, max_texts)
     return "done", unpack(out, 1, count + 2)
 end
 
+-- A template without the function has no objections.
 function operations.validate(object, data)
+    if object.validate_product_data == nil then return "done" end
     local verdict, reason = method(object, "validate_product_data")(object, data)
     if type(verdict) == "table" then
         local errors = rawget(verdict, "errors")

@@ -1,0 +1,1 @@
+"""Tests of the room ``tasks``; a package so that ``tasks.harness`` can be imported by others."""
