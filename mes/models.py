@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from cellwright.mes.operation_states import OperationState
 from cellwright.mes.work_order_states import WorkOrderState
 
 
@@ -50,16 +51,6 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class OperationState(StrEnum):
-    """States of an operation of a work order."""
-
-    WAITING = "WAITING"
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    STOPPED = "STOPPED"
-    """The order ended before the operation did."""
 
 
 class OperationKind(StrEnum):

@@ -1,0 +1,251 @@
+"""Part definitions and routings from a YAML file.
+
+The gateway loads the cell's file at start and the command line on request; applying the same
+content again changes nothing, changed content is audited. Orders keep the operations that they
+were stored with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cellwright.mes import audit, utc
+from cellwright.mes.errors import MasterDataError
+from cellwright.mes.models import OperationKind, PartDefinition, Routing, RoutingOperation
+from cellwright.mes.serial_pattern import SerialPattern
+from cellwright.mes.text import MAX_KEY
+from cellwright.mes.yaml_positions import Positioned, read
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("holds characters that cannot be printed; write plain text")
+    return value
+
+
+def _pattern(value: str) -> str:
+    SerialPattern.parse(value)
+    return value
+
+
+Key = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_KEY), AfterValidator(_printable)
+]
+Text = Annotated[str, AfterValidator(_printable)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
+
+
+class RoutingOperationData(_Model):
+    """One operation of a routing."""
+
+    sequence: int = Field(ge=1, le=9999)
+    """Place in the routing; usually 10, 20, 30."""
+    name: Key
+    kind: OperationKind = Field(strict=False)
+    """``mark`` and ``inspect`` are reported by the cell, ``manual`` by a person."""
+    station: Text = ""
+    """Station that reports it; empty: any station of that kind."""
+    sequential: bool = False
+    """True: starts only when its predecessor is complete; False: pieces flow one by one."""
+    required: bool = True
+    """Of an inspection: no completion while one of a good part is open or failed."""
+
+
+class PartData(_Model):
+    """A part number in one revision."""
+
+    part_number: Key
+    revision: Text = ""
+    description: Text = ""
+    serial_pattern: Annotated[str, AfterValidator(_pattern)]
+    """``SN{year:02d}{n:06d}``; fields: ``{n:0Wd}`` and of the date in UTC ``{year:02d}``,
+    ``{year:04d}``, ``{month:02d}``, ``{day:02d}``. Parts with one pattern share its numbers."""
+    fields: dict[Key, Text] = {}
+    """Further content for the marking template; an order's parameters may override them."""
+    routing: tuple[RoutingOperationData, ...] = Field((), strict=False)
+    """Without a routing no order for the part can be released."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> PartData:
+        sequences = [operation.sequence for operation in self.routing]
+        if any(later <= earlier for earlier, later in pairwise(sequences)):
+            raise ValueError(
+                f"operations of part {self.part_number} are numbered {sequences}; number them "
+                "in rising order, each once"
+            )
+        return self
+
+
+class MasterData(_Model):
+    """A master data file."""
+
+    parts: tuple[PartData, ...] = Field(strict=False)
+
+    @model_validator(mode="after")
+    def _unique(self) -> MasterData:
+        seen: set[tuple[str, str]] = set()
+        for part in self.parts:
+            key = (part.part_number, part.revision)
+            if key in seen:
+                raise ValueError(
+                    f"part {part.part_number} revision '{part.revision}' is defined twice; keep one"
+                )
+            seen.add(key)
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What `apply` did, as ``part_number/revision``."""
+
+    created: tuple[str, ...]
+    changed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+
+
+def load_file(path: Path | str) -> MasterData:
+    """Read and check a file; raises MasterDataError with all problems at once."""
+    document = read(Path(path))
+    try:
+        return MasterData.model_validate(document.data)
+    except ValidationError as error:
+        raise MasterDataError(
+            [_problem(document, detail) for detail in error.errors(include_url=False)]
+        ) from error
+
+
+def apply(session: Session, data: MasterData, actor: str, *, reason: str = "") -> Applied:
+    """Bring the store to this content; parts that the data does not name stay as they are."""
+    created: list[str] = []
+    changed: list[str] = []
+    unchanged: list[str] = []
+    for part in data.parts:
+        name = f"{part.part_number}/{part.revision}"
+        known = session.scalars(
+            select(PartDefinition)
+            .where(
+                PartDefinition.part_number == part.part_number,
+                PartDefinition.revision == part.revision,
+            )
+            .with_for_update(of=PartDefinition)
+        ).one_or_none()
+        old = None if known is None else _content(known)
+        new = part.model_dump(mode="json")
+        if new == old:
+            unchanged.append(name)
+            continue
+        definition = _write(session, known, part)
+        (created if known is None else changed).append(name)
+        audit.append(
+            session,
+            audit.AuditEntry(
+                actor=actor,
+                action="part_definition.create" if known is None else "part_definition.change",
+                entity_type="part_definition",
+                entity_id=name,
+                entity_version=definition.version,
+                old=old,
+                new=new,
+                reason=reason,
+                correlation_id=name,
+            ),
+            at=definition.changed_utc,
+        )
+    return Applied(tuple(created), tuple(changed), tuple(unchanged))
+
+
+def _write(session: Session, known: PartDefinition | None, part: PartData) -> PartDefinition:
+    definition = known or PartDefinition(
+        part_number=part.part_number, revision=part.revision, version=0
+    )
+    definition.description = part.description
+    definition.serial_pattern = part.serial_pattern
+    definition.fields = dict(part.fields)
+    definition.version += 1
+    definition.changed_utc = utc.now(session)
+    session.add(definition)
+    if definition.routing is not None:
+        # Out before the new one comes in: one routing a part is a constraint.
+        definition.routing = None
+        session.flush()
+    if part.routing:
+        definition.routing = Routing(
+            operations=[
+                RoutingOperation(
+                    sequence=operation.sequence,
+                    name=operation.name,
+                    kind=operation.kind,
+                    station=operation.station,
+                    sequential=operation.sequential,
+                    inspection_required=_requires(operation),
+                )
+                for operation in part.routing
+            ]
+        )
+    session.flush()
+    return definition
+
+
+def _requires(operation: RoutingOperationData) -> bool:
+    return operation.required and operation.kind is OperationKind.INSPECT
+
+
+def _content(definition: PartDefinition) -> dict[str, Any]:
+    """What the store holds, in the shape of `PartData`."""
+    steps = definition.routing.operations if definition.routing else []
+    return PartData(
+        part_number=definition.part_number,
+        revision=definition.revision,
+        description=definition.description,
+        serial_pattern=definition.serial_pattern,
+        fields=definition.fields,
+        routing=tuple(
+            RoutingOperationData(
+                sequence=planned.sequence,
+                name=planned.name,
+                kind=planned.kind,
+                station=planned.station,
+                sequential=planned.sequential,
+                required=planned.inspection_required
+                if planned.kind is OperationKind.INSPECT
+                else True,
+            )
+            for planned in steps
+        ),
+    ).model_dump(mode="json")
+
+
+_HINTS = {
+    "missing": "add it",
+    "extra_forbidden": "remove it or correct its spelling",
+    "string_type": "put the value in quotes",
+}
+
+
+def _problem(document: Positioned, detail: Any) -> str:
+    place = tuple(detail["loc"])
+    where = document.where(place)
+    name = ".".join(str(part) for part in place) or "file"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    hint = _HINTS.get(detail["type"])
+    return f"{where}: {name}: {message}" + (f"; {hint}" if hint else "")

@@ -1,0 +1,130 @@
+"""Unit records: finding them by part id, counting and listing them for reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from cellwright.mes.models import Mark, SerialState, Unit, Verdict, WorkOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Parts of the whole store."""
+
+    good: int
+    rejected: int
+    recorded: int
+    """Parts with a final verdict on record."""
+    duplicates: int
+    """Marks beyond the first that were authorised with one and the same serial; must be 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitView:
+    """One part as readers see it; empty text where nothing is known yet."""
+
+    part_id: str
+    order: str
+    """Work order number; empty when the part never held a serial."""
+    part_number: str
+    revision: str
+    serial: str
+    serial_state: SerialState | None
+    verdict: Verdict | None
+    """None while the part is in the cell."""
+    reason: str
+    recovered: bool
+    mark_outcome: str
+    content: str
+    """What the last mark was to hold."""
+    inspection_verdict: str
+    read: str
+    """What the last inspection read."""
+    arrived_utc: datetime
+    released_utc: datetime | None
+
+
+def find(session: Session, part_id: str) -> Unit | None:
+    """The unit with that part id."""
+    return session.scalars(select(Unit).where(Unit.part_id == part_id)).one_or_none()
+
+
+def find_or_add(session: Session, part_id: str, at: datetime) -> Unit:
+    """The unit with that part id, made at its first mention."""
+    unit = find(session, part_id)
+    if unit is None:
+        unit = Unit(part_id=part_id, refusal="", reason="", recovered=False, arrived_utc=at)
+        unit.serial = None
+        session.add(unit)
+        session.flush()
+    return unit
+
+
+def counts(session: Session) -> Counts:
+    """Totals over all parts."""
+    rows = session.execute(
+        select(Unit.verdict, func.count(Unit.id))
+        .where(Unit.verdict.is_not(None))
+        .group_by(Unit.verdict)
+    )
+    totals = {verdict: int(number) for verdict, number in rows}
+    marks = (
+        select(func.count(Mark.id).label("times"))
+        .where(Mark.authorised_utc.is_not(None), Mark.serial != "")
+        .group_by(Mark.serial)
+        .subquery()
+    )
+    duplicates = session.scalars(select(func.coalesce(func.sum(marks.c.times - 1), 0))).one()
+    return Counts(
+        good=totals.get(Verdict.GOOD, 0),
+        rejected=totals.get(Verdict.REJECTED, 0),
+        recorded=sum(totals.values()),
+        duplicates=int(duplicates),
+    )
+
+
+def units(session: Session, order: str | None = None) -> list[UnitView]:
+    """All parts in order of arrival, or those of one order (its number or job order id)."""
+    statement = (
+        select(Unit)
+        .options(
+            joinedload(Unit.serial),
+            joinedload(Unit.order).joinedload(WorkOrder.part_definition),
+            selectinload(Unit.marks),
+            selectinload(Unit.inspections),
+        )
+        .order_by(Unit.id)
+        .execution_options(populate_existing=True)
+    )
+    if order is not None:
+        statement = statement.join(WorkOrder, Unit.order_id == WorkOrder.id).where(
+            or_(WorkOrder.number == order, WorkOrder.job_order_id == order)
+        )
+    return [_view(unit) for unit in session.scalars(statement)]
+
+
+def _view(unit: Unit) -> UnitView:
+    definition = unit.order.part_definition if unit.order else None
+    mark = unit.marks[-1] if unit.marks else None
+    inspection = unit.inspections[-1] if unit.inspections else None
+    return UnitView(
+        part_id=unit.part_id,
+        order=unit.order.number if unit.order else "",
+        part_number=definition.part_number if definition else "",
+        revision=definition.revision if definition else "",
+        serial=unit.serial.serial if unit.serial else "",
+        serial_state=unit.serial.state if unit.serial else None,
+        verdict=unit.verdict,
+        reason=unit.reason,
+        recovered=unit.recovered,
+        mark_outcome=mark.outcome if mark else "",
+        content=mark.content if mark else "",
+        inspection_verdict=inspection.verdict if inspection else "",
+        read=inspection.read if inspection else "",
+        arrived_utc=unit.arrived_utc,
+        released_utc=unit.released_utc,
+    )
