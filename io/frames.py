@@ -249,7 +249,7 @@ class FrameRing:
             left = (deadline - self._now_ns()) / 1e9
             if left <= 0:
                 raise FrameTimeoutError(
-                    f"no frame for trigger {trigger} in {self.path} within {timeout_s:g} s; "
+                    f"no frame for trigger {trigger} in {self.path} within {timeout_s:.3g} s; "
                     f"{self._producer_state()}"
                 )
             self._sleep(min(pause, left))
