@@ -1,0 +1,370 @@
+"""Compiles ``cell.yaml`` into the plan that every process receives.
+
+The command line and the supervisor call `compile_file` or `check_file`. The phases run in a fixed
+order and each goes on after an error of another, so that all complaints come out at once; a plan
+is made only when there is no error.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from cellwright.io.iec import Value
+from cellwright.io.layout import layout_hash, place
+from cellwright.io.plan import (
+    Device,
+    Direction,
+    OnLoss,
+    OpcUaSettings,
+    Plan,
+    SafeAction,
+    ScanSettings,
+    Tag,
+    Task,
+)
+from cellwright.io.system_tags import SYSTEM_TAGS
+from cellwright.runtime.config import model
+from cellwright.runtime.config.binding import Bindings, Use, bind
+from cellwright.runtime.config.devices import DeviceDraft, Devices, compile_devices
+from cellwright.runtime.config.groups import Point, pack
+from cellwright.runtime.config.problems import ConfigError, Problem, Problems, nearest
+from cellwright.runtime.config.programs import TaskDraft, Tasks, compile_tasks
+from cellwright.runtime.config.source import Node, read
+from cellwright.runtime.config.tags import compile_tags
+from cellwright.runtime.config.timing import check_timing
+from cellwright.runtime.config.validation import validate
+
+M = TypeVar("M", bound=BaseModel)
+_FALLBACK_BASE_NS = 10_000_000
+"""Stands in for a base interval that is itself wrong, so that the rest can be checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of a file: ``plan`` is None when there is an error among the problems."""
+
+    plan: Plan | None
+    problems: list[Problem]
+
+
+def compile_file(path: Path, *, data: Path | None = None) -> Plan:
+    """The plan of the file; ``data`` replaces the data folder. Raises ConfigError with all errors.
+
+    Warnings do not keep a file from compiling; `check_file` shows them too.
+    """
+    report = check_file(path, data=data)
+    if report.plan is None:
+        raise ConfigError(report.problems)
+    return report.plan
+
+
+def check_file(path: Path, *, data: Path | None = None) -> Report:
+    """Compile without raising; errors and warnings in the order of the file."""
+    problems = Problems(str(path))
+    root = read(path, problems)
+    plan = None
+    if root is not None:
+        plan = _Compiler(Path(os.path.abspath(path)), data, root, problems).compile()
+    return Report(plan if problems.errors == 0 else None, problems.ordered())
+
+
+class _Compiler:
+    def __init__(self, path: Path, data: Path | None, root: Node, problems: Problems) -> None:
+        self.path = path.resolve()
+        self.folder = self.path.parent
+        self.data = data
+        self.root = root
+        self.problems = problems
+
+    def compile(self) -> Plan | None:
+        self._check_sections()
+        cell = self._required(model.Cell, "cell")
+        scan = self._required(model.Scan, "scan")
+        opcua = self._optional(model.OpcUa, "opcua")
+        mes = self._optional(model.Mes, "mes")
+        base_ns = scan.base if scan is not None else _FALLBACK_BASE_NS
+        settings = self._scan_settings(scan) if scan is not None else None
+        section, problems = self.root.section, self.problems
+        devices = compile_devices(section("devices"), self.root, base_ns, problems)
+        tags = compile_tags(section("tags"), self.root, devices, problems)
+        tasks = compile_tasks(section("tasks"), self.root, self.folder, devices, problems)
+        bindings = bind(tags, tasks, self.root, problems)
+        if settings is not None:
+            check_timing(tasks.good.values(), base_ns, settings.watchdog_ns, self.root, problems)
+        users = self._users(opcua)
+        master_data = self._file(mes.master_data if mes else None, "mes", "master_data")
+        if problems.errors or cell is None or settings is None:
+            return None
+        data = self.data if self.data is not None else self.folder / cell.data
+        data = Path(os.path.abspath(data))
+        table, value_size = _tag_table(bindings)
+        device_table = _device_table(devices, bindings)
+        task_table = _task_table(tasks, bindings, table, base_ns)
+        return Plan(
+            cell=cell.name,
+            site=cell.site,
+            start=cell.start,
+            source=str(self.path),
+            folder=str(self.folder),
+            data=str(data),
+            scan=settings,
+            devices=device_table,
+            tags=table,
+            tasks=task_table,
+            opcua=None
+            if opcua is None
+            else OpcUaSettings(
+                endpoint=opcua.endpoint,
+                anonymous=opcua.anonymous,
+                users_file=users or "",
+                insecure=opcua.insecure,
+            ),
+            database=_database(mes.database, data) if mes is not None else None,
+            master_data=master_data,
+            value_size=value_size,
+            layout_hash=layout_hash(table, device_table, task_table),
+        )
+
+    def _check_sections(self) -> None:
+        known = list(model.CellFile.model_fields)
+        for name, entry in self.root.entries.items():
+            if name not in known:
+                self.problems.error(
+                    entry.mark,
+                    f"unknown section '{name}'",
+                    "the file has no such section",
+                    nearest(name, known),
+                )
+            elif entry.node.kind != "mapping" and not (
+                name in ("devices", "tags", "tasks")
+                and entry.node.text == ""
+                and entry.node.kind == "scalar"
+            ):
+                self.problems.error(
+                    entry.mark,
+                    f"the section '{name}' is no mapping",
+                    "a section is a mapping of names or keys",
+                    "write `key: value` lines below it",
+                )
+        tasks = self.root.entries.get("tasks")
+        if tasks is None or not (tasks.node.entries or tasks.node.text or tasks.node.items):
+            self.problems.error(
+                tasks.mark if tasks is not None else self.root.mark,
+                "the cell has no task",
+                "nothing would run in it",
+                "add a section `tasks` with one program",
+            )
+
+    def _required(self, section: type[M], name: str) -> M | None:
+        if name not in self.root.entries:
+            self.problems.error(
+                self.root.mark,
+                f"the section '{name}' is missing",
+                "a cell cannot do without it",
+                f"add `{name}:` with "
+                + ("the cell's name" if name == "cell" else "the base interval"),
+            )
+            return None
+        return self._optional(section, name)
+
+    def _optional(self, section: type[M], name: str) -> M | None:
+        entry = self.root.entries.get(name)
+        if entry is None or entry.node.kind != "mapping":
+            return None
+        data = entry.node.plain()
+        return validate(section, data, self.root, (name,), self.problems, subject=f"section {name}")
+
+    def _scan_settings(self, scan: model.Scan) -> ScanSettings:
+        watchdog = scan.watchdog or model.Watchdog.model_construct(
+            time=2 * scan.base, sensitivity=2
+        )
+        if watchdog.time < scan.base:
+            self.problems.error(
+                self.root.at(("scan", "watchdog")),
+                "the scan's watchdog is shorter than its base interval",
+                "the heartbeat comes once in a base interval",
+                "write at least twice the base interval",
+            )
+        return ScanSettings(
+            base_ns=scan.base,
+            watchdog_ns=watchdog.time,
+            watchdog_sensitivity=watchdog.sensitivity,
+            priority=scan.realtime.priority,
+            core=scan.realtime.core,
+        )
+
+    def _users(self, opcua: model.OpcUa | None) -> str | None:
+        if opcua is None:
+            return None
+        if opcua.users is None and opcua.anonymous == "none":
+            self.problems.error(
+                self.root.at(("opcua",), key=True),
+                "nobody could use the OPC UA server",
+                "there are no users and 'anonymous' is none",
+                "add `users: users.yaml`, or `anonymous: read`",
+            )
+        return self._file(opcua.users, "opcua", "users")
+
+    def _file(self, name: str | None, section: str, key: str) -> str | None:
+        if name is None:
+            return None
+        path = os.path.abspath(self.folder / name)
+        if not os.path.isfile(path):
+            others = [entry.name for entry in self.folder.glob("*.yaml") if entry != self.path]
+            self.problems.error(
+                self.root.at((section, key)),
+                f"there is no file '{name}'",
+                f"{section}.{key} is looked up in {self.folder}",
+                nearest(name, others) if others else "create it or correct the name",
+            )
+            return None
+        return path
+
+
+def _database(url: str, data: Path) -> str:
+    prefix = "sqlite:///"
+    if not url.startswith(prefix) or url.startswith(prefix + "/"):
+        return url
+    return f"{prefix}{data / url.removeprefix(prefix)}"
+
+
+def _tag_table(bindings: Bindings) -> tuple[tuple[Tag, ...], int]:
+    uses = list(bindings.uses.values())
+    offsets, value_size = place([use.type for use in uses])
+    return tuple(
+        _tag(index, use, offset)
+        for index, (use, offset) in enumerate(zip(uses, offsets, strict=True))
+    ), value_size
+
+
+def _tag(index: int, use: Use, offset: int) -> Tag:
+    if use.direction is Direction.SYSTEM:
+        system = next(tag for tag in SYSTEM_TAGS if tag.name == use.name)
+        return Tag(
+            index=index,
+            name=use.name,
+            type=use.type,
+            direction=use.direction,
+            offset=offset,
+            initial=use.type.initial,
+            unit=system.unit,
+            readers=tuple(use.readers),
+            description=system.description,
+        )
+    if use.draft is None:
+        made = use.automatic
+        assert made is not None
+        return Tag(
+            index=index,
+            name=use.name,
+            type=use.type,
+            direction=use.direction,
+            offset=offset,
+            initial=made.initial,
+            unit=made.unit,
+            retain=made.retain,
+            writer=use.writer,
+            readers=tuple(use.readers),
+            description=made.description,
+        )
+    draft, declared = use.draft, use.draft.model
+    initial = _initial(use)
+    substitute = declared.substitute
+    if draft.on_loss is OnLoss.SUBSTITUTE and substitute is None:
+        substitute = initial
+    return Tag(
+        index=index,
+        name=use.name,
+        type=use.type,
+        direction=use.direction,
+        offset=offset,
+        initial=initial,
+        address=draft.address,
+        unit=declared.unit,
+        range=(declared.range[0], declared.range[1]) if declared.range is not None else None,
+        scale=draft.scale,
+        on_loss=draft.on_loss,
+        substitute=None if substitute is None else use.type.check(substitute),
+        safe_action=draft.safe_action,
+        safe=draft.safe,
+        retain=declared.retain,
+        write=tuple(declared.write),
+        writer=use.writer,
+        readers=tuple(use.readers),
+        description=declared.description,
+    )
+
+
+def _initial(use: Use) -> Value:
+    if use.draft is not None and use.draft.model.initial is not None:
+        return use.type.check(use.draft.model.initial)
+    if use.writer_initial is not None:
+        return use.writer_initial
+    return use.type.initial
+
+
+def _device_table(devices: Devices, bindings: Bindings) -> tuple[Device, ...]:
+    points: dict[str, list[Point]] = {}
+    for use in bindings.uses.values():
+        if use.draft is not None and use.draft.address is not None:
+            points.setdefault(use.draft.address.device, []).append(
+                Point(
+                    use.draft.address,
+                    use.direction is Direction.OUTPUT,
+                    use.draft.scale,
+                    use.draft.safe_action,
+                    use.draft.safe if use.draft.safe_action is SafeAction.VALUE else None,
+                )
+            )
+    return tuple(_device(draft, points.get(name, [])) for name, draft in devices.good.items())
+
+
+def _device(draft: DeviceDraft, points: list[Point]) -> Device:
+    packed = pack(list(draft.areas.values()), points)
+    return Device(
+        name=draft.name,
+        kind=draft.kind,
+        driver=draft.driver,
+        options=draft.options,
+        poll_ns=draft.poll_ns,
+        on_loss=draft.on_loss,
+        groups=packed.groups,
+        input_size=packed.input_size,
+        output_size=packed.output_size,
+        safe_outputs=packed.safe_outputs,
+        hold_mask=packed.hold_mask,
+    )
+
+
+def _task_table(
+    tasks: Tasks, bindings: Bindings, table: tuple[Tag, ...], base_ns: int
+) -> tuple[Task, ...]:
+    index = {tag.name: tag.index for tag in table}
+    return tuple(
+        _task(number, draft, bindings.by_task[draft.name], index, base_ns)
+        for number, draft in enumerate(tasks.good.values())
+    )
+
+
+def _task(
+    number: int, draft: TaskDraft, bound: dict[str, str], index: dict[str, int], base_ns: int
+) -> Task:
+    watchdog = draft.model.watchdog
+    return Task(
+        index=number,
+        name=draft.name,
+        program=draft.model.program,
+        interval_ns=draft.model.interval,
+        phase_ns=draft.model.phase,
+        priority=draft.model.priority,
+        watchdog_ns=watchdog.time if watchdog is not None else base_ns,
+        watchdog_sensitivity=watchdog.sensitivity if watchdog is not None else 1,
+        binding={variable: index[tag] for variable, tag in bound.items()},
+        options=draft.options,
+        worker=draft.program.worker,
+    )

@@ -1,0 +1,339 @@
+"""The shape of ``cell.yaml``: one pydantic model a section, a docstring under every key.
+
+The compiler validates each entry with these models, editors get the JSON Schema made from them,
+and the configuration reference is printed from the docstrings. Rules that need more than one
+entry live in the compiler's phases, not here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from cellwright.io import units
+from cellwright.io.iec import Code, TagType
+from cellwright.io.plan import WireOrder
+from cellwright.runtime.config.durations import Duration, DurationOrZero, problem
+from cellwright.runtime.config.problems import nearest
+
+ROLES: Final = (
+    "Observer",
+    "Operator",
+    "Engineer",
+    "Supervisor",
+    "ConfigureAdmin",
+    "SecurityAdmin",
+)
+"""Well-known roles that may be given rights to write (OPC 10000-18, 4.2)."""
+
+Scalar = bool | int | float | str
+
+
+class Section(BaseModel):
+    """Base of all sections: no unknown keys, no silent conversions, immutable."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        populate_by_name=False,
+    )
+
+
+def _type(text: str) -> str:
+    try:
+        return str(TagType.parse(text))
+    except ValueError as error:
+        # Longer digit strings than Python converts at once end here too.
+        raise problem(
+            f"'{text[:60]}' is not the type of a tag",
+            f"{error}",
+            nearest(text, _TYPE_NAMES, len(_TYPE_NAMES)),
+        ) from error
+
+
+_TYPE_NAMES: Final = [code.name for code in Code]
+
+
+def _unit(symbol: str) -> str:
+    try:
+        return units.lookup(symbol).symbol
+    except units.UnknownUnitError as error:
+        near = " or ".join(f"'{known}'" for known in units.suggest(symbol))
+        raise problem(
+            f"'{symbol}' is not a known unit",
+            "OPC UA clients need the UNECE code that belongs to it",
+            f"did you mean {near}?" if near else "write one of the reference's list, or none",
+        ) from error
+
+
+def _role(name: str) -> str:
+    if name not in ROLES:
+        raise problem(
+            f"'{name}' is not a role",
+            "rights are given to roles, not to persons",
+            nearest(name, ROLES),
+        )
+    return name
+
+
+def _pair(values: list[float]) -> list[float]:
+    low, high = values
+    if low >= high:
+        raise problem(
+            f"the range {low:g} to {high:g} is empty",
+            "its first value must be below the second",
+            "swap the two" if low > high else "make them differ",
+        )
+    return values
+
+
+def _span(values: list[float]) -> list[float]:
+    if values[0] == values[1]:
+        raise problem(
+            f"the span from {values[0]:g} to {values[1]:g} is zero",
+            "a line through it has no slope",
+            "give the values at both ends of the sensor's range",
+        )
+    return values
+
+
+_ENDPOINT: Final = re.compile(
+    r"opc\.tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})(/[^\s]*)?", re.ASCII
+)
+
+
+def _endpoint(text: str) -> str:
+    match = _ENDPOINT.fullmatch(text)
+    if match is None or int(match[2]) > 65535:
+        raise problem(
+            f"'{text}' is not an endpoint",
+            "the server needs a scheme, an address to listen on and a port up to 65535",
+            "write one like opc.tcp://0.0.0.0:4840",
+        )
+    return text
+
+
+def _database(text: str) -> str:
+    # The URL may hold a password: complaints never repeat it.
+    why = "the store is SQLite or PostgreSQL, named by an SQLAlchemy URL"
+    remedy = "write sqlite:///blade.db or postgresql+psycopg://user@host/database"
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as error:
+        raise problem("this is not a database URL", why, remedy) from error
+    if parts.scheme not in ("sqlite", "postgresql", "postgresql+psycopg") or "://" not in text:
+        raise problem("this is not a database URL that the MES understands", why, remedy)
+    if parts.scheme == "sqlite" and (not parts.path.strip("/") or parts.netloc):
+        raise problem(
+            "this SQLite URL names no file",
+            "a store in memory forgets every part at the end",
+            "write three slashes and a file name: sqlite:///blade.db",
+        )
+    if parts.scheme != "sqlite" and not parts.path.strip("/"):
+        raise problem("this URL names no database", why, remedy)
+    return text
+
+
+class Watchdog(Section):
+    """A time that may be exceeded a number of times in a row."""
+
+    time: Duration
+    """Longest time allowed."""
+    sensitivity: int = Field(1, ge=1, le=1000)
+    """How many times in a row it must be exceeded before the cell goes to FAULT."""
+
+
+def _watchdog(value: Any) -> Any:
+    return value if isinstance(value, dict | Watchdog) else {"time": value}
+
+
+_WATCHDOG_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "string", "examples": ["5ms"]},
+        {
+            "type": "object",
+            "properties": {
+                "time": {"type": "string", "examples": ["5ms"]},
+                "sensitivity": {"type": "integer", "minimum": 1, "maximum": 1000},
+            },
+            "required": ["time"],
+            "additionalProperties": False,
+        },
+    ]
+}
+WatchdogField = Annotated[Watchdog, BeforeValidator(_watchdog), WithJsonSchema(_WATCHDOG_SCHEMA)]
+Unit = Annotated[str, AfterValidator(_unit)]
+Role = Annotated[str, AfterValidator(_role), WithJsonSchema({"enum": list(ROLES)})]
+Pair = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_pair)]
+Span = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_span)]
+Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
+Loss = Literal["hold", "substitute", "fault"]
+
+assert {member.value for member in WireOrder} == {"ABCD", "CDAB", "BADC", "DCBA"}
+
+
+class Cell(Section):
+    """What the cell is called and how it starts."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
+    """Name of the cell: letters, digits, `_` and `-`. OPC UA clients see it under Machines."""
+    site: str = Field("", max_length=64)
+    """Name of the plant or line, for people and records."""
+    start: Literal["run", "stop"] = "stop"
+    """`run`: go to RUN after a clean start; `stop`: wait for an operator."""
+    data: str = Field("./data", min_length=1)
+    """Folder for journal, retained values, database and certificates; relative to this file."""
+
+
+class Realtime(Section):
+    """What the scan process asks of the operating system."""
+
+    priority: int = Field(0, ge=0, le=99)
+    """SCHED_FIFO priority, 1 to 99; 0 asks for no real-time class."""
+    core: int = Field(-1, ge=-1, le=1023)
+    """Processor core to which the scan is pinned; -1 pins it nowhere."""
+
+
+class Scan(Section):
+    """The beat of the cell."""
+
+    base: Duration
+    """Base interval: the scan runs once in this time, task intervals are multiples of it."""
+    watchdog: WatchdogField | None = None
+    """Watchdog on the scan's heartbeat, outside the scan process. Default: twice the base interval,
+    two in a row."""
+    realtime: Realtime = Realtime()
+    """Real-time class and processor core. Default: none."""
+
+
+class Device(Section):
+    """One device. Keys beside these belong to its driver and are listed under the driver."""
+
+    model_config = ConfigDict(extra="allow")
+
+    driver: str
+    """Name of a driver, marker or camera."""
+    poll: Duration | None = None
+    """Field devices: how often inputs are read and outputs written. Default: the base interval."""
+    on_loss: Loss | None = None
+    """Field devices: what its tags show while it does not answer: `hold` the last value
+    (quality Uncertain), `substitute` the declared value (Uncertain), or `fault` the cell (Bad).
+    Default: `hold`."""
+    order: Order | None = None
+    """Field devices: order of bytes for values wider than a word, `A` the most significant.
+    Default: `ABCD`."""
+
+
+class ScaleModel(Section):
+    """Two points of a straight line between the device's raw value and engineering units."""
+
+    raw: Span
+    """Raw values at both ends."""
+    eng: Span
+    """Engineering values at the same ends."""
+
+
+class Tag(Section):
+    """One tag. Exactly one of `in`, `out` and `memory` says where its value lives."""
+
+    type: Annotated[str, AfterValidator(_type), WithJsonSchema({"type": "string"})]
+    """IEC 61131-3 type: BOOL, SINT, INT, DINT, LINT, USINT, UINT, UDINT, ULINT, REAL, LREAL, TIME,
+    STRING(n), or ARRAY[0..n] OF one of them. TIME values are written in nanoseconds."""
+    in_: str | None = Field(None, alias="in")
+    """Address that is read: `device.area[index]`, or `device.area[index].bit` for a BOOL in a
+    word."""
+    out: str | None = None
+    """Address that is written, spelled like `in`. A word with bit tags is written whole; its other
+    bits are 0."""
+    memory: bool | None = None
+    """`true`: the value lives in the image only, written by one task or by command."""
+    description: str = Field("", max_length=400)
+    """One sentence for people; OPC UA clients see it."""
+    unit: Unit = ""
+    """Engineering unit, by its UNECE symbol (`mm`, `bar`, `degC`)."""
+    range: Pair | None = None
+    """Lowest and highest sensible value in engineering units; outside, quality is Uncertain."""
+    scale: ScaleModel | None = None
+    """Linear scaling between the raw value of the device and engineering units."""
+    initial: Scalar | list[Scalar] | None = None
+    """Value after a cold start. Default: that of the program variable which writes the tag, else
+    zero, FALSE or empty."""
+    on_loss: Loss | None = None
+    """Inputs: overrides the device's `on_loss` for this tag."""
+    substitute: Scalar | list[Scalar] | None = None
+    """Inputs: value while the device does not answer. Giving it implies `on_loss: substitute`;
+    without it a substituting tag shows its initial value."""
+    safe: Scalar | list[Scalar] | None = None
+    """Outputs, required: what is written in the safe state. A value, `hold` (what was written
+    last) or `off` (all bits zero, whatever the scale)."""
+    retain: bool = False
+    """Memory tags: the value survives a warm start and a power failure."""
+    write: list[Role] = []
+    """Roles that may write the tag by command. Only for tags that no task writes."""
+    wire: str | None = None
+    """Type in the device's words (UINT, INT, UDINT, DINT, ULINT, LINT, REAL, LREAL). Default: the
+    tag's type; for a scaled tag UINT or INT, as the raw values need."""
+    order: Order | None = None
+    """Order of bytes for this tag; overrides the device's."""
+
+
+class Task(Section):
+    """One task: a program, how often it runs and which tags its variables are."""
+
+    program: str
+    """`module:Class` in this file's folder or installed, or the name of a registered program."""
+    interval: Duration
+    """Time from one run to the next; a multiple of the base interval."""
+    phase: DurationOrZero = 0
+    """Shift of the first run, below the interval and a multiple of the base interval."""
+    priority: int = Field(10, ge=0, le=99)
+    """Order within a cycle, 0 the most urgent; equal priorities run in the order of this file."""
+    watchdog: WatchdogField | None = None
+    """Longest run: a duration, or time and sensitivity. Default: the base interval, one run."""
+    bind: dict[str, str] = {}
+    """Program variable to tag. A variable that is not named here takes the tag `task.variable` or
+    else `variable` if one is declared and fits, or gets an automatic memory tag `task.variable`,
+    which other tasks may bind."""
+    options: dict[str, Any] = {}
+    """Options of the program; listed under the program."""
+
+
+class OpcUa(Section):
+    """The OPC UA server. Without this section there is none."""
+
+    endpoint: Annotated[str, AfterValidator(_endpoint)] = "opc.tcp://0.0.0.0:4840"
+    """Address and port to listen on."""
+    anonymous: Literal["none", "read"] = "none"
+    """What a client without a user may do: `none`, or `read`."""
+    users: str | None = Field(None, min_length=1)
+    """File with users and roles; relative to this file."""
+    insecure: bool = False
+    """Also offer connections without signature and encryption. For the test bench only."""
+
+
+class Mes(Section):
+    """The MES. Without this section parts are not recorded in a database."""
+
+    database: Annotated[str, AfterValidator(_database)]
+    """SQLAlchemy URL; the file of a relative SQLite URL lies in the data folder."""
+    master_data: str | None = Field(None, min_length=1)
+    """File with part definitions and work orders to load at the start; relative to this file."""
+
+
+class CellFile(Section):
+    """The whole file."""
+
+    cell: Cell
+    scan: Scan
+    devices: dict[str, Device] = {}
+    tags: dict[str, Tag] = {}
+    tasks: dict[str, Task] = {}
+    opcua: OpcUa | None = None
+    mes: Mes | None = None

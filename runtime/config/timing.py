@@ -1,0 +1,109 @@
+"""Checks whether the tasks' intervals and watchdogs can be kept at all.
+
+Called by the compiler after the programs. It knows no execution times, only what the file claims;
+a watchdog is a limit and not a budget, so that a sum of limits is refused only where the scan's
+own watchdog would trip although every task stays within its limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import lcm
+from typing import Final
+
+from cellwright.runtime.config.durations import show_duration as show
+from cellwright.runtime.config.problems import Problems
+from cellwright.runtime.config.programs import TaskDraft
+from cellwright.runtime.config.source import Node
+
+MAX_TICKS: Final = 10_000
+"""Cycles of the schedule that are looked at; most cells repeat after fewer than a hundred."""
+
+
+def check_timing(
+    tasks: Iterable[TaskDraft], base_ns: int, watchdog_ns: int, root: Node, problems: Problems
+) -> None:
+    """Intervals and phases against the base interval, watchdogs against the scan's."""
+    kept = [task for task in tasks if _check_interval(task, base_ns, root, problems)]
+    alone = []
+    for task in kept:
+        if task.model.watchdog is None:
+            continue
+        time = task.model.watchdog.time
+        if time > watchdog_ns:
+            problems.error(
+                root.at(("tasks", task.name, "watchdog")),
+                f"the watchdog of task '{task.name}' ({show(time)}) can never trip",
+                f"the scan's own watchdog trips before it, after {show(watchdog_ns)}",
+                f"write at most {show(watchdog_ns)}, or lengthen scan.watchdog",
+            )
+        else:
+            alone.append(task)
+    _check_sum(alone, base_ns, watchdog_ns, root, problems)
+
+
+def _check_interval(task: TaskDraft, base_ns: int, root: Node, problems: Problems) -> bool:
+    interval, phase = task.model.interval, task.model.phase
+    mark = root.at(("tasks", task.name, "interval"))
+    if interval < base_ns:
+        problems.error(
+            mark,
+            f"the interval {show(interval)} of task '{task.name}' cannot be reached",
+            f"the scan runs only every {show(base_ns)}",
+            f"write at least {show(base_ns)}, or shorten scan.base",
+        )
+        return False
+    if interval % base_ns:
+        below = interval // base_ns * base_ns
+        problems.error(
+            mark,
+            f"the interval {show(interval)} of task '{task.name}' cannot be reached",
+            f"it is not a multiple of the base interval {show(base_ns)}",
+            f"write {show(below)} or {show(below + base_ns)}",
+        )
+        return False
+    if phase % base_ns or phase >= interval:
+        problems.error(
+            root.at(("tasks", task.name, "phase")),
+            f"the phase {show(phase)} of task '{task.name}' cannot be kept",
+            f"a phase is a multiple of {show(base_ns)} and below the interval {show(interval)}",
+            "correct the phase or leave it out",
+        )
+        return False
+    return True
+
+
+def _check_sum(
+    tasks: list[TaskDraft], base_ns: int, watchdog_ns: int, root: Node, problems: Problems
+) -> None:
+    worst, due = 0, list[TaskDraft]()
+    for tick in range(min(lcm(*(task.model.interval // base_ns for task in tasks)), MAX_TICKS)):
+        now = [
+            task for task in tasks if (tick * base_ns - task.model.phase) % task.model.interval == 0
+        ]
+        total = sum(task.model.watchdog.time for task in now if task.model.watchdog is not None)
+        if total > worst:
+            worst, due = total, now
+    if len(due) < 2 or worst <= base_ns:
+        return
+    last = max(due, key=lambda task: task.mark)
+    mark = root.at(("tasks", last.name, "watchdog"))
+    listed = ", ".join(
+        f"{task.name} {show(task.model.watchdog.time)} (line {task.mark.line})"
+        for task in due
+        if task.model.watchdog is not None
+    )
+    if worst > watchdog_ns:
+        problems.error(
+            mark,
+            f"tasks that fall due together may take {show(worst)}",
+            f"that is longer than the scan's watchdog of {show(watchdog_ns)}: {listed}",
+            "shorten watchdogs, shift a task by its phase, or lengthen scan.watchdog",
+        )
+    else:
+        problems.warning(
+            mark,
+            f"tasks that fall due together may take {show(worst)}",
+            f"that is longer than the base interval of {show(base_ns)}: {listed}",
+            "shorten watchdogs or shift a task by its phase if cycles are skipped",
+        )
