@@ -1,1 +1,216 @@
-"""The C hot paths and their typed Python face. No policy: sizes, addresses and rules come in."""
+"""The C hot paths and their typed Python face. No policy: sizes, addresses and rules come in.
+
+`lib` is the compiled module; `Library` says what each function takes and returns, their meaning
+stands in ``src/*.h``. Callers pass sizes beside pointers; a wrong one is refused, never followed.
+"""
+
+# C functions take what they take.
+# ruff: noqa: PLR0917
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol, TypeAlias
+
+import cellwright.native._native as _native  # noqa: PLR0402 - not a name of this package
+
+Pointer: TypeAlias = Any
+"""A cffi pointer, or bytes where only reading is meant."""
+
+
+class Library(Protocol):
+    """The C functions; see the header that the comment names."""
+
+    CW_BUCKETS: int
+    CW_MOST_COMMANDS: int
+    CW_REPLY_TEXT: int
+
+    # cell.h
+    def cw_load(self, area: Pointer, area_size: int, offset: int, /) -> int: ...
+    def cw_store(self, area: Pointer, area_size: int, offset: int, value: int, /) -> int: ...
+    def cw_add(self, area: Pointer, area_size: int, offset: int, value: int, /) -> int: ...
+
+    # bits.h
+    def cw_unpack_bits(
+        self, packed: Pointer, packed_size: int, first: int, bytes: Pointer, count: int, /
+    ) -> int: ...
+    def cw_pack_bits(
+        self, packed: Pointer, packed_size: int, first: int, bytes: Pointer, count: int, /
+    ) -> int: ...
+
+    # crc32c.h
+    def cw_crc32c(self, crc: int, data: Pointer, size: int, /) -> int: ...
+    def cw_crc32c_portable(self, crc: int, data: Pointer, size: int, /) -> int: ...
+
+    # snapshot.h
+    def cw_snapshot_size(self, block_size: int, /) -> int: ...
+    def cw_snapshot_sequence(self, area: Pointer, area_size: int, /) -> int: ...
+    def cw_snapshot_write(
+        self, area: Pointer, area_size: int, block: Pointer, block_size: int, /
+    ) -> int: ...
+    def cw_snapshot_begin(self, area: Pointer, area_size: int, block_size: int, /) -> Pointer: ...
+    def cw_snapshot_end(self, area: Pointer, area_size: int, block_size: int, /) -> int: ...
+    def cw_snapshot_newest(self, area: Pointer, area_size: int, block_size: int, /) -> Pointer: ...
+    def cw_snapshot_read(
+        self,
+        area: Pointer,
+        area_size: int,
+        block: Pointer,
+        block_size: int,
+        known: int,
+        attempts: int,
+        /,
+    ) -> int: ...
+
+    # ring.h
+    def cw_ring_producer_size(self, capacity: int, /) -> int: ...
+    def cw_ring_consumer_size(self) -> int: ...
+    def cw_ring_longest(self, capacity: int, /) -> int: ...
+    def cw_ring_put(
+        self,
+        producer: Pointer,
+        producer_size: int,
+        consumer: Pointer,
+        consumer_size: int,
+        data: Pointer,
+        length: int,
+        /,
+    ) -> int: ...
+    def cw_ring_peek(
+        self,
+        producer: Pointer,
+        producer_size: int,
+        consumer: Pointer,
+        consumer_size: int,
+        records: Pointer,
+        max: int,
+        /,
+    ) -> int: ...
+    def cw_ring_acknowledge(
+        self,
+        producer: Pointer,
+        producer_size: int,
+        consumer: Pointer,
+        consumer_size: int,
+        sequence: int,
+        /,
+    ) -> int: ...
+    def cw_ring_abandon(
+        self, producer: Pointer, producer_size: int, consumer: Pointer, consumer_size: int, /
+    ) -> int: ...
+    def cw_ring_written(self, producer: Pointer, producer_size: int, /) -> int: ...
+    def cw_ring_acknowledged(self, consumer: Pointer, consumer_size: int, /) -> int: ...
+    def cw_ring_wait(
+        self,
+        producer: Pointer,
+        producer_size: int,
+        consumer: Pointer,
+        consumer_size: int,
+        known: int,
+        timeout_ns: int,
+        /,
+    ) -> int: ...
+
+    # commands.h
+    def cw_commands_size(self, slots: int, slot_size: int, /) -> int: ...
+    def cw_commands_send(
+        self,
+        area: Pointer,
+        area_size: int,
+        slots: int,
+        slot_size: int,
+        process: int,
+        data: Pointer,
+        length: int,
+        /,
+    ) -> int: ...
+    def cw_commands_receive(
+        self,
+        area: Pointer,
+        area_size: int,
+        slots: int,
+        slot_size: int,
+        buffer: Pointer,
+        buffer_size: int,
+        commands: Pointer,
+        max: int,
+        /,
+    ) -> int: ...
+    def cw_commands_recover(
+        self, area: Pointer, area_size: int, slots: int, slot_size: int, /
+    ) -> int: ...
+    def cw_replies_size(self, count: int, /) -> int: ...
+    def cw_reply_write(
+        self, area: Pointer, area_size: int, ticket: int, code: int, text: Pointer, length: int, /
+    ) -> int: ...
+    def cw_reply_read(
+        self, area: Pointer, area_size: int, ticket: int, reply: Pointer, /
+    ) -> int: ...
+    def cw_reply_wait(
+        self, area: Pointer, area_size: int, ticket: int, reply: Pointer, timeout_ns: int, /
+    ) -> int: ...
+
+    # statistics.h
+    def cw_statistics_size(self) -> int: ...
+    def cw_bucket(self, value: int, /) -> int: ...
+    def cw_bucket_low(self, bucket: int, /) -> int: ...
+    def cw_statistics_record(
+        self,
+        area: Pointer,
+        area_size: int,
+        jitter_ns: int,
+        execution_ns: int,
+        overruns: int,
+        skips: int,
+        watchdog_hits: int,
+        /,
+    ) -> int: ...
+    def cw_statistics_count(
+        self, area: Pointer, area_size: int, overruns: int, skips: int, watchdog_hits: int, /
+    ) -> int: ...
+    def cw_statistics_reset(self, area: Pointer, area_size: int, /) -> int: ...
+    def cw_statistics_repair(self, area: Pointer, area_size: int, /) -> int: ...
+    def cw_statistics_read(
+        self, area: Pointer, area_size: int, copy: Pointer, attempts: int, /
+    ) -> int: ...
+
+    # wait.h
+    def cw_now(self) -> int: ...
+    def cw_wait_until(self, deadline_ns: int, /) -> int: ...
+    def cw_wait_probe(
+        self, first_ns: int, interval_ns: int, late_ns: Pointer, count: int, /
+    ) -> None: ...
+    def cw_word_bump(self, area: Pointer, area_size: int, offset: int, /) -> int: ...
+    def cw_word_load(self, area: Pointer, area_size: int, offset: int, /) -> int: ...
+    def cw_word_wait(
+        self, area: Pointer, area_size: int, offset: int, expected: int, timeout_ns: int, /
+    ) -> int: ...
+
+    # realtime.h
+    def cw_schedule_fifo(self, priority: int, /) -> int: ...
+    def cw_lock_memory(self) -> int: ...
+    def cw_pin(self, core: int, /) -> int: ...
+
+    # changes.h
+    def cw_changes(
+        self,
+        runs: Pointer,
+        run_count: int,
+        places: Pointer,
+        place_count: int,
+        old_values: Pointer,
+        new_values: Pointer,
+        value_size: int,
+        old_quality: Pointer,
+        new_quality: Pointer,
+        tag_count: int,
+        bitmap: Pointer,
+        bitmap_words: int,
+        /,
+    ) -> int: ...
+    def cw_take_bits(
+        self, bitmap: Pointer, bitmap_words: int, tags: Pointer, max: int, /
+    ) -> int: ...
+
+
+ffi: Final[Any] = _native.ffi
+lib: Final[Library] = _native.lib

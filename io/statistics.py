@@ -1,0 +1,150 @@
+"""Counters and histograms of the tasks and of the scan itself, in the image.
+
+The scan records, everybody reads consistent copies. Histograms are log-linear with eight buckets
+an octave, so a percentile is at most 1/8 above the true value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from cellwright.io.areas import Area
+from cellwright.native import ffi, lib
+
+SCAN: Final = -1
+"""Index of the scan itself among the tasks."""
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """Moments and histogram of a time in nanoseconds."""
+
+    count: int
+    last_ns: int
+    min_ns: int
+    max_ns: int
+    sum_ns: int
+    buckets: tuple[int, ...]
+    """Counts; the bounds are `bucket_low`."""
+
+    @property
+    def mean_ns(self) -> float:
+        """Average, 0 when nothing was recorded."""
+        return self.sum_ns / self.count if self.count else 0.0
+
+    def percentile_ns(self, percent: float) -> int:
+        """Upper bound of the bucket that holds the percentile, at most the maximum; 0 if empty."""
+        if not self.count:
+            return 0
+        rank = self.count * percent / 100.0
+        seen = 0
+        for index, count in enumerate(self.buckets):
+            seen += count
+            if seen >= rank and seen > 0:
+                return max(self.min_ns, min(self.max_ns, bucket_low(index + 1) - 1))
+        return self.max_ns
+
+
+class TaskStatistics(msgspec.Struct, frozen=True):
+    """What one task did since the last reset."""
+
+    cycles: int
+    overruns: int
+    skips: int
+    watchdog_hits: int
+    resets: int
+    """How often the counters were reset by command."""
+    jitter: Distribution
+    """Start of the execution after its tick."""
+    execution: Distribution
+
+
+def bucket_low(index: int) -> int:
+    """Smallest value in nanoseconds that falls into a bucket."""
+    return lib.cw_bucket_low(index)
+
+
+class Statistics:
+    """One record a task; index -1 is the scan itself. The scan writes, everybody reads."""
+
+    def __init__(self, area: Area, tasks: int) -> None:
+        size = lib.cw_statistics_size()
+        self.tasks = tasks
+        self._areas = [area.part(index * size, size) for index in range(tasks + 1)]
+        # Kept apart from the areas: one tuple to pass on the cycle path.
+        self._ends = [(part.pointer, part.size) for part in self._areas]
+
+    @staticmethod
+    def size(tasks: int) -> int:
+        """Bytes of the area."""
+        return lib.cw_statistics_size() * (tasks + 1)
+
+    def _at(self, index: int) -> tuple[Any, int]:
+        if not SCAN <= index < self.tasks:
+            raise IndexError(f"no task {index}; there are {self.tasks}, and -1 is the scan")
+        return self._ends[index]
+
+    def record(  # noqa: PLR0917
+        self,
+        index: int,
+        jitter_ns: int,
+        execution_ns: int,
+        overruns: int = 0,
+        skips: int = 0,
+        watchdog_hits: int = 0,
+    ) -> None:
+        """Count one execution. Scan only."""
+        area, size = self._ends[index]
+        lib.cw_statistics_record(
+            area, size, jitter_ns, execution_ns, overruns, skips, watchdog_hits
+        )
+
+    def count(
+        self, index: int, *, overruns: int = 0, skips: int = 0, watchdog_hits: int = 0
+    ) -> None:
+        """Count without an execution. Scan only."""
+        lib.cw_statistics_count(*self._at(index), overruns, skips, watchdog_hits)
+
+    def reset(self, index: int | None = None) -> None:
+        """Zero one task's record, or all of them. Scan only, and only on command."""
+        for which in range(SCAN, self.tasks) if index is None else (index,):
+            lib.cw_statistics_reset(*self._at(which))
+
+    def repair(self) -> None:
+        """Make the records whole that a killed predecessor left in the middle. Scan, at start."""
+        for which in range(SCAN, self.tasks):
+            lib.cw_statistics_repair(*self._at(which))
+
+    def read(self, index: int) -> TaskStatistics:
+        """A consistent copy."""
+        area, size = self._at(index)
+        copy = ffi.new("struct cw_statistics *")
+        # One of the two copies is always whole; 1000 times is only against a writer gone wild.
+        if lib.cw_statistics_read(area, size, copy, 1000) != 0:
+            raise RuntimeError(f"the statistics of task {index} change faster than they are read")
+        return TaskStatistics(
+            cycles=copy.cycles,
+            overruns=copy.overruns,
+            skips=copy.skips,
+            watchdog_hits=copy.watchdog_hits,
+            resets=copy.resets,
+            jitter=_distribution(copy.jitter),
+            execution=_distribution(copy.execution),
+        )
+
+    def read_all(self) -> Sequence[TaskStatistics]:
+        """Copies for all tasks in their order; the scan's own is `read` (-1)."""
+        return [self.read(index) for index in range(self.tasks)]
+
+
+def _distribution(moments: Any) -> Distribution:
+    return Distribution(
+        count=moments.count,
+        last_ns=moments.last,
+        min_ns=moments.min,
+        max_ns=moments.max,
+        sum_ns=moments.sum,
+        buckets=tuple(moments.bucket),
+    )
