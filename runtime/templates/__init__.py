@@ -1,0 +1,1 @@
+"""What ``cellwright init`` writes: a small cell that runs in itself. Nothing imports it."""
