@@ -1,0 +1,104 @@
+"""The vision station's worker: camera, reader and verifier, in a process of its own.
+
+It does the station's job ``inspect`` and keeps the frames of parts that are not ok. A verdict never
+depends on whether a frame could be stored.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from cellwright.io.cameras.base import Camera, CameraError, Frame
+from cellwright.io.registry import RegistryError, load
+from cellwright.tasks.api import JobError, Worker, WorkerContext
+from cellwright.tasks.marking.symbol import SymbolError
+from cellwright.tasks.vision.frames import RejectedFrames
+from cellwright.tasks.vision.reader import read_marks
+from cellwright.tasks.vision.station import VisionOptions
+from cellwright.tasks.vision.verify import Limits, Verdict, Verification, verify
+
+_log = structlog.get_logger(__name__)
+
+
+class VisionWorker(Worker):
+    """Takes and judges frames for one `VisionStation`."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        super().__init__(context)
+        self.options = VisionOptions.model_validate(context.options)
+        self._limits = Limits(
+            self.options.max_module_errors, self.options.min_unused_error_correction
+        )
+        self._camera: Camera[Any] = _make_camera(context, self.options.camera)
+        self._frames = RejectedFrames(
+            Path(context.plan.data) / "frames", self.options.keep_rejected
+        )
+
+    def open(self) -> None:
+        """Acquire the camera; raises JobError."""
+        try:
+            self._camera.open()
+        except CameraError as error:
+            raise JobError(str(error)) from error
+
+    def handle(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+        """``inspect``; raises JobError when there is no frame."""
+        if kind != "inspect":
+            raise JobError(f"the vision worker knows no job '{kind}'")
+        expected, serial = str(body["expected"]), str(body["serial"])
+        frame, found = self._inspect(expected)
+        if found.verdict is not Verdict.OK:
+            self._keep(frame, serial)
+        return {
+            "verdict": found.verdict.value,
+            "reason": found.reason,
+            "read": found.read,
+            "unused_error_correction": found.unused_error_correction,
+            "module_errors": found.module_errors,
+            "wrong_modules": [list(place) for place in found.wrong_modules],
+            "frame": frame.number,
+        }
+
+    def close(self) -> None:
+        """Release the camera."""
+        self._camera.close()
+
+    def _inspect(self, expected: str) -> tuple[Frame, Verification]:
+        """Frames until one is decidable, at most ``captures``."""
+        for attempt in range(1, self.options.captures + 1):
+            frame = self._capture()
+            try:
+                found = verify(frame.gray, read_marks(frame.gray), expected, self._limits)
+            except SymbolError as error:
+                return frame, Verification(Verdict.NOT_DECIDABLE, f"nothing to compare: {error}")
+            if found.verdict is not Verdict.NOT_DECIDABLE or attempt == self.options.captures:
+                break
+        return frame, found
+
+    def _capture(self) -> Frame:
+        try:
+            return self._camera.capture(self.options.capture_timeout_s)
+        except CameraError as error:
+            raise JobError(f"no frame: {error}") from error
+
+    def _keep(self, frame: Frame, serial: str) -> None:
+        try:
+            path = self._frames.keep(frame.gray, serial)
+        except OSError as error:
+            _log.warning("rejected_frame_not_kept", serial=serial, error=str(error))
+        else:
+            _log.info("rejected_frame_kept", serial=serial, path=str(path))
+
+
+def _make_camera(context: WorkerContext, name: str) -> Camera[Any]:
+    device = context.plan.device(name)
+    try:
+        kind = load("cameras", device.driver)
+    except RegistryError as error:
+        raise JobError(f"device '{name}': {error}") from error
+    if not issubclass(kind, Camera):
+        raise JobError(f"device '{name}': {kind.__name__} is not a camera")
+    return kind(device.name, kind.Options.model_validate(device.options))
