@@ -30,6 +30,9 @@ REFRESH_NS: Final = 100_000_000
 SAFE_RETRY_NS: Final = 100_000_000
 """Longest pause between attempts while the device has not taken its safe outputs."""
 
+READ_BACKS: Final = 3
+"""Attempts to learn the outputs to be held before the declared safe ones are written instead."""
+
 FAREWELL_NS: Final = 1_000_000_000
 """How long a loop that ends keeps trying to write the safe outputs."""
 
@@ -47,9 +50,10 @@ class OutputHeader(Protocol):
     def enabled(self) -> bool: ...
 
 
-class Counters(Protocol):
-    """A device's statistics in the image; this process is their only writer."""
+class Port(Protocol):
+    """A device's part of the image (`cellwright.io.device_port`) as its driver process sees it."""
 
+    trip: int
     connected: bool
     requests: int
     failures: int
@@ -59,14 +63,6 @@ class Counters(Protocol):
     back_off_ns: int
     error: str
 
-
-class Port(Protocol):
-    """A device's part of the image, as its driver process sees it."""
-
-    trip: int
-
-    @property
-    def counters(self) -> Counters: ...
     def publish_inputs(
         self, payload: bytes | bytearray, statuses: Sequence[tuple[int, int]], now_ns: int
     ) -> None: ...
@@ -134,11 +130,12 @@ class DevicePoller:
 
         self._payload = bytearray(device.input_size)
         self._statuses = [(quality.BAD_WAITING_FOR_INITIAL_DATA, clock.utc_ns())] * len(
-            self._inputs
+            device.groups
         )
         self._committed = bytearray(device.output_size)
         self._held = device.safe_outputs
         self._held_known = not any(device.hold_mask)
+        self._read_backs = 0
         self._wanted = device.safe_outputs
         self._passes = False
         self._written: dict[int, bytes] = {}
@@ -173,7 +170,7 @@ class DevicePoller:
             if not self._is_safe():
                 await self._last_resort()
             await self._driver.close()
-            self._port.counters.connected = False
+            self._port.connected = False
             self._log.info("device closed", **msgspec.structs.asdict(self.statistics))
         for result in results:
             if isinstance(result, Exception):
@@ -282,7 +279,7 @@ class DevicePoller:
     async def _connect(self) -> None:
         await self._driver.connect()
         self._connected = True
-        self._port.counters.connected = True
+        self._port.connected = True
         self._written.clear()
         self._restored = not self._outputs
         self._write_retry_ns = 0
@@ -301,12 +298,19 @@ class DevicePoller:
                 # From here on the device may have it, whatever becomes of the answer.
                 self._held = _with_part(self._held, group, part)
                 self._written.pop(group.index, None)
-                await self._request(self._driver.write(group, part), passes=self._passes)
+                try:
+                    await self._request(self._driver.write(group, part), passes=self._passes)
+                except DriverError:
+                    self._set_status(group, quality.BAD_DEVICE_FAILURE)
+                    raise
                 self._written[group.index] = part
+                self._set_status(group, quality.GOOD)
         if refresh:
             self._refresh_ns = now_ns + REFRESH_NS
-        self._restored = True
-        self._reported_refused = False
+        if not self._restored or self._reported_refused:
+            self._restored = True
+            self._reported_refused = False
+            self._publish()
         self._answers()
 
     async def _read_back(self) -> None:
@@ -316,18 +320,20 @@ class DevicePoller:
                 try:
                     part = await self._request(self._driver.read(group), passes=False)
                 except DriverError as error:
-                    if error.lost:
+                    self._read_backs += 1
+                    if error.lost and self._read_backs < READ_BACKS:
                         raise
                     self._log.warning("outputs to be held cannot be read back", error=str(error))
-                    continue
+                    break
                 self._held = _with_part(self._held, group, part)
         self._held_known = True
-        self._wanted = safe_payload(self._held, self.device.safe_outputs, self.device.hold_mask)
+        if not self._passes:
+            self._wanted = safe_payload(self._held, self.device.safe_outputs, self.device.hold_mask)
 
     async def _poll(self) -> None:
         self.statistics.polls += 1
-        for place, group in enumerate(self._inputs):
-            if place and self._write_due(self._clock.now_ns()):
+        for group in self._inputs:
+            if self._write_due(self._clock.now_ns()):
                 await self._write(self._clock.now_ns())
             try:
                 part = await self._request(self._driver.read(group), passes=True)
@@ -335,18 +341,18 @@ class DevicePoller:
                 if error.lost:
                     raise
                 self._count_failure(error)
-                self._set_status(place, quality.BAD_DEVICE_FAILURE, str(error))
+                self._set_status(group, quality.BAD_DEVICE_FAILURE, str(error))
             else:
                 self._payload[group.offset : group.offset + group.size] = part
-                self._set_status(place, quality.GOOD)
+                self._set_status(group, quality.GOOD)
         self._publish()
         self._answers()
 
     async def _request(self, call: Coroutine[Any, Any, T], *, passes: bool) -> T:
         """One request to the device, timed; the guard may give it up while ``passes``."""
-        counters = self._port.counters
+        port = self._port
         begin_ns = self._clock.now_ns()
-        counters.requests += 1
+        port.requests += 1
         self._pending_passes = passes
         self._pending = pending = asyncio.ensure_future(call)
         try:
@@ -359,8 +365,8 @@ class DevicePoller:
         finally:
             self._pending = None
             taken_ns = self._clock.now_ns() - begin_ns
-            counters.last_ns = taken_ns
-            counters.max_ns = max(counters.max_ns, taken_ns)
+            port.last_ns = taken_ns
+            port.max_ns = max(port.max_ns, taken_ns)
 
     # --- Failures ---------------------------------------------------------------------------------
 
@@ -369,7 +375,7 @@ class DevicePoller:
         if error.lost:
             self._connected = False
             self._written.clear()
-            self._port.counters.connected = False
+            self._port.connected = False
             await self._driver.close()
             if not self._reported_lost:
                 self._reported_lost = True
@@ -380,39 +386,38 @@ class DevicePoller:
             self._log.warning("device refuses its outputs", error=str(error))
         if error.lost or not self._restored:
             bad = quality.BAD_NO_COMMUNICATION if error.lost else quality.BAD_DEVICE_FAILURE
-            for place in range(len(self._inputs)):
-                self._set_status(place, bad)
-            self._publish()
+            for group in self.device.groups:
+                self._set_status(group, bad)
+        self._publish()
         pause_ns = self._back_off.next_ns()
         if self._outputs and not self._passes:
             pause_ns = min(pause_ns, SAFE_RETRY_NS)
-        self._port.counters.back_off_ns = pause_ns
+        self._port.back_off_ns = pause_ns
         self._retry_ns = self._write_retry_ns = self._clock.now_ns() + pause_ns
 
     def _count_failure(self, error: DriverError) -> None:
-        counters = self._port.counters
-        counters.failures += 1
-        counters.error = str(error).encode()[:160].decode(errors="ignore")
+        port = self._port
+        port.failures += 1
+        port.error = str(error).encode()[:160].decode(errors="ignore")
 
     def _answers(self) -> None:
-        counters = self._port.counters
+        port = self._port
         self._back_off.reset()
-        counters.back_off_ns = 0
+        port.back_off_ns = 0
         if self._reported_lost:
             self._reported_lost = False
-            counters.reconnects += 1
-            self._log.info("device answers again", reconnects=counters.reconnects)
+            port.reconnects += 1
+            self._log.info("device answers again", reconnects=port.reconnects)
 
-    def _set_status(self, place: int, status: int, why: str = "") -> None:
-        """Good carries the time of the read, Bad the time since when it is so."""
-        if status == quality.GOOD or self._statuses[place][0] != status:
+    def _set_status(self, group: PollGroup, status: int, why: str = "") -> None:
+        """Good carries the time of the last exchange, Bad the time since when it is so."""
+        if status == quality.GOOD or self._statuses[group.index][0] != status:
             if why:
-                self._log.warning("input group is bad", group=place, error=why)
-            self._statuses[place] = (status, self._clock.utc_ns())
+                self._log.warning("group is bad", area=group.area, start=group.start, error=why)
+            self._statuses[group.index] = (status, self._clock.utc_ns())
 
     def _publish(self) -> None:
-        if self._inputs:
-            self._port.publish_inputs(self._payload, self._statuses, self._clock.now_ns())
+        self._port.publish_inputs(self._payload, self._statuses, self._clock.now_ns())
 
     async def _pause_until(self, until_ns: int) -> None:
         """Wait for that time or for the guard's call, whichever comes first."""

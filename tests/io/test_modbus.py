@@ -62,7 +62,9 @@ async def raw_peer(talk: Peer) -> AsyncIterator[int]:
         assert task is not None
         tasks.add(task)
         try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            with contextlib.suppress(
+                ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError
+            ):
                 await talk(reader, writer)
         finally:
             writer.close()
