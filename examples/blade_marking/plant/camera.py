@@ -13,6 +13,7 @@ from cellwright.io.frames import FrameRing
 from plant.log import PlantLog
 from plant.physics import Blade, Cell
 from plant.render import Gray, Renderer, View
+from plant.symbol import Dot
 
 
 class PlantCamera:
@@ -24,6 +25,8 @@ class PlantCamera:
         self._cell = cell
         self._log = log
         self._renderer = Renderer(width, height, seed)
+        # The first picture pays for the memory of all later ones; no trigger should wait for that.
+        self._renderer.render(View(0, 0.0, 0.0, 0.0, (Dot(0.0, 0.0, 0.5),)), 0)
         self._ring = FrameRing.create(name, width, height)
         self._served = 0
         self._frames = 0

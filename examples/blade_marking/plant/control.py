@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-_LONGEST_LINE: Final = 4096
+from plant.tcp import TcpPort
 
 Command = Callable[[Any], dict[str, Any]]
 
@@ -20,38 +20,16 @@ class ControlPort:
     """Serves ``commands`` by their key; a command raises ValueError to refuse its argument."""
 
     def __init__(self, commands: dict[str, Command], port: int) -> None:
-        self.port = port
+        self.tcp = TcpPort(self._serve, port)
         self._commands = commands
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-
-    async def start(self) -> None:
-        """Listen; raises OSError when the port is taken."""
-        self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", self.port, limit=_LONGEST_LINE
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        """Drop all connections and stop listening."""
-        if self._server is not None:
-            self._server.close()
-            for writer in self._writers:
-                writer.close()
-            await self._server.wait_closed()
-            self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
         try:
             while line := await reader.readline():
                 writer.write(json.dumps(self.handle(line)).encode() + b"\n")
                 await writer.drain()
         except (ConnectionError, ValueError):
             return  # the client is gone, or its line was longer than any command
-        finally:
-            self._writers.discard(writer)
-            writer.close()
 
     def handle(self, line: bytes) -> dict[str, Any]:
         """Carry out one line and return the answer."""

@@ -16,6 +16,7 @@ from plant.log import PlantLog
 from plant.physics import Blade, Cell, Mark
 from plant.points import Outputs
 from plant.symbol import Dot
+from plant.tcp import TcpPort
 from plant.telesis import Controller, Request, RequestDecoder
 
 DOTS_PER_S: Final = 300.0
@@ -37,6 +38,7 @@ class MarkingHead:
         self._struck = 0
         self._credit = 0.0
         self._content = ""
+        self._commanded = ""
         self._before = 0
         self._seen: dict[str, int] = {}
 
@@ -92,6 +94,7 @@ class MarkingHead:
         self._log.write("mark_started", part=part, content=commanded, dots=len(self._dots))
         self._blade = blade
         self._content = content
+        self._commanded = commanded
         self._struck = 0
         self._credit = -APPROACH_S * DOTS_PER_S
         self._before = len(blade.dots)
@@ -133,6 +136,7 @@ class MarkingHead:
                 "marked",
                 part=blade.number,
                 content=mark.content,
+                commanded=self._commanded,
                 dots=mark.dots,
                 digest=mark.digest,
                 complete=mark.complete,
@@ -151,35 +155,19 @@ class Marker:
     def __init__(
         self, head: MarkingHead, cell: Cell, faults: FaultPlan, log: PlantLog, port: int
     ) -> None:
-        self.port = port
+        self.tcp = TcpPort(self._serve, port)
         self._head = head
         self._cell = cell
         self._faults = faults
         self._log = log
         self._mute_until_ns = 0
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-
-    async def start(self) -> None:
-        """Listen; raises OSError when the port is taken."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        """Drop all connections and stop listening."""
-        if self._server is not None:
-            self._server.close()
-            for writer in self._writers:
-                writer.close()
-            await self._server.wait_closed()
-            self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, port = writer.get_extra_info("peername")[:2]
         peer = f"{host}:{port}"
         self._log.write("marker_connected", peer=peer)
-        self._writers.add(writer)
         decoder = RequestDecoder()
+        reason = "closed"
         try:
             while data := await reader.read(1024):
                 for request in decoder.feed(data):
@@ -188,11 +176,8 @@ class Marker:
                         writer.write(answer)
                 await writer.drain()
         except ConnectionError as error:
-            self._log.write("marker_broken", peer=peer, reason=str(error))
-        finally:
-            self._writers.discard(writer)
-            writer.close()
-            self._log.write("marker_disconnected", peer=peer)
+            reason = str(error)
+        self._log.write("marker_disconnected", peer=peer, reason=reason)
 
     def _answer(self, request: Request) -> bytes | None:
         """The controller's answer, unless a lost acknowledgement was ordered."""

@@ -118,11 +118,12 @@ class Renderer:
         after = before + pit * (PIT_LEVEL + 14 * distance - before) + RIM_LEVEL * rim * (1 - pit)
         outside = distance > 1.24
         np.copyto(after, before, where=outside)
-        # Where craters overlap, the deeper metal stays: the darker of both.
+        # Rims first: where craters overlap, the pit takes the neighbour's rim away.
         flat = rows * self.width + columns
-        np.minimum.at(picture.reshape(-1), flat, np.where(pit > 0, after, 255).astype(np.int16))
         bright = (pit == 0) & ~outside
-        picture.reshape(-1)[flat[bright]] = after[bright].astype(np.int16)
+        surface = picture.reshape(-1)
+        surface[flat[bright]] = after[bright].astype(np.int16)
+        np.minimum.at(surface, flat, np.where(pit > 0, after, 255).astype(np.int16))
 
 
 def _brushed(grain: Noise, random: np.random.Generator) -> Level:

@@ -104,8 +104,8 @@ class Simulator:
             loop.add_signal_handler(number, self._end, signal.Signals(number).name)
         try:
             await self.coupler.start()
-            await self.marker.start()
-            await self.control.start()
+            await self.marker.tcp.start()
+            await self.control.tcp.start()
             self._announce()
             gc.collect()
             gc.freeze()
@@ -115,8 +115,8 @@ class Simulator:
             for task in self._lasting.values():
                 task.cancel()
             await self.coupler.stop()
-            await self.marker.stop()
-            await self.control.stop()
+            await self.marker.tcp.stop()
+            await self.control.tcp.stop()
             await self.camera.stop()
             self.log.close()
 
@@ -124,8 +124,8 @@ class Simulator:
         ports: dict[str, Any] = {
             "pid": os.getpid(),
             "modbus_port": self.coupler.port,
-            "marker_port": self.marker.port,
-            "control_port": self.control.port,
+            "marker_port": self.marker.tcp.port,
+            "control_port": self.control.tcp.port,
             "camera": self.settings.camera,
         }
         self.log.write(

@@ -7,6 +7,7 @@ downwards as the camera sees them. The Data Matrix encoder is zxing-cpp.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from random import Random
 from typing import Final, NamedTuple
@@ -17,6 +18,8 @@ import zxingcpp
 
 PITCH_MM: Final = 0.5
 """Module of the symbol."""
+LARGEST: Final = 48
+"""Modules along a side that the marking window holds."""
 TEXT_PITCH_MM: Final = 0.22
 TEXT_GAP_MM: Final = 1.6
 """From the last row of the symbol to the first row of text."""
@@ -25,6 +28,8 @@ TEXT_LINE: Final = 9
 JITTER: Final = 0.03
 """Standard deviation of a dot's place, in modules."""
 PIN_STOPS_AFTER: Final = 0.55
+
+_LAST_NUMBER = re.compile(r"[0-9]+(?=[^0-9]*\Z)")
 
 
 class Dot(NamedTuple):
@@ -48,6 +53,11 @@ def modules(content: str) -> npt.NDArray[np.bool_]:
         image = np.array(barcode.to_image(scale=1, add_quiet_zones=False))
     except (ValueError, RuntimeError) as error:
         raise SymbolError(f"{content!r} does not fit into a Data Matrix: {error}") from error
+    if len(image) > LARGEST:
+        raise SymbolError(
+            f"{len(content)} characters need {len(image)} x {len(image)} modules; the marking "
+            f"window holds {LARGEST} x {LARGEST}"
+        )
     return np.asarray(image == 0)
 
 
@@ -118,16 +128,15 @@ def plan(
 
 
 def other_content(content: str) -> str:
-    """The content with its last letter or digit changed, as a wrong serial would have it."""
-    for index in range(len(content) - 1, -1, -1):
-        character = content[index]
-        if character.isascii() and character.isalnum():
-            if character.isdigit():
-                other = str((int(character) + 1) % 10)
-            else:
-                other = "A" if character.upper() != "A" else "B"
-            return content[:index] + other + content[index + 1 :]
-    return content + "0"
+    """Another serial: the last number in ``content`` with its leading digit changed.
+
+    A neighbouring serial would be marked rightly on a later blade and look like a duplicate.
+    """
+    match = _LAST_NUMBER.search(content)
+    if match is None:
+        return content + "9"
+    index = match.start()
+    return content[:index] + ("8" if content[index] == "9" else "9") + content[index + 1 :]
 
 
 def digest(dots: Sequence[Dot]) -> str:
