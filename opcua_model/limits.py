@@ -1,0 +1,56 @@
+"""Every limit that the server advertises and enforces, in one place.
+
+The numbers under OperationLimits and ServerCapabilities are these constants, and the services
+refuse what exceeds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from typing import Final
+
+from asyncua import ua
+from asyncua.common.utils import ServiceError
+
+MAX_CHUNK_BYTES: Final = 65_535
+MIN_CHUNK_BYTES: Final = 8_192
+"""Smallest buffer a client may announce (OPC 10000-6, 7.1.2.3)."""
+MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
+"""Largest request; what one connection can make the server hold."""
+MAX_CHUNKS: Final = MAX_MESSAGE_BYTES // MIN_CHUNK_BYTES
+MAX_QUEUED_MESSAGES: Final = 128
+"""Requests of one connection that wait for their turn."""
+MAX_CONNECTIONS: Final = 200
+MAX_SESSIONS: Final = 100
+ACTIVATION_TIMEOUT_S: Final = 20.0
+"""How long a connection may live without an activated session."""
+
+MAX_NODES_PER_READ: Final = 10_000
+MAX_NODES_PER_WRITE: Final = 1_000
+MAX_NODES_PER_BROWSE: Final = 10_000
+MAX_NODES_PER_TRANSLATE: Final = 10_000
+MAX_NODES_PER_REGISTER: Final = 10_000
+MAX_NODES_PER_CALL: Final = 100
+MAX_ITEMS_PER_CALL: Final = 10_000
+MAX_BROWSE_CONTINUATION_POINTS: Final = 10
+MAX_SUBSCRIPTIONS: Final = 1_000
+MAX_SUBSCRIPTIONS_PER_SESSION: Final = 50
+MAX_ITEMS_PER_SUBSCRIPTION: Final = 100_000
+MAX_QUEUE_SIZE: Final = 10_000
+MIN_PUBLISHING_INTERVAL_MS: Final = 10.0
+MAX_PUBLISHING_INTERVAL_MS: Final = 3_600_000.0
+MIN_CHANNEL_LIFETIME_MS: Final = 10_000
+MAX_CHANNEL_LIFETIME_MS: Final = 3_600_000
+
+WRITE_TIMEOUT_S: Final = 2.0
+"""Longest wait for the scan's answer to one write."""
+MES_TIMEOUT_S: Final = 10.0
+"""Longest wait for one call into the MES."""
+
+
+def check_count(operations: Sized, most: int) -> None:
+    """Refuse an empty or an oversized request (OPC 10000-4, 7.38: the codes' meanings)."""
+    if not operations:
+        raise ServiceError(ua.StatusCodes.BadNothingToDo)
+    if len(operations) > most:
+        raise ServiceError(ua.StatusCodes.BadTooManyOperations)

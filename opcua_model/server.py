@@ -1,0 +1,242 @@
+"""The cell's OPC UA server: assembles the address space from the plan and keeps it true.
+
+The gateway process builds one `CellServer` and runs it. Values come from the image by the reader,
+changes go to the scan by the sender; the server itself decides nothing about the cell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlparse
+
+import structlog
+from asyncua import ua
+
+from cellwright.io.clock import Clock
+from cellwright.io.plan import Plan
+from cellwright.mes.errors import MesError
+from cellwright.mes.store import Store as MesStore
+from cellwright.opcua_model import structures
+from cellwright.opcua_model.access import ServiceRules
+from cellwright.opcua_model.cell_tree import OBJECTS, CellTree, application_uri
+from cellwright.opcua_model.certificate import own_certificate
+from cellwright.opcua_model.errors import ModelError
+from cellwright.opcua_model.internal import CellInternalServer
+from cellwright.opcua_model.job_control import JobControl
+from cellwright.opcua_model.mes_view import MesState, MesView
+from cellwright.opcua_model.numbers import type_id, type_numbers
+from cellwright.opcua_model.ports import CommandSender, ImageReader
+from cellwright.opcua_model.publishing import Diagnostics, TagPublisher
+from cellwright.opcua_model.server_methods import ServerMethods
+from cellwright.opcua_model.space import Builder
+from cellwright.opcua_model.standard import StandardNodes
+from cellwright.opcua_model.tags import TagTree
+from cellwright.opcua_model.transport import CellTransportServer
+from cellwright.opcua_model.users import Authenticator, load_users
+from cellwright.opcua_model.values import utc_datetime
+from cellwright.opcua_model.work_orders import WorkOrders
+from cellwright.opcua_model.writes import WritePath
+
+_log = structlog.get_logger(__name__)
+
+VERSION: Final = "0.1.0"
+DIAGNOSTICS_NS: Final = 250_000_000
+"""How often statistics are looked at."""
+STANDARD_NS: Final = 1_000_000_000
+"""How often ServerDiagnostics is written."""
+MES_NS: Final = 500_000_000
+"""How often the MES is read; a job order method reads it at once."""
+
+_POLICIES: Final = [
+    ua.SecurityPolicyType.Basic256Sha256_Sign,
+    ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
+    ua.SecurityPolicyType.Aes128Sha256RsaOaep_Sign,
+    ua.SecurityPolicyType.Aes128Sha256RsaOaep_SignAndEncrypt,
+    ua.SecurityPolicyType.Aes256Sha256RsaPss_Sign,
+    ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
+]
+
+
+class CellServer:
+    """One cell's server. Use: `start`, then `run` (or `publish` at will), then `stop`."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        reader: ImageReader,
+        commands: CommandSender,
+        mes: MesStore | None,
+        *,
+        pki: Path,
+        clock: Clock,
+    ) -> None:
+        """``pki`` is the folder of certificates; made when absent. Raises OpcUaError."""
+        if plan.opcua is None:
+            raise ModelError(f"cell {plan.cell} has no opcua section; add one to have a server")
+        self._plan = plan
+        self._settings = plan.opcua
+        self._reader = reader
+        self._clock = clock
+        self._pki = pki
+        users = load_users(Path(plan.folder) / plan.opcua.users_file)
+        self._writes = WritePath(commands)
+        self._authenticator = Authenticator(users, clock)
+        self._mes = MesView(mes) if mes is not None else None
+        self._mes_task: asyncio.Task[None] | None = None
+        self._mes_news: MesState | None = None
+        self._mes_failing = False
+        self._due_ns = {"diagnostics": 0, "standard": 0, "mes": 0}
+        self._first_pass = True
+
+    async def start(self) -> None:
+        """Build everything and open the port. Raises OpcUaError or OSError."""
+        plan, settings = self._plan, self._settings
+        uri = application_uri(plan)
+        structures.register()
+        own = own_certificate(self._pki, uri, plan.cell, self._clock.utc_ns())
+        internal = CellInternalServer(
+            self._authenticator, self._writes, anonymous=settings.anonymous == "read"
+        )
+        self._internal = internal
+        internal.certificate, internal.private_key = own.certificate, own.key
+        server = CellTransportServer(internal, self._build)
+        self._server = server
+        server.name = f"Cellwright {plan.cell}"
+        server.product_uri = "urn:cellwright"
+        server.manufacturer_name = "Cellwright"
+        server.application_type = ua.ApplicationType.Server
+        server._application_uri = uri
+        await server.init()
+        await server.set_build_info(
+            server.product_uri,
+            server.manufacturer_name,
+            server.name,
+            VERSION,
+            VERSION,
+            utc_datetime(self._clock.utc_ns()),
+        )
+        server.set_endpoint(settings.endpoint)
+        policies = list(_POLICIES)
+        if settings.insecure:
+            policies.append(ua.SecurityPolicyType.NoSecurity)
+        server.set_security_policy(policies, ServiceRules())
+        await server.start()
+        _log.info("OPC UA server started", endpoint=self.endpoint, tags=len(plan.tags))
+
+    def _build(self) -> None:
+        """Everything below Objects, before the port opens."""
+        plan, builder = self._plan, Builder(self._internal.aspace)
+        for name in type_numbers():
+            if name.endswith("Type") and not name.startswith("ISA95"):
+                builder.object_type(type_id(name), name)
+        for cls in structures.STRUCTURES:
+            builder.structure(
+                type_id(cls.__name__), cls.__name__, structures.definition(cls), cls.__doc__ or ""
+            )
+        self._standard = StandardNodes(builder, self._internal)
+        self._standard.prepare(application_uri(plan))
+        ServerMethods(self._internal).register()
+        tree = CellTree(builder, plan, VERSION)
+        nodes = tree.build()
+        tags = TagTree(builder, plan, self._writes, OBJECTS).build(nodes.system)
+        tree.stations(nodes.machine, tags)
+        self._publisher = TagPublisher(plan, tags)
+        self._diagnostics = Diagnostics(plan, nodes)
+        self._work_orders = WorkOrders(builder, plan.cell, nodes.mes)
+        if self._mes is not None:
+            JobControl(self._mes, self._work_orders, self.refresh_mes).build(
+                builder, self._internal.methods, plan.cell, nodes.machine
+            )
+
+    @property
+    def port(self) -> int:
+        """The port that the server listens on; raises ModelError before `start`."""
+        listener = self._server.bserver
+        if listener is None:
+            raise ModelError("the server is not started; call start() first")
+        return int(listener.port)
+
+    @property
+    def endpoint(self) -> str:
+        """A URL by which a client on this network reaches the server."""
+        host = urlparse(self._settings.endpoint).hostname or "0.0.0.0"
+        if host in ("0.0.0.0", "::"):
+            host = socket.gethostname()
+        return f"opc.tcp://{host}:{self.port}"
+
+    async def stop(self) -> None:
+        """Close every connection and the port."""
+        if self._mes_task is not None:
+            self._mes_task.cancel()
+            await asyncio.gather(self._mes_task, return_exceptions=True)
+        await self._server.stop()
+        if self._mes is not None:
+            await asyncio.to_thread(self._mes.close)
+        _log.info("OPC UA server stopped", cell=self._plan.cell)
+
+    async def publish(self) -> int:
+        """One publishing pass; gives the number of values that were written.
+
+        Tags every time; statistics, diagnostics and the MES's state when they are due. It never
+        waits for the MES: what a background read brought is shown in the next pass.
+        """
+        count = 0
+        if self._reader.read() or self._first_pass:
+            indices = range(len(self._plan.tags)) if self._first_pass else self._reader.changed()
+            count += self._publisher.publish(self._reader, indices)
+            self._first_pass = False
+        if self._due("diagnostics", DIAGNOSTICS_NS):
+            count += self._diagnostics.publish(self._reader)
+        if self._due("standard", STANDARD_NS):
+            self._standard.refresh()
+        if self._mes is not None:
+            self._start_mes_read()
+            count += self._show_mes()
+        return count
+
+    async def run(self, stop: asyncio.Event, interval_s: float = 0.05) -> None:
+        """Publish every ``interval_s`` seconds until ``stop`` is set."""
+        while not stop.is_set():
+            await self.publish()
+            try:
+                async with asyncio.timeout(interval_s):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+    async def refresh_mes(self) -> None:
+        """Read the MES now and show it; a failure is logged and what is shown stays."""
+        if self._mes is None:
+            return
+        await self._read_mes(self._mes)
+        self._show_mes()
+
+    def _due(self, name: str, every_ns: int) -> bool:
+        now_ns = self._clock.now_ns()
+        if now_ns < self._due_ns[name]:
+            return False
+        self._due_ns[name] = now_ns + every_ns
+        return True
+
+    def _start_mes_read(self) -> None:
+        running = self._mes_task is not None and not self._mes_task.done()
+        if self._mes is not None and not running and self._due("mes", MES_NS):
+            self._mes_task = asyncio.create_task(self._read_mes(self._mes))
+
+    async def _read_mes(self, mes: MesView) -> None:
+        try:
+            self._mes_news = await mes.read()
+            self._mes_failing = False
+        except (MesError, TimeoutError) as error:
+            if not self._mes_failing:
+                _log.warning("cannot read the MES; showing what was read last", why=str(error))
+            self._mes_failing = True
+
+    def _show_mes(self) -> int:
+        news, self._mes_news = self._mes_news, None
+        if news is None:
+            return 0
+        return self._work_orders.show(news, utc_datetime(self._clock.utc_ns()))

@@ -1,0 +1,226 @@
+"""Parts that tests and benchmarks of the OPC UA server share: plans, a fake image, a fake scan.
+
+The fakes stand behind the server's own seams (`ImageReader`, `CommandSender`); everything else in
+these tests is real: the socket, the secure channel, the client, the MES and its database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cellwright.io.iec import Code, TagType, Value
+from cellwright.io.layout import place
+from cellwright.io.messages import AnyCommand, ReplyCode, WriteTag
+from cellwright.io.plan import (
+    Address,
+    Device,
+    Direction,
+    OpcUaSettings,
+    Plan,
+    Scale,
+    ScanSettings,
+    Tag,
+    Task,
+)
+from cellwright.io.quality import GOOD, UNCERTAIN_INITIAL
+from cellwright.io.system_tags import SYSTEM_TAGS
+from cellwright.opcua_model.ports import DeviceStatistics, TaskStatistics
+
+START_UTC_NS = 1_790_000_000_000_000_000
+
+
+class FakeImage:
+    """An image in memory, behind `ImageReader`: what `set` wrote shows after the next `read`."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._pending: dict[int, tuple[Value, int, int]] = {}
+        self._values: list[Value] = [tag.initial for tag in plan.tags]
+        self._quality = [UNCERTAIN_INITIAL] * len(plan.tags)
+        self._stamps = [START_UTC_NS] * len(plan.tags)
+        self._changed: list[int] = []
+        self._index = {tag.name: tag.index for tag in plan.tags}
+        self.tasks = [TaskStatistics() for _ in plan.tasks]
+        self.devices = [DeviceStatistics() for _ in plan.devices]
+        self.cycle = 0
+        self.utc_ns = START_UTC_NS
+
+    def set(self, name: str, value: Value, quality: int = GOOD) -> None:
+        """Change a tag; the source timestamp is a millisecond after the last."""
+        self.utc_ns += 1_000_000
+        self._pending[self._index[name]] = (value, quality, self.utc_ns)
+
+    def read(self) -> bool:
+        self._changed = list(self._pending)
+        for index, (value, quality, stamp) in self._pending.items():
+            self._values[index] = value
+            self._quality[index] = quality
+            self._stamps[index] = stamp
+        self._pending.clear()
+        self.cycle += 1
+        return True
+
+    def changed(self) -> Sequence[int]:
+        return self._changed
+
+    def value(self, index: int) -> Value:
+        return self._values[index]
+
+    def quality(self, index: int) -> int:
+        return self._quality[index]
+
+    def timestamp_ns(self, index: int) -> int:
+        return self._stamps[index]
+
+    def task(self, index: int) -> TaskStatistics:
+        return self.tasks[index]
+
+    def device(self, index: int) -> DeviceStatistics:
+        return self.devices[index]
+
+
+@dataclass
+class FakeScan:
+    """Obeys commands like the scan would, behind `CommandSender`."""
+
+    image: FakeImage
+    answer: Callable[[AnyCommand], tuple[int, str]] = lambda command: (ReplyCode.OK, "done")
+    received: list[AnyCommand] = field(default_factory=list)
+
+    async def send(self, command: AnyCommand) -> tuple[int, str]:
+        self.received.append(command)
+        code, text = self.answer(command)
+        if code == ReplyCode.OK and isinstance(command, WriteTag):
+            self.image.set(command.tag, command.value)
+        return code, text
+
+
+def cell_plan(
+    folder: Path,
+    *,
+    anonymous: str = "none",
+    insecure: bool = False,
+    reals: int = 0,
+    port: int = 0,
+) -> Plan:
+    """A small blade-marking cell, and ``reals`` further REAL inputs named ``real_0``..."""
+    drafts: list[dict[str, object]] = [
+        _input("part_present", TagType(Code.BOOL), "discrete_inputs", 0),
+        _input(
+            "air_pressure",
+            TagType(Code.REAL),
+            "input_registers",
+            4,
+            unit="bar",
+            range=(0.0, 10.0),
+            scale=Scale(10 / 65535, 0.0, 0, 65535),
+            description="Pressure of the clamp's supply",
+        ),
+        {
+            "name": "clamp_close",
+            "type": TagType(Code.BOOL),
+            "direction": Direction.OUTPUT,
+            "address": Address("remote_io", "coils", 0, TagType(Code.BOOL)),
+        },
+        {
+            "name": "recipe",
+            "type": TagType(Code.INT),
+            "direction": Direction.MEMORY,
+            "range": (0.0, 99.0),
+            "write": ("Operator", "Supervisor"),
+        },
+        {
+            "name": "dwell",
+            "type": TagType(Code.TIME),
+            "direction": Direction.MEMORY,
+            "write": ("Operator",),
+        },
+        {
+            "name": "label",
+            "type": TagType(Code.STRING, 20),
+            "direction": Direction.MEMORY,
+            "write": ("Operator",),
+        },
+        {
+            "name": "profile",
+            "type": TagType(Code.REAL, 0, 4, is_array=True),
+            "direction": Direction.MEMORY,
+            "write": ("Supervisor",),
+        },
+        {"name": "mark.busy", "type": TagType(Code.BOOL), "direction": Direction.MEMORY},
+        {"name": "mark.serial", "type": TagType(Code.STRING, 40), "direction": Direction.MEMORY},
+        {"name": "inspect.read", "type": TagType(Code.STRING, 40), "direction": Direction.MEMORY},
+    ]
+    drafts += [
+        _input(f"real_{number}", TagType(Code.REAL), "input_registers", 100 + number)
+        for number in range(reals)
+    ]
+    drafts += [
+        {
+            "name": tag.name,
+            "type": tag.type,
+            "direction": Direction.SYSTEM,
+            "unit": tag.unit,
+            "description": tag.description,
+        }
+        for tag in SYSTEM_TAGS
+    ]
+    types = [draft["type"] for draft in drafts]
+    offsets, size = place(types)  # type: ignore[arg-type]
+    tags = tuple(
+        Tag(index=index, offset=offset, initial=draft["type"].initial, **draft)  # type: ignore
+        for index, (draft, offset) in enumerate(zip(drafts, offsets, strict=True))
+    )
+    return Plan(
+        cell="BladeMarking",
+        site="Plant1",
+        start="stop",
+        source=str(folder / "cell.yaml"),
+        folder=str(folder),
+        data=str(folder / "data"),
+        scan=ScanSettings(
+            base_ns=10_000_000, watchdog_ns=20_000_000, watchdog_sensitivity=2, priority=0, core=-1
+        ),
+        devices=(
+            Device(name="remote_io", kind="driver", driver="modbus-tcp", options={}),
+            Device(name="peen", kind="marker", driver="telesis", options={}),
+        ),
+        tags=tags,
+        tasks=(
+            _task(0, "sequence", "blade_marking.sequence:Sequence", 10_000_000),
+            _task(1, "mark", "marking.station", 20_000_000),
+            _task(2, "inspect", "vision.station", 20_000_000),
+        ),
+        opcua=OpcUaSettings(
+            endpoint=f"opc.tcp://127.0.0.1:{port}",
+            anonymous=anonymous,
+            users_file="users.yaml",
+            insecure=insecure,
+        ),
+        database=None,
+        value_size=size,
+        layout_hash=bytes(32),
+    )
+
+
+def _input(name: str, type_: TagType, area: str, index: int, **more: object) -> dict[str, object]:
+    return {
+        "name": name,
+        "type": type_,
+        "direction": Direction.INPUT,
+        "address": Address("remote_io", area, index, TagType(Code.UINT)),
+        **more,
+    }
+
+
+def _task(index: int, name: str, program: str, interval_ns: int) -> Task:
+    return Task(
+        index=index,
+        name=name,
+        program=program,
+        interval_ns=interval_ns,
+        priority=index,
+        watchdog_ns=5_000_000,
+        binding={},
+    )
