@@ -19,6 +19,8 @@ from cellwright.native import ffi, lib
 _INPUT_HEADER: Final = struct.Struct("<q")
 _STATUS: Final = struct.Struct("<qII")
 _OUTPUT_HEADER: Final = struct.Struct("<QII")
+INPUT_HEADER_SIZE: Final = _INPUT_HEADER.size
+STATUS_SIZE: Final = _STATUS.size
 _ATTEMPTS: Final = 1000
 """A writer of a millisecond's cycle overtakes a copy of microseconds once at most."""
 

@@ -19,22 +19,22 @@ SCAN: Final = -1
 
 
 class Distribution(msgspec.Struct, frozen=True):
-    """Moments and histogram of a time in nanoseconds."""
+    """Moments and histogram of a time; everything but ``count`` and ``buckets`` is nanoseconds."""
 
     count: int
-    last_ns: int
-    min_ns: int
-    max_ns: int
-    sum_ns: int
+    last: int
+    minimum: int
+    maximum: int
+    total: int
     buckets: tuple[int, ...]
     """Counts; the bounds are `bucket_low`."""
 
     @property
-    def mean_ns(self) -> float:
+    def mean(self) -> float:
         """Average, 0 when nothing was recorded."""
-        return self.sum_ns / self.count if self.count else 0.0
+        return self.total / self.count if self.count else 0.0
 
-    def percentile_ns(self, percent: float) -> int:
+    def percentile(self, percent: float) -> int:
         """Upper bound of the bucket that holds the percentile, at most the maximum; 0 if empty."""
         if not self.count:
             return 0
@@ -43,14 +43,15 @@ class Distribution(msgspec.Struct, frozen=True):
         for index, count in enumerate(self.buckets):
             seen += count
             if seen >= rank and seen > 0:
-                return max(self.min_ns, min(self.max_ns, bucket_low(index + 1) - 1))
-        return self.max_ns
+                return max(self.minimum, min(self.maximum, bucket_low(index + 1) - 1))
+        return self.maximum
 
 
 class TaskStatistics(msgspec.Struct, frozen=True):
     """What one task did since the last reset."""
 
-    cycles: int
+    runs: int
+    """Executions."""
     overruns: int
     skips: int
     watchdog_hits: int
@@ -101,11 +102,17 @@ class Statistics:
             area, size, jitter_ns, execution_ns, overruns, skips, watchdog_hits
         )
 
-    def count(
-        self, index: int, *, overruns: int = 0, skips: int = 0, watchdog_hits: int = 0
-    ) -> None:
-        """Count without an execution. Scan only."""
-        lib.cw_statistics_count(*self._at(index), overruns, skips, watchdog_hits)
+    def overran(self, index: int, times: int = 1) -> None:
+        """Count executions that took longer than the interval. Scan only."""
+        lib.cw_statistics_count(*self._at(index), times, 0, 0)
+
+    def skipped(self, index: int, times: int = 1) -> None:
+        """Count executions that did not take place. Scan only."""
+        lib.cw_statistics_count(*self._at(index), 0, times, 0)
+
+    def watchdog_hit(self, index: int, times: int = 1) -> None:
+        """Count executions beyond the watchdog time. Scan only."""
+        lib.cw_statistics_count(*self._at(index), 0, 0, times)
 
     def reset(self, index: int | None = None) -> None:
         """Zero one task's record, or all of them. Scan only, and only on command."""
@@ -125,7 +132,7 @@ class Statistics:
         if lib.cw_statistics_read(area, size, copy, 1000) != 0:
             raise RuntimeError(f"the statistics of task {index} change faster than they are read")
         return TaskStatistics(
-            cycles=copy.cycles,
+            runs=copy.cycles,
             overruns=copy.overruns,
             skips=copy.skips,
             watchdog_hits=copy.watchdog_hits,
@@ -142,9 +149,9 @@ class Statistics:
 def _distribution(moments: Any) -> Distribution:
     return Distribution(
         count=moments.count,
-        last_ns=moments.last,
-        min_ns=moments.min,
-        max_ns=moments.max,
-        sum_ns=moments.sum,
+        last=moments.last,
+        minimum=moments.min,
+        maximum=moments.max,
+        total=moments.sum,
         buckets=tuple(moments.bucket),
     )

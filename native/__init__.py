@@ -211,6 +211,54 @@ class Library(Protocol):
         self, bitmap: Pointer, bitmap_words: int, tags: Pointer, max: int, /
     ) -> int: ...
 
+    # operation.h, latch.h, overlay.h, commit.h, publish.h
+    CW_ABCD: int
+    CW_CDAB: int
+    CW_BADC: int
+    CW_DCBA: int
+    CW_HOLD: int
+    CW_SUBSTITUTE: int
+    CW_FAULT: int
+    CW_SCALED: int
+    CW_RANGED: int
+    CW_FORM_BITS: int
+    CW_FORM_WORD_BIT: int
+    CW_FORM_COPY: int
+    CW_FORM_NUMBER: int
+    CW_FORM_TEXT: int
+    CW_FITS: int
+    CW_OUTSIDE: int
+    CW_NOT_A_NUMBER: int
+
+    def cw_decode(
+        self,
+        operation: Pointer,
+        payload: Pointer,
+        payload_size: int,
+        values: Pointer,
+        value_size: int,
+        /,
+    ) -> int: ...
+    def cw_encode(
+        self,
+        operation: Pointer,
+        payload: Pointer,
+        payload_size: int,
+        values: Pointer,
+        value_size: int,
+        /,
+    ) -> int: ...
+    def cw_latch(self, table: Pointer, now_ns: int, utc_ns: int, latched: Pointer, /) -> None: ...
+    def cw_overlay(
+        self, table: Pointer, forces: Pointer, places: Pointer, count: int, /
+    ) -> int: ...
+    def cw_commit(
+        self, table: Pointer, cycle: int, enabled: bool, committed: Pointer, /
+    ) -> None: ...
+    def cw_publish(
+        self, table: Pointer, publication: Pointer, cycle: int, mono_ns: int, utc_ns: int, /
+    ) -> int: ...
+
 
 ffi: Final[Any] = _native.ffi
 lib: Final[Library] = _native.lib

@@ -22,6 +22,11 @@ HEADERS = (
     "wait.h",
     "realtime.h",
     "changes.h",
+    "operation.h",
+    "latch.h",
+    "overlay.h",
+    "commit.h",
+    "publish.h",
 )
 
 

@@ -1,0 +1,459 @@
+#include "bits.h"
+#include "operation.h"
+#include "private.h"
+
+#include <math.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the image is little-endian; big-endian machines are not supported"
+#endif
+
+/* The order is given for big-endian words; each case is its own inverse. */
+static inline uint16_t order16(uint16_t raw, uint8_t order)
+{
+    return order >= CW_BADC ? raw : __builtin_bswap16(raw);
+}
+
+static inline uint32_t order32(uint32_t raw, uint8_t order)
+{
+    switch (order) {
+    case CW_ABCD:
+        return __builtin_bswap32(raw);
+    case CW_CDAB:
+        return (raw & 0x00FF00FFu) << 8 | (raw >> 8 & 0x00FF00FFu);
+    case CW_BADC:
+        return raw << 16 | raw >> 16;
+    default:
+        return raw;
+    }
+}
+
+static inline uint64_t order64(uint64_t raw, uint8_t order)
+{
+    const uint64_t odd = UINT64_C(0x00FF00FF00FF00FF);
+    uint64_t swapped = __builtin_bswap64(raw);
+    switch (order) {
+    case CW_ABCD:
+        return swapped;
+    case CW_CDAB:
+        return (raw & odd) << 8 | (raw >> 8 & odd);
+    case CW_BADC:
+        return (swapped & odd) << 8 | (swapped >> 8 & odd);
+    default:
+        return raw;
+    }
+}
+
+static inline uint64_t load_raw(const uint8_t *from, uint8_t size, uint8_t order)
+{
+    if (size == 2) {
+        uint16_t raw;
+        memcpy(&raw, from, 2);
+        return order16(raw, order);
+    }
+    if (size == 4) {
+        uint32_t raw;
+        memcpy(&raw, from, 4);
+        return order32(raw, order);
+    }
+    uint64_t raw;
+    memcpy(&raw, from, 8);
+    return order64(raw, order);
+}
+
+static inline void store_raw(uint8_t *to, uint64_t raw, uint8_t size, uint8_t order)
+{
+    if (size == 2) {
+        uint16_t word = order16((uint16_t)raw, order);
+        memcpy(to, &word, 2);
+    } else if (size == 4) {
+        uint32_t word = order32((uint32_t)raw, order);
+        memcpy(to, &word, 4);
+    } else {
+        raw = order64(raw, order);
+        memcpy(to, &raw, 8);
+    }
+}
+
+/* A number of any elementary type, without loss. */
+struct number {
+    enum { SIGNED, UNSIGNED, FLOATING } kind;
+    union {
+        int64_t i;
+        uint64_t u;
+        double d;
+    } is;
+};
+
+static struct number number_of(uint8_t code, uint64_t raw)
+{
+    float real;
+    uint32_t low = (uint32_t)raw;
+    struct number number = {.kind = SIGNED};
+    switch (code) {
+    case CW_SINT:
+        number.is.i = (int8_t)raw;
+        break;
+    case CW_INT:
+        number.is.i = (int16_t)raw;
+        break;
+    case CW_DINT:
+        number.is.i = (int32_t)raw;
+        break;
+    case CW_LINT:
+    case CW_TIME:
+        number.is.i = (int64_t)raw;
+        break;
+    case CW_REAL:
+        memcpy(&real, &low, 4);
+        number.kind = FLOATING;
+        number.is.d = real;
+        break;
+    case CW_LREAL:
+        number.kind = FLOATING;
+        memcpy(&number.is.d, &raw, 8);
+        break;
+    case CW_USINT:
+    case CW_BOOL:
+        number.kind = UNSIGNED;
+        number.is.u = (uint8_t)raw;
+        break;
+    case CW_UINT:
+        number.kind = UNSIGNED;
+        number.is.u = (uint16_t)raw;
+        break;
+    case CW_UDINT:
+        number.kind = UNSIGNED;
+        number.is.u = low;
+        break;
+    default:
+        number.kind = UNSIGNED;
+        number.is.u = raw;
+        break;
+    }
+    return number;
+}
+
+static double as_double(struct number number)
+{
+    if (number.kind == SIGNED)
+        return (double)number.is.i;
+    return number.kind == UNSIGNED ? (double)number.is.u : number.is.d;
+}
+
+struct limits {
+    int64_t low;
+    uint64_t high;
+};
+
+/* Limits of the integer types, by code; not one: high 0. */
+static struct limits limits_of(uint8_t code)
+{
+    switch (code) {
+    case CW_BOOL:
+        return (struct limits){0, 1};
+    case CW_SINT:
+        return (struct limits){INT8_MIN, INT8_MAX};
+    case CW_INT:
+        return (struct limits){INT16_MIN, INT16_MAX};
+    case CW_DINT:
+        return (struct limits){INT32_MIN, INT32_MAX};
+    case CW_LINT:
+    case CW_TIME:
+        return (struct limits){INT64_MIN, INT64_MAX};
+    case CW_USINT:
+        return (struct limits){0, UINT8_MAX};
+    case CW_UINT:
+        return (struct limits){0, UINT16_MAX};
+    case CW_UDINT:
+        return (struct limits){0, UINT32_MAX};
+    case CW_ULINT:
+        return (struct limits){0, UINT64_MAX};
+    default:
+        return (struct limits){0, 0};
+    }
+}
+
+static int is_floating(uint8_t code) { return code == CW_REAL || code == CW_LREAL; }
+
+/* The bits of `number` in type `code`, clamped into it; rounds half away from zero. */
+static uint64_t bits_of(struct number number, uint8_t code, int *outcome)
+{
+    uint64_t raw = 0;
+    if (is_floating(code)) {
+        double value = as_double(number);
+        if (code == CW_LREAL) {
+            memcpy(&raw, &value, 8);
+            return raw;
+        }
+        float real = (float)value;
+        if (isinf(real) && !isinf(value)) {
+            real = value > 0 ? 0x1.fffffep127f : -0x1.fffffep127f;
+            *outcome = CW_OUTSIDE;
+        }
+        uint32_t low;
+        memcpy(&low, &real, 4);
+        return low;
+    }
+    struct limits limits = limits_of(code);
+    if (number.kind == FLOATING) {
+        double value = round(number.is.d);
+        /* As doubles, the limits 2^63-1 and 2^64-1 become 2^63 and 2^64: too large by one. */
+        if (value < (double)limits.low) {
+            *outcome = CW_OUTSIDE;
+            return (uint64_t)limits.low;
+        }
+        double beyond = (double)limits.high;
+        if (limits.high < UINT64_C(1) << 53 ? value > beyond : value >= beyond) {
+            *outcome = CW_OUTSIDE;
+            return limits.high;
+        }
+        return value < 0 ? (uint64_t)(int64_t)value : (uint64_t)value;
+    }
+    if (number.kind == SIGNED && number.is.i < 0) {
+        if (number.is.i < limits.low) {
+            *outcome = CW_OUTSIDE;
+            return (uint64_t)limits.low;
+        }
+        return (uint64_t)number.is.i;
+    }
+    if (number.is.u > limits.high) {
+        *outcome = CW_OUTSIDE;
+        return limits.high;
+    }
+    return number.is.u;
+}
+
+static inline uint64_t load_image(const uint8_t *from, uint8_t size)
+{
+    uint64_t raw = 0;
+    memcpy(&raw, from, size);
+    return raw;
+}
+
+static int fits(const struct cw_operation *operation, size_t payload_size, size_t value_size)
+{
+    size_t bits = (size_t)operation->place * 8 + operation->bit + operation->count;
+    size_t wire, image;
+    switch (operation->form) {
+    case CW_FORM_BITS:
+        wire = (bits + 7) / 8;
+        image = operation->count;
+        break;
+    case CW_FORM_WORD_BIT:
+        wire = operation->place + (size_t)2 * operation->count;
+        image = operation->count;
+        if (operation->bit > 15)
+            return 0;
+        break;
+    case CW_FORM_TEXT:
+        wire = operation->place + ((size_t)operation->length + 1) / 2 * 2 * operation->count;
+        image = ((size_t)operation->length + 3) / 2 * 2 * operation->count;
+        break;
+    default:
+        wire = operation->place + (size_t)operation->wire_size * operation->count;
+        image = (size_t)operation->size * operation->count;
+        if (operation->size == 0 || operation->size > 8 || operation->wire_size < 2 ||
+            operation->wire_size > 8)
+            return 0;
+        break;
+    }
+    return wire <= payload_size && operation->value <= value_size &&
+           image <= value_size - operation->value;
+}
+
+static int in_range(const struct cw_operation *operation, double value)
+{
+    return (operation->flags & CW_RANGED) == 0 ||
+           (value >= operation->range_low && value <= operation->range_high);
+}
+
+static int decode_number(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
+{
+    uint64_t raw = load_raw(from, operation->wire_size, operation->order);
+    struct number number = number_of(operation->wire, raw);
+    if (number.kind == FLOATING && !isfinite(number.is.d))
+        return CW_NOT_A_NUMBER;
+    int outcome = CW_FITS;
+    if (operation->flags & CW_SCALED) {
+        double value = as_double(number);
+        if (value < operation->raw_low || value > operation->raw_high)
+            outcome = CW_OUTSIDE;
+        /* A scale of one between integers only changes the width: exact for 64 bits too. */
+        if (number.kind == FLOATING || operation->gain != 1.0 || operation->offset != 0.0 ||
+            is_floating(operation->code)) {
+            number.kind = FLOATING;
+            number.is.d = operation->gain * value + operation->offset;
+        }
+    }
+    if (!in_range(operation, as_double(number)))
+        outcome = CW_OUTSIDE;
+    uint64_t image = bits_of(number, operation->code, &outcome);
+    memcpy(to, &image, operation->size);
+    return outcome;
+}
+
+static int decode_copy(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
+{
+    uint64_t raw = load_raw(from, operation->wire_size, operation->order);
+    int outcome = CW_FITS;
+    if (is_floating(operation->code) || (operation->flags & CW_RANGED)) {
+        double value = as_double(number_of(operation->code, raw));
+        if (!isfinite(value))
+            return CW_NOT_A_NUMBER;
+        if (!in_range(operation, value))
+            outcome = CW_OUTSIDE;
+    }
+    memcpy(to, &raw, operation->size);
+    return outcome;
+}
+
+static void decode_text(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
+{
+    size_t wire = ((size_t)operation->length + 1) / 2 * 2;
+    uint8_t *bytes = to + 2;
+    uint16_t length = 0;
+    memset(to, 0, 2 + wire);
+    for (; length < operation->length; length++) {
+        size_t index = operation->order >= CW_BADC ? length ^ 1u : length;
+        if (from[index] == 0)
+            break;
+        bytes[length] = from[index];
+    }
+    memcpy(to, &length, 2);
+}
+
+int cw_decode(const struct cw_operation *operation, const uint8_t *payload, size_t payload_size,
+              uint8_t *values, size_t value_size)
+{
+    if (!fits(operation, payload_size, value_size))
+        return -EINVAL;
+    const uint8_t *from = payload + operation->place;
+    uint8_t *to = values + operation->value;
+    int worst = CW_FITS;
+    switch (operation->form) {
+    case CW_FORM_BITS:
+        if (operation->count == 1)
+            *to = *from >> (operation->bit & 7) & 1;
+        else
+            cw_unpack_bits(payload, payload_size, (size_t)operation->place * 8 + operation->bit, to,
+                           operation->count);
+        break;
+    case CW_FORM_WORD_BIT:
+        for (uint32_t index = 0; index < operation->count; index++)
+            to[index] = load_raw(from + 2 * index, 2, operation->order) >> operation->bit & 1;
+        break;
+    case CW_FORM_COPY:
+        for (uint32_t index = 0; index < operation->count; index++) {
+            int outcome = decode_copy(operation, from + index * operation->wire_size,
+                                      to + index * operation->size);
+            worst = outcome > worst ? outcome : worst;
+        }
+        break;
+    case CW_FORM_TEXT: {
+        size_t wire = ((size_t)operation->length + 1) / 2 * 2;
+        for (uint32_t index = 0; index < operation->count; index++)
+            decode_text(operation, from + index * wire, to + index * (wire + 2));
+        break;
+    }
+    default:
+        for (uint32_t index = 0; index < operation->count; index++) {
+            int outcome = decode_number(operation, from + index * operation->wire_size,
+                                        to + index * operation->size);
+            worst = outcome > worst ? outcome : worst;
+        }
+        break;
+    }
+    return worst;
+}
+
+static int encode_number(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
+{
+    struct number number = number_of(operation->code, load_image(from, operation->size));
+    int outcome = CW_FITS;
+    double value = as_double(number);
+    if (!isfinite(value))
+        return CW_NOT_A_NUMBER;
+    if (!in_range(operation, value)) {
+        outcome = CW_OUTSIDE;
+        number.kind = FLOATING;
+        number.is.d = value = value < operation->range_low ? operation->range_low
+                                                           : operation->range_high;
+    }
+    if (operation->flags & CW_SCALED) {
+        double raw = (value - operation->offset) / operation->gain;
+        if (isnan(raw))
+            return CW_NOT_A_NUMBER;
+        int clamped = raw < operation->raw_low || raw > operation->raw_high;
+        if (clamped) {
+            outcome = CW_OUTSIDE;
+            raw = raw < operation->raw_low ? operation->raw_low : operation->raw_high;
+        }
+        if (clamped || number.kind == FLOATING || operation->gain != 1.0 ||
+            operation->offset != 0.0 || is_floating(operation->wire)) {
+            number.kind = FLOATING;
+            number.is.d = raw;
+        }
+    }
+    store_raw(to, bits_of(number, operation->wire, &outcome), operation->wire_size,
+              operation->order);
+    return outcome;
+}
+
+static void encode_text(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
+{
+    size_t wire = ((size_t)operation->length + 1) / 2 * 2;
+    uint16_t length;
+    memcpy(&length, from, 2);
+    for (size_t index = 0; index < wire; index++) {
+        size_t place = operation->order >= CW_BADC ? index ^ 1u : index;
+        to[place] = index < length && index < operation->length ? from[2 + index] : 0;
+    }
+}
+
+int cw_encode(const struct cw_operation *operation, uint8_t *payload, size_t payload_size,
+              const uint8_t *values, size_t value_size)
+{
+    if (!fits(operation, payload_size, value_size))
+        return -EINVAL;
+    const uint8_t *from = values + operation->value;
+    uint8_t *to = payload + operation->place;
+    int worst = CW_FITS;
+    switch (operation->form) {
+    case CW_FORM_BITS:
+        cw_pack_bits(payload, payload_size, (size_t)operation->place * 8 + operation->bit, from,
+                     operation->count);
+        break;
+    case CW_FORM_WORD_BIT:
+        for (uint32_t index = 0; index < operation->count; index++) {
+            uint64_t mask = UINT64_C(1) << operation->bit;
+            uint64_t word = load_raw(to + 2 * index, 2, operation->order);
+            store_raw(to + 2 * index, from[index] ? word | mask : word & ~mask, 2,
+                      operation->order);
+        }
+        break;
+    case CW_FORM_COPY:
+        if (!is_floating(operation->code) && (operation->flags & CW_RANGED) == 0) {
+            for (uint32_t index = 0; index < operation->count; index++)
+                store_raw(to + index * operation->wire_size,
+                          load_image(from + index * operation->size, operation->size),
+                          operation->wire_size, operation->order);
+            break;
+        }
+        /* fall through */
+    case CW_FORM_NUMBER:
+        for (uint32_t index = 0; index < operation->count; index++) {
+            int outcome = encode_number(operation, from + index * operation->size,
+                                        to + index * operation->wire_size);
+            worst = outcome > worst ? outcome : worst;
+        }
+        break;
+    default: {
+        size_t wire = ((size_t)operation->length + 1) / 2 * 2;
+        for (uint32_t index = 0; index < operation->count; index++)
+            encode_text(operation, from + index * (wire + 2), to + index * wire);
+        break;
+    }
+    }
+    return worst;
+}
