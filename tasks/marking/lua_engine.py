@@ -67,7 +67,8 @@ local pack, unpack = table.pack, table.unpack
 getmetatable("").__metatable = "locked"
 
 local spent = 0
-local OVER = "instruction budget of " .. limit .. " spent"
+local BUDGET = "instruction budget of " .. limit .. " spent"
+local OVER = BUDGET
 
 -- Once the budget is spent the hook comes at every instruction, so that no pcall gets further.
 local function hook()
@@ -82,9 +83,21 @@ local function check()
     if spent >= limit then error(OVER, 0) end
 end
 
+-- A coroutine may run up to one step uncounted, so its creation costs one.
 local function hooked(co)
+    spent = spent + step
     sethook(co, hook, "", step)
     return co
+end
+
+-- What a protected call returned. Running out of memory ends the operation: each further try would
+-- cost milliseconds and hardly an instruction.
+local function passed(got)
+    if not got[1] and got[2] == "not enough memory" then
+        spent, OVER = limit, got[2]
+    end
+    check()
+    return got
 end
 
 local function copy(from)
@@ -101,15 +114,13 @@ local plain = {
     assert = assert, error = error, ipairs = ipairs, next = next, pairs = pairs,
     pcall = function(f, ...)
         check()
-        local got = pack(pcall(f, ...))
-        check()
+        local got = passed(pack(pcall(f, ...)))
         return unpack(got, 1, got.n)
     end,
     -- A handler called inside the hook's error would run with hooks switched off.
     xpcall = function(f, handler, ...)
         check()
-        local got = pack(pcall(f, ...))
-        check()
+        local got = passed(pack(pcall(f, ...)))
         if got[1] then return unpack(got, 1, got.n) end
         return false, handler(got[2])
     end,
@@ -129,8 +140,7 @@ local function wrapped(f)
     local co = hooked(create(f))
     return function(...)
         check()
-        local got = pack(resume(co, ...))
-        check()
+        local got = passed(pack(resume(co, ...)))
         if not got[1] then error(got[2], 0) end
         return unpack(got, 2, got.n)
     end
@@ -142,7 +152,12 @@ local function environment()
     env.coroutine = {
         create = function(f) check(); return hooked(create(f)) end,
         wrap = function(f) check(); return wrapped(f) end,
-        resume = resume, yield = yield, status = status, running = running,
+        resume = function(co, ...)
+            check()
+            local got = passed(pack(resume(co, ...)))
+            return unpack(got, 1, got.n)
+        end,
+        yield = yield, status = status, running = running,
         isyieldable = isyieldable, close = close,
     }
     env._G = env
@@ -257,7 +272,7 @@ for _, name in next, { "io", "os", "package", "require", "debug", "load", "loads
 end
 
 return function(operation, source, name, data, extra)
-    spent = 0
+    spent, OVER = 0, BUDGET
     local co = hooked(create(function()
         return operations[operation](controller(source, name), data, extra)
     end))

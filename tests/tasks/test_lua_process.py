@@ -1,0 +1,119 @@
+"""The Lua engine's process and its watchdog: what no instruction count can stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from cellwright.tasks.marking.lua_engine import Template, TemplateError
+from cellwright.tasks.marking.lua_process import LuaProcess, WatchdogError
+
+GOOD = Template(
+    "good.lua",
+    "MarkingController = {}\n"
+    "function MarkingController:execute_marking(d) return true, { symbol = d.serial } end\n"
+    "function MarkingController:get_status() return 'ready' end",
+)
+
+#: Work in C functions that no hook interrupts.
+UNSTOPPABLE = {
+    "pattern matching": "('a'):rep(2e6):find('.-.-.-.-b')",
+    "pattern matching behind pcall": "pcall(string.find, ('a'):rep(2e6), '.-.-.-.-b')",
+    "pattern matching in a coroutine": """
+        coroutine.wrap(function() ('a'):rep(2e6):find('.-.-.-.-b') end)()""",
+    "moving nothing far": "table.move({}, 1, 1e9, 2)",
+    "matching by gsub": "('a'):rep(2e6):gsub('.-.-.-.-b', '')",
+}
+
+
+def script(body: str) -> Template:
+    return Template(
+        "hostile.lua",
+        f"MarkingController = {{}}\nfunction MarkingController:execute_marking(d)\n{body}\nend",
+    )
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[LuaProcess]:
+    # Wall time: the machine may be busy, and an innocent template must not be ended.
+    with LuaProcess(timeout_s=1.0) as process:
+        yield process
+
+
+def test_a_template_runs_in_another_process(engine: LuaProcess) -> None:
+    assert engine.execute_marking(GOOD, {"serial": "S1"}).symbol == "S1"
+    assert engine.validate_product_data(GOOD, {}) == []
+    assert engine.get_status(GOOD) == {"state": "ready"}
+    assert engine.pid not in {0, os.getpid()}
+
+
+@pytest.mark.parametrize("name", sorted(UNSTOPPABLE))
+def test_what_no_hook_stops_is_ended_and_the_next_operation_is_served(
+    engine: LuaProcess, name: str
+) -> None:
+    engine.start()
+    before, kills = engine.pid, engine.kills
+    engine.timeout_s = 0.051
+    with pytest.raises(WatchdogError, match="51 ms"):
+        engine.execute_marking(script(UNSTOPPABLE[name]), {})
+    engine.timeout_s = 1.0
+    assert engine.execute_marking(GOOD, {"serial": "S2"}).symbol == "S2"
+    assert engine.pid != before
+    assert engine.kills == kills + 1
+    assert not psutil.pid_exists(before)
+
+
+def test_a_script_stopped_by_its_budget_costs_no_process(engine: LuaProcess) -> None:
+    engine.start()
+    before = engine.pid
+    with pytest.raises(TemplateError, match="budget"):
+        engine.execute_marking(script("while true do end"), {})
+    assert engine.pid == before
+
+
+def test_an_engine_killed_from_outside_is_replaced(engine: LuaProcess) -> None:
+    engine.start()
+    os.kill(engine.pid, signal.SIGKILL)
+    with pytest.raises(TemplateError, match="try again"):
+        engine.execute_marking(GOOD, {"serial": "S1"})
+    assert engine.execute_marking(GOOD, {"serial": "S3"}).symbol == "S3"
+
+
+def test_a_fork_server_killed_from_outside_is_replaced_and_leaves_no_engine() -> None:
+    with LuaProcess(timeout_s=1.0) as engine:
+        engine.start()
+        server = psutil.Process(engine.pid).parent()
+        assert server is not None
+        old = engine.pid
+        server.kill()
+        deadline = time.monotonic() + 10
+        while psutil.pid_exists(old) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not psutil.pid_exists(old)
+        assert engine.execute_marking(GOOD, {"serial": "S4"}).symbol == "S4"
+
+
+def test_closing_leaves_no_process_behind() -> None:
+    engine = LuaProcess(timeout_s=1.0)
+    engine.start()
+    server = psutil.Process(engine.pid).parent()
+    assert server is not None
+    pids = {engine.pid, server.pid}
+    engine.close()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_data_that_does_not_fit_a_message_is_refused(engine: LuaProcess) -> None:
+    with pytest.raises(TemplateError, match="at most"):
+        engine.execute_marking(GOOD, {"serial": "x" * 300_000})
+    assert engine.execute_marking(GOOD, {"serial": "S5"}).symbol == "S5"
+
+
+def test_an_unknown_result_is_a_sentence_of_the_template(engine: LuaProcess) -> None:
+    with pytest.raises(TemplateError, match=r"hostile.lua.*symbol must be text"):
+        engine.execute_marking(script("return true, { symbol = {} }"), {})
