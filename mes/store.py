@@ -76,15 +76,16 @@ class Store:
     def session(self) -> Iterator[Session]:
         """A transaction that may write: commits at the end, rolls back on any error.
 
-        Writers take turns from their first statement on, on both databases, so they cannot
-        deadlock; keep the block short and await nothing inside. Raises StoreError when the
-        database fails; nothing of the block is then stored.
+        Writers take turns for their whole session, on both databases, so they cannot deadlock;
+        keep the block short and await nothing inside. Raises StoreError when the database fails;
+        nothing of the block is then stored.
         """
         with _errors(self.url), self._engine.connect() as raw:
             connection = raw.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
             with Session(connection, autoflush=True, expire_on_commit=False) as session:
                 session.info[CLOCK_KEY] = self._utc_ns
                 with session.begin():
+                    session.connection()  # begins now, not at the first statement
                     if self.dialect == "postgresql":
                         session.execute(select(AuditHead.id).with_for_update())
                     yield session
@@ -109,6 +110,7 @@ class Store:
                 try:
                     yield session
                 finally:
+                    session.expunge_all()  # what was loaded stays readable
                     session.rollback()
                     if self.dialect == "sqlite":
                         session.execute(text("PRAGMA query_only = OFF"))
