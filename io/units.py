@@ -193,7 +193,7 @@ def suggest(symbol: str, limit: int = 3) -> list[str]:
     descriptions = {unit.description.casefold(): unit.symbol for unit in UNITS.values()}
     near += [
         descriptions[name]
-        for name in difflib.get_close_matches(folded, descriptions, n=limit, cutoff=0.7)
+        for name in difflib.get_close_matches(folded, descriptions, n=limit, cutoff=0.8)
     ]
     near += difflib.get_close_matches(symbol, UNITS, n=limit, cutoff=0.5)
     return list(dict.fromkeys(near))[:limit]

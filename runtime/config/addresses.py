@@ -67,7 +67,7 @@ def wire_type(
     if area.bits:
         if tag.code is not Code.BOOL:
             raise Complaint(
-                f"a {tag} does not fit into {area.name}",
+                f"{tag} does not fit into {area.name}",
                 "that area holds single bits",
                 "make the tag a BOOL or use an area of words",
             )
@@ -75,7 +75,7 @@ def wire_type(
         return tag
     if tag.code in (Code.STRING, Code.TIME):
         raise Complaint(
-            f"a {tag} cannot be read from or written to a device",
+            f"{tag} cannot be read from or written to a device",
             "devices move bits, integers and reals",
             "make it a memory tag, or use an integer type with a scale",
         )
@@ -83,7 +83,7 @@ def wire_type(
         return _bit_in_word(tag, area, bit, raw, declared)
     if bit is not None:
         raise Complaint(
-            f"a {tag} cannot lie at bit {bit}",
+            f"{tag} cannot lie at bit {bit}",
             "one bit holds a BOOL",
             "drop the bit from the address or make the tag a BOOL",
         )

@@ -174,9 +174,9 @@ class _Binder:
                 f"write '{bound}'",
             )
             return
-        known = self.uses
+        known = {*self.uses, *self.tags.broken}
         if dot and owner in self.tasks.good:
-            known = {key: use for key, use in self.uses.items() if key.startswith(f"{owner}.")}
+            known = {key for key in self.uses if key.startswith(f"{owner}.")}
         self.problems.error(
             mark,
             f"no tag is called '{target}'",
@@ -231,8 +231,8 @@ class _Binder:
                 "delete `write`, or let the task read the tag and write another",
             )
         if use.writer is None and not roles and draft.direction is Direction.OUTPUT:
-            if self.tasks.broken:
-                return  # its writer may be the task that could not be loaded
+            if self.problems.errors:
+                return  # its writer may be what could not be loaded or bound
             self.problems.warning(
                 draft.mark,
                 f"nobody writes the output '{use.name}'",
@@ -254,7 +254,7 @@ class _Binder:
 def _misfit(variable: Variable, use: Use) -> str | None:
     """Why the variable cannot be that tag, or None when it can."""
     if variable.type != use.type:
-        return f"the variable is a {variable.type}, the tag a {use.type}"
+        return f"the type of the variable is {variable.type}, that of the tag {use.type}"
     if variable.writable:
         if use.direction is Direction.INPUT:
             return "the program writes it and the tag is an input, which its device writes"

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import BaseModel
 
@@ -40,7 +41,9 @@ from cellwright.runtime.config.timing import check_timing
 from cellwright.runtime.config.validation import validate
 
 M = TypeVar("M", bound=BaseModel)
-_FALLBACK_BASE_NS = 10_000_000
+EXTENSION: Final = "x-"
+"""Sections with this prefix are passed over; they are a place for anchors."""
+_FALLBACK_BASE_NS: Final = 10_000_000
 """Stands in for a base interval that is itself wrong, so that the rest can be checked."""
 
 
@@ -133,6 +136,8 @@ class _Compiler:
     def _check_sections(self) -> None:
         known = list(model.CellFile.model_fields)
         for name, entry in self.root.entries.items():
+            if name.startswith(EXTENSION):
+                continue
             if name not in known:
                 self.problems.error(
                     entry.mark,
@@ -215,12 +220,15 @@ class _Compiler:
             return None
         path = os.path.abspath(self.folder / name)
         if not os.path.isfile(path):
-            others = [entry.name for entry in self.folder.glob("*.yaml") if entry != self.path]
+            stems = {
+                entry.stem: entry.name for entry in self.folder.glob("*.yaml") if entry != self.path
+            }
+            close = get_close_matches(Path(name).stem, stems, n=1)
             self.problems.error(
                 self.root.at((section, key)),
                 f"there is no file '{name}'",
                 f"{section}.{key} is looked up in {self.folder}",
-                nearest(name, others) if others else "create it or correct the name",
+                f"did you mean '{stems[close[0]]}'?" if close else "create it or correct the name",
             )
             return None
         return path

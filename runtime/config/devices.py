@@ -103,6 +103,8 @@ def _device(
             "addresses and node ids are made of it",
             "use a letter first, then letters, digits and _, at most 64",
         )
+    if entry.node.kind == "void":
+        return None, ""
     if entry.node.kind != "mapping":
         problems.error(
             entry.mark,

@@ -29,8 +29,6 @@ ROLES: Final = (
 )
 """Well-known roles that may be given rights to write (OPC 10000-18, 4.2)."""
 
-Scalar = bool | int | float | str
-
 
 class Section(BaseModel):
     """Base of all sections: no unknown keys, no silent conversions, immutable."""
@@ -49,11 +47,11 @@ def _type(text: str) -> str:
     try:
         return str(TagType.parse(text))
     except ValueError as error:
-        # Longer digit strings than Python converts at once end here too.
+        close = nearest(text, _TYPE_NAMES)
         raise problem(
             f"'{text[:60]}' is not the type of a tag",
             f"{error}",
-            nearest(text, _TYPE_NAMES, len(_TYPE_NAMES)),
+            close if close.startswith("did you mean") else "correct the type",
         ) from error
 
 
@@ -154,7 +152,11 @@ def _watchdog(value: Any) -> Any:
     return value if isinstance(value, dict | Watchdog) else {"time": value}
 
 
+TAKES: Final = "x-cellwright-takes"
+"""Key in the JSON Schema that words what a value may be, for the reference."""
+
 _WATCHDOG_SCHEMA: Final = {
+    TAKES: "duration, or {time, sensitivity}",
     "anyOf": [
         {"type": "string", "examples": ["5ms"]},
         {
@@ -166,9 +168,16 @@ _WATCHDOG_SCHEMA: Final = {
             "required": ["time"],
             "additionalProperties": False,
         },
-    ]
+    ],
 }
 WatchdogField = Annotated[Watchdog, BeforeValidator(_watchdog), WithJsonSchema(_WATCHDOG_SCHEMA)]
+Scalar = bool | int | float | str
+TagValue = Annotated[
+    Scalar | list[Scalar],
+    WithJsonSchema(
+        {TAKES: "value of the tag's type", "type": ["boolean", "number", "string", "array"]}
+    ),
+]
 Unit = Annotated[str, AfterValidator(_unit)]
 Role = Annotated[str, AfterValidator(_role), WithJsonSchema({"enum": list(ROLES)})]
 Pair = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_pair)]
@@ -262,15 +271,15 @@ class Tag(Section):
     """Lowest and highest sensible value in engineering units; outside, quality is Uncertain."""
     scale: ScaleModel | None = None
     """Linear scaling between the raw value of the device and engineering units."""
-    initial: Scalar | list[Scalar] | None = None
+    initial: TagValue | None = None
     """Value after a cold start. Default: that of the program variable which writes the tag, else
     zero, FALSE or empty."""
     on_loss: Loss | None = None
     """Inputs: overrides the device's `on_loss` for this tag."""
-    substitute: Scalar | list[Scalar] | None = None
+    substitute: TagValue | None = None
     """Inputs: value while the device does not answer. Giving it implies `on_loss: substitute`;
     without it a substituting tag shows its initial value."""
-    safe: Scalar | list[Scalar] | None = None
+    safe: TagValue | None = None
     """Outputs, required: what is written in the safe state. A value, `hold` (what was written
     last) or `off` (all bits zero, whatever the scale)."""
     retain: bool = False

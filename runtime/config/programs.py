@@ -75,12 +75,13 @@ class _Compiler:
         path = ("tasks", name)
         self._check_name(name, entry)
         if entry.node.kind != "mapping":
-            self.problems.error(
-                entry.mark,
-                f"the task '{name}' is no mapping",
-                "a task has a program and an interval",
-                "write it like {program: module:Class, interval: 10ms}",
-            )
+            if entry.node.kind != "void":
+                self.problems.error(
+                    entry.mark,
+                    f"the task '{name}' is no mapping",
+                    "a task has a program and an interval",
+                    "write it like {program: module:Class, interval: 10ms}",
+                )
             return None
         data = entry.node.plain()
         task = validate(model.Task, data, self.root, path, self.problems, subject="a task")
@@ -255,9 +256,10 @@ def _module(name: str, folder: Path) -> Any:
 
 
 def _import_failed(name: str, error: BaseException, folder: Path) -> Complaint:
+    sentence = error.msg if isinstance(error, SyntaxError) else error
     return Complaint(
         f"module '{name}' cannot be imported",
-        f"{type(error).__name__}: {error}{where_in(error, folder)}",
+        f"{type(error).__name__}: {sentence}{where_in(error, folder)}",
         "mend the module and check again",
     )
 

@@ -94,6 +94,8 @@ def _default(field: FieldInfo) -> str:
 
 def _takes(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     """What a value may be, in words, from its JSON Schema."""
+    if model.TAKES in schema:
+        return str(schema[model.TAKES])
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
         target = definitions.get(name, {})
@@ -103,6 +105,10 @@ def _takes(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "anyOf" in schema:
         kinds = [_takes(part, definitions) for part in schema["anyOf"]]
         return " or ".join(dict.fromkeys(kind for kind in kinds if kind != "nothing"))
+    return _plain(schema, definitions)
+
+
+def _plain(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     kind = schema.get("type")
     if kind == "array":
         return _array(schema, definitions)

@@ -26,6 +26,7 @@ def json_schema() -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Cellwright cell",
         **schema,
+        "patternProperties": {"^x-": {}},
     }
     for name in ("devices", "tags", "tasks"):
         schema["properties"][name].pop("default", None)

@@ -51,7 +51,7 @@ class Node:
     """A value in the file. Exactly one of the three shapes is filled, as ``kind`` says."""
 
     kind: str
-    """``scalar``, ``mapping`` or ``sequence``."""
+    """``scalar``, ``mapping`` or ``sequence``; ``void`` where a complaint stands for the value."""
     mark: Mark
     value: Scalar = None
     text: str = ""
@@ -230,7 +230,7 @@ class _Builder:
             if isinstance(event, DocumentStartEvent):
                 self._document(mark)
             elif isinstance(event, ScalarEvent):
-                plain = event.style is None and event.implicit[0]
+                plain = event.style is None
                 value = _resolve(event.value) if plain else event.value
                 self._tag(event, mark)
                 self._scalar(value, mark)
@@ -297,7 +297,7 @@ class _Builder:
                 "an alias needs an anchor before it",
                 nearest(name, self.anchors),
             )
-            target = Node("scalar", mark)
+            target = Node("void", mark)
         elif not target.complete:
             self._stop(
                 mark,

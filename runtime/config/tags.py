@@ -125,6 +125,8 @@ class _Checker:
         self.problems = problems
 
     def check(self) -> TagDraft | None:
+        if self.entry.node.kind == "void":
+            return None
         if self.entry.node.kind != "mapping":
             self.problems.error(
                 self.entry.mark,
@@ -142,7 +144,8 @@ class _Checker:
         if direction is None:
             return None
         for key, (directions, why) in _ONLY_FOR.items():
-            if data.get(key) not in (None, False, []) and direction not in directions:
+            unsaid = data.get(key) is None or (key in ("retain", "write") and not data[key])
+            if not unsaid and direction not in directions:
                 kind = "input" if direction is Direction.INPUT else direction.value
                 self.problems.error(
                     self._at(key, key=True),
@@ -261,12 +264,11 @@ class _Checker:
     def _check_values(self, tag: model.Tag, type_: TagType, scale: Scale | None) -> None:
         if tag.range is not None and type_.code in (Code.BOOL, Code.STRING):
             self.problems.error(
-                self._at("range"), f"a {type_} has no range", "only numbers have", "delete `range`"
+                self._at("range"), f"{type_} has no range", "only numbers have", "delete `range`"
             )
-            return
         if tag.unit and type_.code in (Code.BOOL, Code.STRING):
             self.problems.error(
-                self._at("unit"), f"a {type_} has no unit", "only numbers have", "delete `unit`"
+                self._at("unit"), f"{type_} has no unit", "only numbers have", "delete `unit`"
             )
         for key in ("initial", "substitute"):
             value = getattr(tag, key)
@@ -281,7 +283,7 @@ class _Checker:
                 self._at(key),
                 f"'{key}' does not fit into the type {type_}",
                 str(error),
-                f"write a value that a {type_} holds",
+                f"write a value that {type_} holds",
             )
             return None
         numbers = [

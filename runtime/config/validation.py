@@ -137,7 +137,8 @@ def _sentence(detail: ErrorDetails, location: Sequence[str | int]) -> tuple[str,
         allowed = str(context["expected"])
         names = [part.strip("' ") for part in allowed.replace(" or ", ",").split(",")]
         close = nearest(str(detail["input"]), names)
-        return f"{name} is {shown}", f"it can be {allowed}", f"write {allowed}; {close}"
+        remedy = close if close.startswith("did you mean") else f"write {allowed}"
+        return f"{name} is {shown}", f"it can be {allowed}", remedy
     if kind == "value_error":
         return f"{name} is {shown}", str(context["error"]), f"correct the value of {where}"
     base = kind.removesuffix("_type").removesuffix("_parsing")

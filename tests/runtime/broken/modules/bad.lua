@@ -1,0 +1,7 @@
+local MarkingController = {}
+
+function MarkingController:execute_marking(data)
+  return true, { symbol = data.serial
+end
+
+return MarkingController

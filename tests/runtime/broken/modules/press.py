@@ -1,0 +1,55 @@
+"""Programs that the broken cells name."""
+
+from __future__ import annotations
+
+from cellwright.tasks.api import (
+    BOOL,
+    REAL,
+    UDINT,
+    Input,
+    Output,
+    Program,
+    ProgramOptions,
+    Retained,
+    ScanContext,
+)
+
+
+class PressOptions(ProgramOptions):
+    """Options of the press."""
+
+    force_kn: float = 5.0
+    """Force at which it stops."""
+
+
+class Press(Program[PressOptions]):
+    """Presses."""
+
+    Options = PressOptions
+
+    part_present = Input(BOOL)
+    clamp_close = Output(BOOL)
+    strokes = Retained(UDINT)
+
+    def scan(self, ctx: ScanContext) -> None:
+        """Close while a part is there."""
+        self.clamp_close = self.part_present
+
+
+class Lamp(Program[ProgramOptions]):
+    """Shows a lamp."""
+
+    level = Input(REAL)
+    lamp = Output(BOOL)
+
+    def scan(self, ctx: ScanContext) -> None:
+        """Shine above the level."""
+        self.lamp = self.level > 1.0
+
+
+class Unfinished(Program[ProgramOptions]):
+    """Has no scan method."""
+
+
+class Helper:
+    """Not a program."""
