@@ -1,4 +1,4 @@
-"""The plant's mechanics: what moves, what blocks, what the sensors say, and the faults of the cell."""
+"""The plant's mechanics: what moves, what blocks, what the sensors say, and the faults."""
 
 from __future__ import annotations
 

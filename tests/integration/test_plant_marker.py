@@ -269,19 +269,21 @@ def test_a_lost_acknowledgement_leaves_the_mark_and_the_link(
     assert plant.wait_for("marked", content="SN-000060")["complete"]
 
 
-def test_a_lost_acknowledgement_with_a_duration_swallows_the_status_too(
-    plant: PlantProcess, hand: Hand
-) -> None:
-    hand.marker.load("SN-000070")
-    plant.inject("lost_ack:400ms")
-    hand.marker.socket.settimeout(0.1)
-    hand.marker.send("G")
-    for _ in range(2):
-        with pytest.raises(TimeoutError):
-            hand.marker.receive()
-        hand.marker.send("I")
-    plant.wait_for("answer_lost", request="I", count=1)
-    plant.wait_for("marked", content="SN-000070")
+def test_a_lost_acknowledgement_with_a_duration_swallows_the_status_too() -> None:
+    with (
+        PlantProcess(speed=20, size=(320, 240), faults=("lost_ack@1:1s",)) as plant,
+        Hand(plant) as hand,
+    ):
+        hand.clamp_next()
+        hand.marker.load("SN-000070")
+        hand.marker.socket.settimeout(0.1)
+        hand.marker.send("G")
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                hand.marker.receive()
+            hand.marker.send("I")
+        plant.wait_for("answer_lost", request="I", count=2)
+        assert plant.wait_for("marked", content="SN-000070")["complete"]
 
 
 def test_a_pin_that_stops_peens_55_percent_of_the_symbol_and_reports_done(

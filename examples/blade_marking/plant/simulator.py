@@ -91,7 +91,7 @@ class Simulator:
             height=settings.height,
             seed=settings.seed,
         )
-        self._stopping = asyncio.Event()
+        self._stopping = False
         self._reason = ""
         self._lasting: dict[str, asyncio.Task[None]] = {}
 
@@ -99,9 +99,10 @@ class Simulator:
         """Serve until a signal, the stop command or the death of the parent."""
         # The drawing thread must not hold up the beat and the time stamps of outputs.
         sys.setswitchinterval(0.0005)
-        loop = asyncio.get_running_loop()
+        # Not the loop's own handlers: those are gone while the loop closes, and a second signal
+        # in that moment would turn an orderly end into a kill.
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._end, signal.Signals(number).name)
+            signal.signal(number, lambda number, _: self._end(signal.Signals(number).name))
         try:
             await self.coupler.start()
             await self.marker.tcp.start()
@@ -145,7 +146,7 @@ class Simulator:
         now_ns = self.log.now_ns
         last_ns = now_ns()
         beats = 0
-        while not self._stopping.is_set():
+        while not self._stopping:
             await asyncio.sleep(BEAT_S)
             this_ns = now_ns()
             real_s = min((this_ns - last_ns) / 1e9, LONGEST_STALL_S)
@@ -203,7 +204,7 @@ class Simulator:
 
     def _end(self, reason: str) -> None:
         self._reason = self._reason or reason
-        self._stopping.set()
+        self._stopping = True
 
     # --- Commands of the control port -------------------------------------------------------------
 
