@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from asyncua import ua
-from asyncua.crypto.permission_rules import PermissionRuleset, User, UserRole
+from asyncua.crypto.permission_rules import SimpleRoleRuleset, User, UserRole
 
 from cellwright.opcua_model.numbers import standard
 
@@ -83,12 +83,16 @@ SERVICES: Final = frozenset(
 )
 
 
-class ServiceRules(PermissionRuleset):
+class ServiceRules(SimpleRoleRuleset):
     """The services that a session may use at all; nobody changes the address space from outside.
 
     Writes and method calls pass here and are decided one by one, so that a client learns which
     of them was refused.
     """
+
+    def __init__(self) -> None:
+        parent: Any = super()
+        parent.__init__()
 
     def check_validity(self, user: Any, action_type: ua.NodeId, body: Any) -> bool:
         """False refuses the request with Bad_UserAccessDenied."""

@@ -14,7 +14,7 @@ from asyncua import ua
 from asyncua.server.address_space import NodeData
 
 from cellwright.io.plan import Plan
-from cellwright.opcua_model.numbers import cell_id, standard, type_id
+from cellwright.opcua_model.numbers import below, cell_id, standard, type_id
 from cellwright.opcua_model.space import COMPONENT, ORGANIZES, Builder, attribute
 
 _T = ua.VariantType
@@ -125,7 +125,7 @@ class CellTree:
         )
         counters = self._builder.object(
             blocks,
-            cell_id(f"{blocks.Identifier}.OperationCounters"),
+            below(blocks, "OperationCounters"),
             "OperationCounters",
             type_id("OperationCountersType"),
         )
@@ -152,7 +152,7 @@ class CellTree:
             }[variant]  # fmt: skip
             nodes.status[name] = self._builder.variable(
                 parent,
-                cell_id(f"{parent.Identifier}.{name}"),
+                below(parent, name),
                 name,
                 ua.Variant(default, variant),
                 standard(data_type),
@@ -166,7 +166,7 @@ class CellTree:
             cell_id(f"{cell}.Controller"),
             "Controller",
             type_id("CtrlConfigurationType"),
-            ORGANIZES,
+            reference=ORGANIZES,
         )
         resources = self._builder.folder(
             controller, cell_id(f"{cell}.Controller.Resources"), "Resources"
@@ -178,18 +178,15 @@ class CellTree:
             type_id("CtrlResourceType"),
         )
         return self._builder.folder(
-            resource, cell_id(f"{resource.Identifier}.System"), "System", "What the runtime says"
+            resource, below(resource, "System"), "System", "What the runtime says"
         )
 
     def _tasks(self, nodes: CellNodes) -> None:
         resource = cell_id(f"{self._plan.cell}.Controller.Resources.PLC1")
-        tasks = self._builder.folder(
-            resource, cell_id(f"{resource.Identifier}.Tasks"), "Tasks"
-        )
+        tasks = self._builder.folder(resource, below(resource, "Tasks"), "Tasks")
         for task in self._plan.tasks:
-            path = f"{tasks.Identifier}.{task.name}"
             node_id = self._builder.object(
-                tasks, cell_id(path), task.name, type_id("CtrlTaskType")
+                tasks, below(tasks, task.name), task.name, type_id("CtrlTaskType")
             )
             self._property(node_id, "Priority", ua.Variant(task.priority, _T.UInt32))
             self._property(
@@ -220,7 +217,7 @@ class CellTree:
         return {
             name: self._builder.variable(
                 parent,
-                cell_id(f"{parent.Identifier}.{name}"),
+                below(parent, name),
                 name,
                 ua.Variant(ua.get_default_value(variant), variant),
                 standard(data_type),
@@ -232,7 +229,7 @@ class CellTree:
     def _property(self, parent: ua.NodeId, name: str, value: ua.Variant) -> None:
         self._builder.property(
             parent,
-            cell_id(f"{parent.Identifier}.{name}"),
+            below(parent, name),
             name,
             value,
             standard(value.VariantType.value),

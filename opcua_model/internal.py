@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,9 +19,11 @@ from asyncua.crypto import uacrypto
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_session import InternalSession, SessionState
+from asyncua.server.user_managers import UserManager
 
 from cellwright.opcua_model import limits
 from cellwright.opcua_model.access import ANONYMOUS, CellUser
+from cellwright.opcua_model.numbers import status_code
 from cellwright.opcua_model.services import CellMethods, CellViews
 from cellwright.opcua_model.session import CellSession
 from cellwright.opcua_model.subscriptions import CellSubscriptionService
@@ -29,7 +32,7 @@ from cellwright.opcua_model.writes import WritePath
 
 _log = structlog.get_logger(__name__)
 
-_DECRYPT: Final = {
+_DECRYPT: Final[dict[str, Callable[..., Any]]] = {
     "http://www.w3.org/2001/04/xmlenc#rsa-oaep": uacrypto.decrypt_rsa_oaep,
     "http://opcfoundation.org/UA/security/rsa-oaep-sha2-256": uacrypto.decrypt_rsa_oaep_sha256,
 }
@@ -69,10 +72,8 @@ class CellInternalServer(InternalServer):
         self.subscription_service = self.subscriptions
         self.isession.subscription_service = self.subscriptions
         self.allow_remote_admin = False
-        tokens: list[type] = [ua.UserNameIdentityToken]
-        if anonymous:
-            tokens.insert(0, ua.AnonymousIdentityToken)
-        self.supported_tokens = tuple(tokens)
+        tokens: tuple[Any, ...] = (ua.UserNameIdentityToken,)
+        self.supported_tokens = (ua.AnonymousIdentityToken, *tokens) if anonymous else tokens
         self.max_pending_messages_per_connection = limits.MAX_QUEUED_MESSAGES
         self.max_connections = limits.MAX_CONNECTIONS
         self.max_pending_activation_seconds = limits.ACTIVATION_TIMEOUT_S
@@ -112,9 +113,7 @@ class CellInternalServer(InternalServer):
         """This server is no discovery server."""
         raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
 
-    async def login(
-        self, session: CellSession, token: Any, *, channel_encrypts: bool
-    ) -> CellUser:
+    async def login(self, session: CellSession, token: Any, *, channel_encrypts: bool) -> CellUser:
         """The user behind an identity token; raises ServiceError.
 
         The password check runs in a thread, one at a time for the whole server, so that a flood
@@ -143,14 +142,12 @@ class CellInternalServer(InternalServer):
         try:
             if not token.EncryptionAlgorithm:
                 if not channel_encrypts:
-                    raise self._refused(
-                        ua.StatusCodes.BadIdentityTokenRejected, name, session
-                    )
+                    raise self._refused(ua.StatusCodes.BadIdentityTokenRejected, name, session)
                 return bytes(secret).decode()
             decrypt = _DECRYPT.get(token.EncryptionAlgorithm)
             if decrypt is None:
                 raise self._refused(invalid, name, session)
-            plain = decrypt(self.private_key, secret)
+            plain: bytes = decrypt(self.private_key, secret)
             nonce = session.nonce or b""
             (length,) = struct.unpack_from("<I", plain)
             if length + 4 != len(plain) or not plain.endswith(nonce) or length < len(nonce):
@@ -167,7 +164,7 @@ class CellInternalServer(InternalServer):
             user=name[:64],
             session=session.session_id.to_string(),
             client=str(session.name),
-            status=ua.StatusCode(ua.UInt32(code)).name,
+            status=status_code(code).name,
         )
         return ServiceError(code)
 
@@ -185,7 +182,7 @@ class CellInternalServer(InternalServer):
         )
 
 
-class _NoUsers:
+class _NoUsers(UserManager):
     """asyncua's user manager is never asked: `CellInternalServer.login` decides."""
 
     def get_user(self, *args: Any, **more: Any) -> None:

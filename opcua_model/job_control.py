@@ -16,7 +16,7 @@ from cellwright.mes.errors import MesError
 from cellwright.opcua_model import job_orders, limits
 from cellwright.opcua_model.access import ANYONE, CHANGE_ORDERS, CREATE_ORDERS, Caller
 from cellwright.opcua_model.mes_view import MAX_ORDERS, MOVING, STORING, MesView
-from cellwright.opcua_model.numbers import cell_id, standard, type_id
+from cellwright.opcua_model.numbers import below, cell_id, standard, type_id
 from cellwright.opcua_model.services import Argument, CellMethods, Method, Outcome
 from cellwright.opcua_model.space import Builder
 from cellwright.opcua_model.structures import (
@@ -47,7 +47,10 @@ BITS: Final[Mapping[str, int]] = {
 """MES error code to bit; every other code is an invalid request, unspecified."""
 
 _COMMENT: Final = Argument(
-    "Comment", standard(ua.ObjectIds.LocalizedText), _T.LocalizedText, is_array=True,
+    "Comment",
+    standard(ua.ObjectIds.LocalizedText),
+    _T.LocalizedText,
+    is_array=True,
     text="Why; goes into the audit",
 )
 _RETURN: Final = Argument(
@@ -104,14 +107,14 @@ class JobControl:
         )
 
         def add(owner: ua.NodeId, name: str, method: Method, text: str) -> None:
-            node_id = cell_id(f"{owner.Identifier}.{name}")
+            node_id = below(owner, name)
             builder.method(
                 owner,
                 node_id,
                 name,
-                [item.description() for item in method.inputs],
-                [item.description() for item in method.outputs],
-                text,
+                inputs=[item.description() for item in method.inputs],
+                outputs=[item.description() for item in method.outputs],
+                text=text,
             )
             methods.methods[node_id] = method
 
@@ -169,9 +172,7 @@ class JobControl:
 
         return call
 
-    async def _act(
-        self, verb: str, caller: Caller, act: Callable[[], Awaitable[Any]]
-    ) -> Outcome:
+    async def _act(self, verb: str, caller: Caller, act: Callable[[], Awaitable[Any]]) -> Outcome:
         try:
             await act()
             await self._refresh()
@@ -191,9 +192,7 @@ class JobControl:
             response, bits = ISA95JobResponseDataType(), UNKNOWN_ORDER
         else:
             response, bits = job_orders.job_response(*found), NO_ERROR
-        return Outcome(
-            [ua.Variant(response, _T.ExtensionObject), ua.Variant(bits, _T.UInt64)]
-        )
+        return Outcome([ua.Variant(response, _T.ExtensionObject), ua.Variant(bits, _T.UInt64)])
 
 
 def _status(bits: int) -> Outcome:

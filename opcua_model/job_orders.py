@@ -25,6 +25,7 @@ from cellwright.opcua_model.structures import (
     ISA95StateDataType,
     ISA95WorkMasterDataType,
 )
+from cellwright.opcua_model.values import date_time
 
 PRODUCED: Final = "Produced"
 """MaterialUse of what an order makes (B2MML 7.0.1)."""
@@ -113,11 +114,16 @@ def _text(texts: Sequence[ua.LocalizedText] | None) -> str:
 def state(view: WorkOrderView) -> list[ISA95StateDataType]:
     """The order's state, main state first."""
     path: list[Any] = []
+    no: Any = False
+    yes: Any = True
     result = []
     for name, number in STATES[view.state]:
         path.append(
             ua.RelativePathElement(
-                standard(ua.ObjectIds.HasComponent), False, True, ua.QualifiedName(name, TYPES)
+                standard(ua.ObjectIds.HasComponent),
+                IsInverse=no,
+                IncludeSubtypes=yes,
+                TargetName=ua.QualifiedName(name, TYPES),
             )
         )
         result.append(
@@ -154,8 +160,8 @@ def job_response(view: WorkOrderView, units: Sequence[UnitView]) -> ISA95JobResp
         JobResponseID=ua.String(view.number),
         Description=ua.LocalizedText(view.description),
         JobOrderID=ua.String(view.job_order_id),
-        StartTime=view.started_utc,
-        EndTime=view.ended_utc,
+        StartTime=date_time(view.started_utc),
+        EndTime=date_time(view.ended_utc),
         JobState=state(view),
         JobResponseData=[
             _parameter("Good", ua.Variant(view.good, ua.VariantType.UInt32)),

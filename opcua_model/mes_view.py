@@ -61,9 +61,7 @@ class MesView:
         """Let the threads go; a call under way ends by the store's own time limits."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    async def store_order(
-        self, verb: str, job: JobOrder, actor: str, reason: str
-    ) -> WorkOrderView:
+    async def store_order(self, verb: str, job: JobOrder, actor: str, reason: str) -> WorkOrderView:
         """`Store` or `StoreAndStart`. Raises MesError, or TimeoutError with the outcome open."""
         service = _BY_JOB[verb]
 

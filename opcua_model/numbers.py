@@ -44,6 +44,16 @@ def cell_id(path: str) -> ua.NodeId:
     return ua.NodeId(ua.String(path), ua.Int16(CELL))
 
 
+def below(parent: ua.NodeId, name: str) -> ua.NodeId:
+    """NodeId of a child, by its parent's path and its name."""
+    return ua.NodeId(ua.String(f"{parent.Identifier!s}.{name}"), parent.NamespaceIndex)
+
+
+def status_code(code: int) -> ua.StatusCode:
+    """A status code as the library has it."""
+    return ua.StatusCode(ua.UInt32(code))
+
+
 def io_id(path: str) -> ua.NodeId:
     """NodeId of a tag or a folder of tags, by its path."""
     return ua.NodeId(ua.String(path), ua.Int16(IO))

@@ -6,7 +6,7 @@ these protocols and must never write to either by another way.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,7 +56,7 @@ class ImageReader(Protocol):
     def read(self) -> bool:
         """Take the newest snapshot; False when there is none newer than the last."""
 
-    def changed(self) -> Sequence[int]:
+    def changed(self) -> Iterable[int]:
         """Indices of the tags whose value or quality differs from the snapshot before."""
 
     def value(self, index: int) -> Value:

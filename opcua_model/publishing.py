@@ -7,17 +7,17 @@ value to the monitored items; it never waits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
 from asyncua import ua
-from asyncua.server.address_space import AttributeValue, NodeData
+from asyncua.server.address_space import NodeData
 
 from cellwright.io.iec import Value
 from cellwright.io.plan import Plan
 from cellwright.io.quality import is_bad
 from cellwright.io.system_tags import CellState
 from cellwright.opcua_model.cell_tree import CellNodes
+from cellwright.opcua_model.numbers import status_code
 from cellwright.opcua_model.ports import ImageReader
 from cellwright.opcua_model.space import replace
 from cellwright.opcua_model.values import NS_PER_MS, utc_datetime, wire_type
@@ -30,7 +30,7 @@ _PACKML = {
 }
 _ITEM_STATE = {CellState.INIT: 0, CellState.FAULT: 1, CellState.STOP: 2, CellState.RUN: 3}
 
-_Slot = tuple[AttributeValue, ua.VariantType, bool, Callable[[Value], Any]]
+_Slot = tuple[Any, ua.VariantType, bool, Callable[[Value], Any]]
 
 
 class TagPublisher:
@@ -49,7 +49,7 @@ class TagPublisher:
                 )
             )
         self._status: dict[int, ua.StatusCode] = {}
-        self._times: dict[int, datetime] = {}
+        self._times: dict[int, ua.DateTime] = {}
 
     def publish(self, reader: ImageReader, indices: Iterable[int]) -> int:
         """Write these tags' values with quality and source timestamp; gives their number.
@@ -65,7 +65,7 @@ class TagPublisher:
             quality = reader.quality(index)
             status = statuses.get(quality)
             if status is None:
-                status = statuses[quality] = ua.StatusCode(ua.UInt32(quality))
+                status = statuses[quality] = status_code(quality)
             stamp_ns = reader.timestamp_ns(index)
             stamp = times.get(stamp_ns)
             if stamp is None:
@@ -88,9 +88,7 @@ class Diagnostics:
     def __init__(self, plan: Plan, nodes: CellNodes) -> None:
         self._plan = plan
         self._nodes = nodes
-        self._state_index = next(
-            (tag.index for tag in plan.tags if tag.name == "sys.state"), None
-        )
+        self._state_index = next((tag.index for tag in plan.tags if tag.name == "sys.state"), None)
         self._skipped_index = next(
             (tag.index for tag in plan.tags if tag.name == "sys.skipped"), None
         )
@@ -131,7 +129,7 @@ class Diagnostics:
             )
         return count
 
-    def _status(self, reader: ImageReader, at: datetime) -> int:
+    def _status(self, reader: ImageReader, at: ua.DateTime) -> int:
         state = CellState.INIT
         if self._state_index is not None:
             state = CellState(int(reader.value(self._state_index)))  # type: ignore[arg-type]
@@ -157,7 +155,7 @@ class Diagnostics:
         )
 
 
-def _write(nodes: dict[str, NodeData], values: dict[str, Any], at: datetime) -> int:
+def _write(nodes: dict[str, NodeData], values: dict[str, Any], at: ua.DateTime) -> int:
     count = 0
     for name, value in values.items():
         node = nodes[name]

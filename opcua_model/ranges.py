@@ -33,6 +33,4 @@ def cut(value: ua.Variant | None, text: str) -> ua.Variant:
         raise RangeError(ua.StatusCodes.BadIndexRangeInvalid)
     if value is None or not isinstance(value.Value, list | str | bytes) or low >= len(value.Value):
         raise RangeError(ua.StatusCodes.BadIndexRangeNoData)
-    return ua.Variant(
-        value.Value[low : high + 1], value.VariantType, is_array=bool(value.is_array)
-    )
+    return ua.Variant(value.Value[low : high + 1], value.VariantType, is_array=bool(value.is_array))

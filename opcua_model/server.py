@@ -184,7 +184,7 @@ class CellServer:
         waits for the MES: what a background read brought is shown in the next pass.
         """
         count = 0
-        if self._reader.read() or self._first_pass:
+        if self._reader.read():
             indices = range(len(self._plan.tags)) if self._first_pass else self._reader.changed()
             count += self._publisher.publish(self._reader, indices)
             self._first_pass = False

@@ -1,4 +1,4 @@
-"""The services that asyncua leaves incomplete: views with continuation points, methods with callers.
+"""Services that asyncua leaves incomplete: paged views, and methods that know their caller.
 
 Injected into the internal server. Services know the session that asks, so that access, audit and
 continuation points belong to somebody.
@@ -18,7 +18,7 @@ from asyncua.server.address_space import AddressSpace, MethodService, ViewServic
 
 from cellwright.opcua_model import limits
 from cellwright.opcua_model.access import ANYONE, Caller
-from cellwright.opcua_model.numbers import standard
+from cellwright.opcua_model.numbers import standard, status_code
 from cellwright.opcua_model.space import COMPONENT
 
 _log = structlog.get_logger(__name__)
@@ -66,7 +66,7 @@ class CellViews(ViewService):
             held = points.take(name)
             result = ua.BrowseResult()
             if held is None:
-                result.StatusCode = ua.StatusCode(ua.StatusCodes.BadContinuationPointInvalid)
+                result.StatusCode = status_code(ua.StatusCodes.BadContinuationPointInvalid)
             elif not params.ReleaseContinuationPoints:
                 result.References, most = held
                 result = self._page(result, most, points)
@@ -84,7 +84,7 @@ class CellViews(ViewService):
         refused = self._refusal(desc)
         if refused is not None:
             result = ua.BrowseResult()
-            result.StatusCode = ua.StatusCode(ua.UInt32(refused))
+            result.StatusCode = status_code(refused)
             return result
         return super()._browse(desc)
 
@@ -111,7 +111,7 @@ class CellViews(ViewService):
     def _translate_browsepath_to_nodeid(self, path: ua.BrowsePath) -> ua.BrowsePathResult:
         if not path.RelativePath.Elements:
             result = ua.BrowsePathResult()
-            result.StatusCode = ua.StatusCode(ua.StatusCodes.BadNothingToDo)
+            result.StatusCode = status_code(ua.StatusCodes.BadNothingToDo)
             return result
         return super()._translate_browsepath_to_nodeid(path)
 
@@ -193,10 +193,10 @@ class CellMethods(MethodService):
         if refused is None and method is not None:
             refused = _argument_refusal(method, inputs, result)
         if refused is not None or method is None:
-            result.StatusCode = ua.StatusCode(ua.UInt32(refused or ua.StatusCodes.BadMethodInvalid))
+            result.StatusCode = status_code(refused or ua.StatusCodes.BadMethodInvalid)
             return result
         outcome = await method.call(caller, [item.Value for item in inputs])
-        result.StatusCode = ua.StatusCode(ua.UInt32(outcome.status))
+        result.StatusCode = status_code(outcome.status)
         result.OutputArguments = outcome.outputs
         _log.info(
             "method called",
@@ -238,7 +238,7 @@ def _argument_refusal(
     if len(inputs) > len(method.inputs):
         return ua.StatusCodes.BadTooManyArguments
     verdicts = [
-        ua.StatusCode(
+        status_code(
             ua.StatusCodes.Good if argument.takes(value) else ua.StatusCodes.BadTypeMismatch
         )
         for argument, value in zip(method.inputs, inputs, strict=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncua import ua
@@ -18,8 +17,10 @@ from asyncua.server.internal_session import InternalSession, SessionState
 
 from cellwright.opcua_model import limits, ranges
 from cellwright.opcua_model.access import ANONYMOUS, Caller, CellUser
+from cellwright.opcua_model.numbers import status_code
 from cellwright.opcua_model.services import ContinuationPoints
 from cellwright.opcua_model.space import READ, WRITE
+from cellwright.opcua_model.values import utc_now
 
 if TYPE_CHECKING:
     from cellwright.opcua_model.internal import CellInternalServer
@@ -36,9 +37,9 @@ class CellSession(InternalSession):
             iserver, iserver.aspace, iserver.subscription_service, name, ANONYMOUS, external=False
         )
         self.cell: CellInternalServer = iserver
-        self.session_id = ua.NodeId(iserver.next_session_number(), ua.Int16(1))
+        self.session_id = ua.NodeId(ua.Int32(iserver.next_session_number()), ua.Int16(1))
         self.auth_token = ua.NodeId(
-            secrets.token_bytes(32), ua.Int16(0), ua.NodeIdType.ByteString
+            ua.ByteString(secrets.token_bytes(32)), ua.Int16(0), ua.NodeIdType.ByteString
         )
         self.external = True
         self.channel: Any = None
@@ -47,7 +48,7 @@ class CellSession(InternalSession):
         self.description = ua.ApplicationDescription()
         self.label = ""
         self.endpoint_url = ""
-        self.created = datetime.now(UTC)
+        self.created = utc_now()
         self.last_contact = self.created
         self._points = ContinuationPoints()
         iserver.register_external_session(self)
@@ -62,7 +63,7 @@ class CellSession(InternalSession):
     def touch(self) -> None:
         """The client has given a sign of life."""
         super().touch()
-        self.last_contact = datetime.now(UTC)
+        self.last_contact = utc_now()
 
     async def create_session(
         self, params: ua.CreateSessionParameters, sockname: tuple[str, int] | None = None
@@ -106,11 +107,11 @@ class CellSession(InternalSession):
         if params.MaxAge < 0:
             raise ServiceError(ua.StatusCodes.BadMaxAgeInvalid)
         wanted = _timestamps(params.TimestampsToReturn)
-        now = datetime.now(UTC)
+        now = utc_now()
         return [self._read_one(item, wanted, now) for item in params.NodesToRead]
 
     def _read_one(
-        self, item: ua.ReadValueId, wanted: tuple[bool, bool], now: datetime
+        self, item: ua.ReadValueId, wanted: tuple[bool, bool], now: ua.DateTime
     ) -> ua.DataValue:
         encoding = item.DataEncoding.Name if item.DataEncoding is not None else None
         if encoding not in _DEFAULT_ENCODINGS:
@@ -122,8 +123,13 @@ class CellSession(InternalSession):
             if item.IndexRange:
                 return _bad(ua.StatusCodes.BadIndexRangeNoData)
             return ua.DataValue(held.Value, held.StatusCode)
-        if held.StatusCode is None or held.StatusCode.value == _NO_ATTRIBUTE:
+        if held.StatusCode is not None and held.StatusCode.value in _NO_VALUE:
             return held
+        return self._read_value(item, held, wanted, now)
+
+    def _read_value(
+        self, item: ua.ReadValueId, held: ua.DataValue, wanted: tuple[bool, bool], now: ua.DateTime
+    ) -> ua.DataValue:
         level = self.aspace.read_attribute_value(item.NodeId, _A.AccessLevel).Value
         if level is not None and level.Value is not None and not level.Value & READ:
             return _bad(ua.StatusCodes.BadNotReadable)
@@ -237,7 +243,7 @@ class CellSession(InternalSession):
         return [
             (await act(number))[0]
             if number in mine
-            else ua.StatusCode(ua.StatusCodes.BadSubscriptionIdInvalid)
+            else status_code(ua.StatusCodes.BadSubscriptionIdInvalid)
             for number in ids
         ]
 
@@ -274,7 +280,7 @@ class CellSession(InternalSession):
             else:
                 subscription.publish([ack.SequenceNumber])
                 code = ua.StatusCodes.Good
-            results.append(ua.StatusCode(ua.UInt32(code)))
+            results.append(status_code(code))
         return len(mine), results
 
     async def transfer_subscriptions(  # type: ignore[override]
@@ -287,9 +293,9 @@ class CellSession(InternalSession):
             subscription = self.cell.subscriptions.subscriptions.get(int(number))
             owner = self.cell.subscription_owner(subscription)
             if subscription is None:
-                result.StatusCode = ua.StatusCode(ua.StatusCodes.BadSubscriptionIdInvalid)
+                result.StatusCode = status_code(ua.StatusCodes.BadSubscriptionIdInvalid)
             elif owner is None or owner.user != self.user or self.caller.user.anonymous:
-                result.StatusCode = ua.StatusCode(ua.StatusCodes.BadUserAccessDenied)
+                result.StatusCode = status_code(ua.StatusCodes.BadUserAccessDenied)
             else:
                 subscription.session_id = self.session_id
                 subscription.pub_result_callback = callback
@@ -306,11 +312,13 @@ class CellSession(InternalSession):
 
 
 _PER_USER: Final = frozenset({_A.UserExecutable, _A.UserAccessLevel})
-_NO_ATTRIBUTE: Final = ua.StatusCodes.BadAttributeIdInvalid
+_NO_VALUE: Final = frozenset(
+    {ua.StatusCodes.BadAttributeIdInvalid, ua.StatusCodes.BadNodeIdUnknown}
+)
 
 
 def _bad(code: int) -> ua.DataValue:
-    return ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(code)))
+    return ua.DataValue(StatusCode=status_code(code))
 
 
 def _timestamps(wanted: ua.TimestampsToReturn) -> tuple[bool, bool]:

@@ -7,14 +7,14 @@ shared between nodes. A DataValue in this space is never changed in place, only 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from asyncua import ua
 from asyncua.server.address_space import AddressSpace, AttributeValue, NodeData
 
 from cellwright.opcua_model.errors import ModelError
-from cellwright.opcua_model.numbers import standard
+from cellwright.opcua_model.numbers import below, standard, status_code
 
 ORGANIZES: Final = standard(ua.ObjectIds.Organizes)
 COMPONENT: Final = standard(ua.ObjectIds.HasComponent)
@@ -57,9 +57,9 @@ def replace(node: NodeData, value: ua.DataValue) -> None:
     """Put a new value into a Variable and offer it to the monitored items."""
     held = node.attributes[_A.Value]
     held.value = value
-    if held.datachange_callbacks:
-        for callback in held.datachange_callbacks.values():
-            callback.sample(value)
+    watchers: Mapping[int, Any] = held.datachange_callbacks
+    for watcher in watchers.values():
+        watcher.sample(value)
 
 
 class Builder:
@@ -71,7 +71,7 @@ class Builder:
 
     def folder(self, parent: ua.NodeId, node_id: ua.NodeId, name: str, text: str = "") -> ua.NodeId:
         """A folder below ``parent``; gives its NodeId."""
-        return self.object(parent, node_id, name, FOLDER_TYPE, ORGANIZES, text)
+        return self.object(parent, node_id, name, FOLDER_TYPE, reference=ORGANIZES, text=text)
 
     def object(
         self,
@@ -79,15 +79,13 @@ class Builder:
         node_id: ua.NodeId,
         name: str,
         type_definition: ua.NodeId,
+        *,
         reference: ua.NodeId = COMPONENT,
         text: str = "",
-        notifier: bool = False,
     ) -> ua.NodeId:
         """An Object below ``parent``; gives its NodeId."""
         node = self._node(node_id, name, ua.NodeClass.Object, text)
-        node.attributes[_A.EventNotifier] = self._constant(
-            _A.EventNotifier, int(notifier), ua.VariantType.Byte
-        )
+        node.attributes[_A.EventNotifier] = self._constant(_A.EventNotifier, 0, ua.VariantType.Byte)
         self._insert(node, parent, reference, type_definition)
         return node_id
 
@@ -136,6 +134,7 @@ class Builder:
         name: str,
         value: ua.Variant,
         data_type: ua.NodeId,
+        *,
         namespace: int = 0,
     ) -> NodeData:
         """A Property of ``parent``. Names of the standard are in namespace 0."""
@@ -157,6 +156,7 @@ class Builder:
         parent: ua.NodeId,
         node_id: ua.NodeId,
         name: str,
+        *,
         inputs: Sequence[ua.Argument],
         outputs: Sequence[ua.Argument],
         text: str = "",
@@ -170,7 +170,7 @@ class Builder:
             if arguments:
                 self.property(
                     node_id,
-                    ua.NodeId(f"{node_id.Identifier}.{label}", node_id.NamespaceIndex),
+                    below(node_id, label),
                     label,
                     ua.Variant(list(arguments), ua.VariantType.ExtensionObject, is_array=True),
                     standard(ua.ObjectIds.Argument),
@@ -217,13 +217,14 @@ class Builder:
         """Take nodes out, with every reference to them; monitored items learn that they went."""
         gone = {node_id for node_id in node_ids if node_id in self.space}
         neighbours: set[ua.NodeId] = set()
-        unknown = ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadNodeIdUnknown))
+        unknown = ua.DataValue(StatusCode=status_code(ua.StatusCodes.BadNodeIdUnknown))
         for node_id in gone:
             node = self.space[node_id]
             neighbours.update(reference.NodeId for reference in node.references)
             for held in node.attributes.values():
-                for handle, callback in list(held.datachange_callbacks.items()):
-                    callback.sample(unknown)
+                watchers: Mapping[int, Any] = held.datachange_callbacks
+                for handle, watcher in list(watchers.items()):
+                    watcher.sample(unknown)
                     self.space.delete_datachange_callback(handle)
             del self.space[node_id]
         for neighbour in neighbours - gone:

@@ -17,6 +17,7 @@ from cellwright.opcua_model import limits
 from cellwright.opcua_model.internal import CellInternalServer
 from cellwright.opcua_model.numbers import CELL_URI, IO_URI, TYPES_URI, standard
 from cellwright.opcua_model.space import Builder, attribute, node_class, replace
+from cellwright.opcua_model.values import utc_now
 
 _T = ua.VariantType
 _A = ua.AttributeIds
@@ -64,9 +65,7 @@ _LIMITS: Final[dict[str, int]] = {
     "MaxMonitoredItemsPerCall": limits.MAX_ITEMS_PER_CALL,
 }
 _SUMMARY: Final = "Server_ServerDiagnostics_ServerDiagnosticsSummary"
-_SESSIONS: Final = (
-    "Server_ServerDiagnostics_SessionsDiagnosticsSummary_SessionDiagnosticsArray"
-)
+_SESSIONS: Final = "Server_ServerDiagnostics_SessionsDiagnosticsSummary_SessionDiagnosticsArray"
 _SUBSCRIPTIONS: Final = "Server_ServerDiagnostics_SubscriptionDiagnosticsArray"
 
 
@@ -198,7 +197,7 @@ class StandardNodes:
         held = node.attributes[_A.Value].value
         if held is not None and held.Value == value and held.SourceTimestamp is not None:
             return
-        now = datetime.now(UTC)
+        now = utc_now()
         replace(node, ua.DataValue(value, SourceTimestamp=now, ServerTimestamp=now))
 
     def _fill_nulls(self) -> None:

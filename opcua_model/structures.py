@@ -7,16 +7,14 @@ DataTypeDefinition that `definition` derives from these classes. Only data here,
 import types
 import typing
 from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from typing import Final
 
 from asyncua import ua
 
 from cellwright.opcua_model.numbers import standard, type_id
 
-
-def _mask() -> Any:
-    """The bit mask of the optional fields that are present; computed when encoded."""
-    return field(default=0, repr=False, init=False, compare=False)
+_NOTHING: Final = ua.String("")
+_ZERO: Final = ua.UInt32(0)
 
 
 @dataclass
@@ -25,8 +23,8 @@ class ISA95PropertyDataType:
 
     data_type = type_id("ISA95PropertyDataType")
 
-    Encoding: ua.UInt32 = _mask()
-    ID: ua.String = ua.String("")
+    Encoding: ua.UInt32 = field(default=_ZERO, repr=False, init=False, compare=False)
+    ID: ua.String = _NOTHING
     Value: ua.Variant = field(default_factory=ua.Variant)
     Description: list[ua.LocalizedText] | None = None
     EngineeringUnits: ua.EUInformation | None = None
@@ -38,8 +36,8 @@ class ISA95ParameterDataType:
 
     data_type = type_id("ISA95ParameterDataType")
 
-    Encoding: ua.UInt32 = _mask()
-    ID: ua.String = ua.String("")
+    Encoding: ua.UInt32 = field(default=_ZERO, repr=False, init=False, compare=False)
+    ID: ua.String = _NOTHING
     Value: ua.Variant = field(default_factory=ua.Variant)
     Description: list[ua.LocalizedText] | None = None
     EngineeringUnits: ua.EUInformation | None = None
@@ -51,8 +49,8 @@ class ISA95WorkMasterDataType:
 
     data_type = type_id("ISA95WorkMasterDataType")
 
-    Encoding: ua.UInt32 = _mask()
-    ID: ua.String = ua.String("")
+    Encoding: ua.UInt32 = field(default=_ZERO, repr=False, init=False, compare=False)
+    ID: ua.String = _NOTHING
     Description: ua.LocalizedText | None = None
     Parameters: list[ISA95ParameterDataType] | None = None
 
@@ -63,8 +61,8 @@ class ISA95PersonnelDataType:
 
     data_type = type_id("ISA95PersonnelDataType")
 
-    Encoding: ua.UInt32 = _mask()
-    ID: ua.String = ua.String("")
+    Encoding: ua.UInt32 = field(default=_ZERO, repr=False, init=False, compare=False)
+    ID: ua.String = _NOTHING
     Description: list[ua.LocalizedText] | None = None
     PersonnelUse: ua.String | None = None
     Quantity: ua.String | None = None
@@ -78,8 +76,8 @@ class ISA95EquipmentDataType:
 
     data_type = type_id("ISA95EquipmentDataType")
 
-    Encoding: ua.UInt32 = _mask()
-    ID: ua.String = ua.String("")
+    Encoding: ua.UInt32 = field(default=_ZERO, repr=False, init=False, compare=False)
+    ID: ua.String = _NOTHING
     Description: list[ua.LocalizedText] | None = None
     EquipmentUse: ua.String | None = None
     Quantity: ua.String | None = None
@@ -93,8 +91,8 @@ class ISA95PhysicalAssetDataType:
 
     data_type = type_id("ISA95PhysicalAssetDataType")
 
-    Encoding: ua.UInt32 = _mask()
-    ID: ua.String = ua.String("")
+    Encoding: ua.UInt32 = field(default=_ZERO, repr=False, init=False, compare=False)
+    ID: ua.String = _NOTHING
     Description: list[ua.LocalizedText] | None = None
     PhysicalAssetUse: ua.String | None = None
     Quantity: ua.String | None = None
@@ -108,7 +106,7 @@ class ISA95MaterialDataType:
 
     data_type = type_id("ISA95MaterialDataType")
 
-    Encoding: ua.UInt32 = _mask()
+    Encoding: ua.UInt32 = field(default=_ZERO, repr=False, init=False, compare=False)
     MaterialClassID: ua.String | None = None
     MaterialDefinitionID: ua.String | None = None
     MaterialLotID: ua.String | None = None
@@ -128,7 +126,7 @@ class ISA95StateDataType:
 
     BrowsePath: ua.RelativePath = field(default_factory=ua.RelativePath)
     StateText: ua.LocalizedText = field(default_factory=ua.LocalizedText)
-    StateNumber: ua.UInt32 = ua.UInt32(0)
+    StateNumber: ua.UInt32 = _ZERO
 
 
 @dataclass
@@ -137,8 +135,8 @@ class ISA95JobOrderDataType:
 
     data_type = type_id("ISA95JobOrderDataType")
 
-    Encoding: ua.UInt32 = _mask()
-    JobOrderID: ua.String = ua.String("")
+    Encoding: ua.UInt32 = field(default=_ZERO, repr=False, init=False, compare=False)
+    JobOrderID: ua.String = _NOTHING
     Description: list[ua.LocalizedText] | None = None
     WorkMasterID: list[ISA95WorkMasterDataType] | None = None
     StartTime: ua.DateTime | None = None
@@ -167,10 +165,10 @@ class ISA95JobResponseDataType:
 
     data_type = type_id("ISA95JobResponseDataType")
 
-    Encoding: ua.UInt32 = _mask()
-    JobResponseID: ua.String = ua.String("")
+    Encoding: ua.UInt32 = field(default=_ZERO, repr=False, init=False, compare=False)
+    JobResponseID: ua.String = _NOTHING
     Description: ua.LocalizedText | None = None
-    JobOrderID: ua.String = ua.String("")
+    JobOrderID: ua.String = _NOTHING
     StartTime: ua.DateTime | None = None
     EndTime: ua.DateTime | None = None
     JobState: list[ISA95StateDataType] = field(default_factory=list)

@@ -18,10 +18,10 @@ from asyncua.server.monitored_item_service import MonitoredItemData, MonitoredIt
 from asyncua.server.subscription_service import SubscriptionService
 
 from cellwright.opcua_model import limits
+from cellwright.opcua_model.numbers import standard, status_code
 
 _OVERFLOW: Final = 0x480
 """InfoType DataValue and the Overflow bit (OPC 10000-4, 7.39.1)."""
-_DATA_CHANGE_ONLY: Final = frozenset({ua.AttributeIds.Value})
 
 
 class ItemCallback:
@@ -80,11 +80,7 @@ class ItemCallback:
 
     def _changed(self, value: ua.DataValue) -> bool:
         last = self.last
-        if last is None:
-            return True
-        if value is last:
-            return False
-        if value.StatusCode != last.StatusCode:
+        if last is None or value.StatusCode != last.StatusCode:
             return True
         trigger = self.trigger
         if trigger == ua.DataChangeTrigger.Status:
@@ -114,7 +110,7 @@ def _overflowed(value: ua.DataValue) -> ua.DataValue:
     code = value.StatusCode.value if value.StatusCode is not None else 0
     return ua.DataValue(
         value.Value,
-        ua.StatusCode(ua.UInt32(code | _OVERFLOW)),
+        status_code(code | _OVERFLOW),
         value.SourceTimestamp,
         value.ServerTimestamp,
     )
@@ -129,7 +125,7 @@ class CellItems(MonitoredItemService):
         result, data = self._make_monitored_item_common(params)
         refused = self._refusal(params.ItemToMonitor, params.RequestedParameters)
         if refused is not None:
-            result.StatusCode = ua.StatusCode(ua.UInt32(refused))
+            result.StatusCode = status_code(refused)
             return result
         isub = self.isub
         assert isinstance(isub, CellSubscription)
@@ -147,9 +143,7 @@ class CellItems(MonitoredItemService):
         callback.sample(self.aspace.read_attribute_value(item.NodeId, item.AttributeId))
         return result
 
-    def _refusal(
-        self, item: ua.ReadValueId, parameters: ua.MonitoringParameters
-    ) -> int | None:
+    def _refusal(self, item: ua.ReadValueId, parameters: ua.MonitoringParameters) -> int | None:
         if len(self._monitored_items) >= limits.MAX_ITEMS_PER_SUBSCRIPTION:
             return ua.StatusCodes.BadTooManyMonitoredItems
         if item.IndexRange:
@@ -161,16 +155,19 @@ class CellItems(MonitoredItemService):
             return None
         if not isinstance(filter_, ua.DataChangeFilter):
             return ua.StatusCodes.BadMonitoredItemFilterUnsupported
-        if item.AttributeId not in _DATA_CHANGE_ONLY:
+        if item.AttributeId != ua.AttributeIds.Value:
             return ua.StatusCodes.BadFilterNotAllowed
         if filter_.DeadbandType == ua.DeadbandType.None_:
             return None
+        return self._deadband_refusal(item, filter_)
+
+    def _deadband_refusal(self, item: ua.ReadValueId, filter_: ua.DataChangeFilter) -> int | None:
         if filter_.DeadbandType != ua.DeadbandType.Absolute:
             return ua.StatusCodes.BadMonitoredItemFilterUnsupported
         if not filter_.DeadbandValue >= 0.0:
             return ua.StatusCodes.BadDeadbandFilterInvalid
-        value = self.aspace.read_attribute_value(item.NodeId, item.AttributeId).Value
-        if value is None or value.VariantType not in _NUMERIC:
+        declared = self.aspace.read_attribute_value(item.NodeId, ua.AttributeIds.DataType).Value
+        if declared is None or declared.Value not in _NUMERIC:
             return ua.StatusCodes.BadFilterNotAllowed
         return None
 
@@ -189,12 +186,12 @@ class CellItems(MonitoredItemService):
         result = ua.MonitoredItemModifyResult()
         data = self._monitored_items.get(params.MonitoredItemId)
         if data is None or data.read_value_id is None:
-            result.StatusCode = ua.StatusCode(ua.StatusCodes.BadMonitoredItemIdInvalid)
+            result.StatusCode = status_code(ua.StatusCodes.BadMonitoredItemIdInvalid)
             return result
         wanted = params.RequestedParameters
         refused = self._filter_refusal(data.read_value_id, wanted.Filter)
         if refused is not None and data.callback_handle is not None:
-            result.StatusCode = ua.StatusCode(ua.UInt32(refused))
+            result.StatusCode = status_code(refused)
             return result
         data.client_handle = wanted.ClientHandle
         data.queue_size = _queue_size(wanted.QueueSize)
@@ -228,7 +225,9 @@ class CellItems(MonitoredItemService):
         return found if isinstance(found, ItemCallback) else None
 
 
-_NUMERIC: Final = frozenset(ua.VariantType(number) for number in range(2, 12))
+_NUMERIC: Final = frozenset(
+    standard(number) for number in (*range(2, 12), ua.ObjectIds.Duration, ua.ObjectIds.Number)
+)
 
 
 def _is_null(filter_: Any) -> bool:

@@ -12,7 +12,7 @@ from cellwright.io.iec import INTEGERS, REALS
 from cellwright.io.plan import Direction, Plan, Tag
 from cellwright.io.quality import BAD_WAITING_FOR_INITIAL_DATA
 from cellwright.io.units import UNECE_NAMESPACE, lookup
-from cellwright.opcua_model.numbers import cell_id, io_id, standard
+from cellwright.opcua_model.numbers import below, io_id, standard, status_code
 from cellwright.opcua_model.space import (
     COMPONENT,
     DATA_VARIABLE_TYPE,
@@ -62,7 +62,7 @@ class TagTree:
     def _tag(self, tag: Tag, system: ua.NodeId) -> NodeData:
         if tag.direction is Direction.SYSTEM:
             name = tag.name.removeprefix("sys.")
-            return self._variable(tag, system, cell_id(f"{system.Identifier}.{name}"), name)
+            return self._variable(tag, system, below(system, name), name)
         path = f"{self._plan.cell}.IO.{_FOLDERS[tag.direction]}"
         name = tag.name
         if tag.address is not None:
@@ -74,9 +74,7 @@ class TagTree:
 
     def _variable(self, tag: Tag, parent: ua.NodeId, node_id: ua.NodeId, name: str) -> NodeData:
         wire = wire_type(tag.type)
-        value = ua.Variant(
-            wire.encode(tag.initial), wire.variant, is_array=tag.type.is_array
-        )
+        value = ua.Variant(wire.encode(tag.initial), wire.variant, is_array=tag.type.is_array)
         node = self._builder.variable(
             parent,
             node_id,
@@ -90,7 +88,7 @@ class TagTree:
             text=tag.description,
             sampling_ms=self._plan.scan.base_ns / 1e6,
             data_value=ua.DataValue(
-                value, ua.StatusCode(ua.UInt32(BAD_WAITING_FOR_INITIAL_DATA))
+                ua.Variant(None, ua.VariantType.Null), status_code(BAD_WAITING_FOR_INITIAL_DATA)
             ),
         )
         if tag.write:
@@ -102,7 +100,7 @@ class TagTree:
         def add(name: str, value: object, data_type: int) -> None:
             self._builder.property(
                 node_id,
-                ua.NodeId(f"{node_id.Identifier}.{name}", node_id.NamespaceIndex),
+                below(node_id, name),
                 name,
                 ua.Variant(value, ua.VariantType.ExtensionObject),
                 standard(data_type),

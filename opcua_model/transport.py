@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 from asyncua import Server, ua
@@ -24,7 +24,7 @@ from asyncua.ua.ua_binary import header_from_binary, struct_from_binary, uatcp_t
 from cellwright.opcua_model import limits
 from cellwright.opcua_model.access import SERVICES
 from cellwright.opcua_model.internal import CellInternalServer
-from cellwright.opcua_model.numbers import standard
+from cellwright.opcua_model.numbers import standard, status_code
 from cellwright.opcua_model.session import CellSession
 
 if TYPE_CHECKING:
@@ -69,21 +69,25 @@ class CellProcessor(UaProcessor):
         self.cell = server
         self._connection = CellConnection(SecurityPolicyNone(), self._limits)
         self._offered = frozenset((policy.cls.URI, policy.mode) for policy in policies)
-        self.set_policies(policies)
+        # asyncua's processor has no annotations; these calls go through an untyped name.
+        self._untyped = cast(Any, self)
+        self._untyped.set_policies(policies)
         self._greeted = False
 
     async def process(self, header: ua.Header, body: Buffer) -> bool:
         """One frame; False ends the connection."""
-        if header.MessageType == ua.MessageType.Hello:
+        kind: Any = header.MessageType
+        if kind == ua.MessageType.Hello:
             hello = struct_from_binary(ua.Hello, body.copy())
             if self._greeted or not _acceptable(hello):
                 raise ua.UaStatusCodeError(ua.StatusCodes.BadTcpMessageTypeInvalid)
             self._greeted = True
         elif not self._greeted or (
-            header.MessageType != ua.MessageType.SecureOpen and not self._connection.is_open()
+            kind != ua.MessageType.SecureOpen and not self._connection.is_open()
         ):
             raise ua.UaStatusCodeError(ua.StatusCodes.BadTcpSecureChannelUnknown)
-        return bool(await super().process(header, body))
+        parent: Any = super()
+        return bool(await parent.process(header, body))
 
     async def _process_message(
         self, typeid: ua.NodeId, requesthdr: Any, seqhdr: Any, body: Buffer
@@ -115,7 +119,8 @@ class CellProcessor(UaProcessor):
         if typeid == _BROWSE_NEXT:
             await self._browse_next(requesthdr, seqhdr, body)
             return True
-        done = bool(await super()._process_message(typeid, requesthdr, seqhdr, body))
+        parent: Any = super()
+        done = bool(await parent._process_message(typeid, requesthdr, seqhdr, body))
         if typeid == _CREATE and isinstance(self.session, CellSession):
             self.session.channel = self
             self.session.client_certificate = self._connection.security_policy.peer_certificate
@@ -137,7 +142,9 @@ class CellProcessor(UaProcessor):
         policy = self._connection.security_policy
         challenge = (policy.host_certificate or b"") + (session.nonce or b"")
         try:
-            policy.asymmetric_cryptography.verify(challenge, params.ClientSignature.Signature or b"")
+            policy.asymmetric_cryptography.verify(
+                challenge, params.ClientSignature.Signature or b""
+            )
         except uacrypto.InvalidSignature as error:
             raise ServiceError(ua.StatusCodes.BadApplicationSignatureInvalid) from error
         user = await self.cell.login(
@@ -150,7 +157,7 @@ class CellProcessor(UaProcessor):
             self._take_over(session)
         response = ua.ActivateSessionResponse()
         response.Parameters = result
-        self.send_response(requesthdr.RequestHandle, seqhdr, response)
+        self._untyped.send_response(requesthdr.RequestHandle, seqhdr, response)
 
     def _session_to_activate(self, token: ua.NodeId) -> CellSession:
         own = self.session
@@ -177,7 +184,7 @@ class CellProcessor(UaProcessor):
         session.channel = self
         for subscription in self.cell.subscriptions.of_session(session.session_id).values():
             subscription.pub_result_callback = self.forward_publish_response
-            subscription.pub_request_callback = self.get_publish_request
+            subscription.pub_request_callback = self._untyped.get_publish_request
 
     async def _browse_next(self, requesthdr: Any, seqhdr: Any, body: Buffer) -> None:
         assert self.session is not None
@@ -187,12 +194,13 @@ class CellProcessor(UaProcessor):
         params = struct_from_binary(ua.BrowseNextParameters, body)
         response = ua.BrowseNextResponse()
         response.Parameters.Results = await self.session.browse_next(params)
-        self.send_response(requesthdr.RequestHandle, seqhdr, response)
+        self._untyped.send_response(requesthdr.RequestHandle, seqhdr, response)
 
     async def close(self) -> None:
         """The connection is gone: what waits to be published must not go into it."""
         self._publish_requests.clear()
-        await super().close()
+        parent: Any = super()
+        await parent.close()
 
 
 _SECURITY_CODES: Final = frozenset(
@@ -279,13 +287,14 @@ class CellProtocol(OPCUAProtocol):
             "connection closed",
             client=str(self.peer_name),
             why=why[:200],
-            status=ua.StatusCode(ua.UInt32(code)).name,
+            status=status_code(code).name,
         )
         self._bytes.clear()
         if self.transport is None or self.transport.is_closing():
             return
-        message = ua.ErrorMessage(ua.StatusCode(ua.UInt32(code)), ua.String("refused"))
-        self.transport.write(uatcp_to_binary(ua.MessageType.Error, message))
+        message = ua.ErrorMessage(status_code(code), ua.String("refused"))
+        kind: Any = ua.MessageType.Error
+        self.transport.write(uatcp_to_binary(kind, message))
         self.transport.close()
 
 

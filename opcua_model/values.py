@@ -14,6 +14,7 @@ from typing import Any, Final
 from asyncua import ua
 
 from cellwright.io.iec import Code, TagType, Value
+from cellwright.opcua_model.numbers import status_code
 
 _VARIANT: Final[dict[Code, ua.VariantType]] = {
     Code.BOOL: ua.VariantType.Boolean,
@@ -31,10 +32,10 @@ _VARIANT: Final[dict[Code, ua.VariantType]] = {
     Code.STRING: ua.VariantType.String,
 }
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = ua.DateTime(1970, 1, 1, tzinfo=UTC)
 NS_PER_MS: Final = 1_000_000
 
-GOOD: Final = ua.StatusCode(ua.UInt32(ua.StatusCodes.Good))
+GOOD: Final = status_code(ua.StatusCodes.Good)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,18 @@ def from_client(type_: TagType, variant: ua.Variant) -> Value:
     return type_.check(value)
 
 
-def utc_datetime(utc_ns: int) -> datetime:
+def utc_datetime(utc_ns: int) -> ua.DateTime:
     """Nanoseconds since 1970 as the library's DateTime; resolution one microsecond."""
-    return _EPOCH + timedelta(microseconds=utc_ns // 1000)
+    stamp = _EPOCH + timedelta(microseconds=utc_ns // 1000)
+    assert isinstance(stamp, ua.DateTime)  # arithmetic keeps the class
+    return stamp
+
+
+def date_time(stamp: datetime | None) -> ua.DateTime | None:
+    """A moment of another part of the program as the library's DateTime; null stays null."""
+    return None if stamp is None else ua.DateTime.fromtimestamp(stamp.timestamp(), UTC)
+
+
+def utc_now() -> ua.DateTime:
+    """Wall-clock time for stamps that people read; decides nothing."""
+    return ua.DateTime.now(UTC)

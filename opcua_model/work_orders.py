@@ -69,9 +69,7 @@ def _unit_values(units: Sequence[UnitView]) -> dict[str, ua.Variant]:
         "Verdicts": [job_orders.verdict(unit) for unit in units],
         "Reasons": [unit.reason for unit in units],
     }
-    return {
-        name: ua.Variant(column, _T.String, is_array=True) for name, column in columns.items()
-    }
+    return {name: ua.Variant(column, _T.String, is_array=True) for name, column in columns.items()}
 
 
 _EXTRA: Final = (
@@ -153,7 +151,7 @@ class WorkOrders:
     def _add(self, view: WorkOrderView) -> None:
         path = f"{self._path}.{view.number}"
         node_id = self._builder.object(
-            self._folder, cell_id(path), view.number, type_id("WorkOrderType"), ORGANIZES
+            self._folder, cell_id(path), view.number, type_id("WorkOrderType"), reference=ORGANIZES
         )
         values: Mapping[str, ua.Variant] = {**_order_values(view), **_unit_values(())}
         texts = {name: text for name, _, _, text in _ORDER_FIELDS}
@@ -184,9 +182,7 @@ class WorkOrders:
     def _remove(self, numbers: set[str]) -> None:
         for number in numbers:
             del self._nodes[number]
-            self._builder.remove(
-                self._builder.subtree(cell_id(f"{self._path}.{number}"))
-            )
+            self._builder.remove(self._builder.subtree(cell_id(f"{self._path}.{number}")))
 
     def _lists(self, state: MesState, at: Any) -> int:
         written = 1
@@ -207,4 +203,3 @@ class WorkOrders:
                 replace(node, ua.DataValue(value, SourceTimestamp=at, ServerTimestamp=at))
                 written += 1
         return written
-

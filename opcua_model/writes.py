@@ -18,6 +18,7 @@ from cellwright.io.plan import Tag
 from cellwright.opcua_model import limits
 from cellwright.opcua_model.access import Caller, CellUser
 from cellwright.opcua_model.errors import CommandUnavailableError
+from cellwright.opcua_model.numbers import status_code
 from cellwright.opcua_model.ports import CommandSender
 from cellwright.opcua_model.values import from_client
 
@@ -55,36 +56,39 @@ class WritePath:
 
     async def write(self, caller: Caller, request: ua.WriteValue) -> ua.StatusCode:
         """Write one attribute; the status code says what became of it."""
-        return ua.StatusCode(ua.UInt32(await self._write(caller, request)))
+        return status_code(await self._write(caller, request))
 
     async def _write(self, caller: Caller, request: ua.WriteValue) -> int:
-        codes = ua.StatusCodes
         tag = self._tags.get(request.NodeId)
+        refused = self._refusal(caller, request, tag)
+        if refused is not None or tag is None:
+            return refused or ua.StatusCodes.BadNotWritable
+        try:
+            value = from_client(tag.type, request.Value.Value or ua.Variant())
+        except TypeError:
+            return ua.StatusCodes.BadTypeMismatch
+        except ValueError:
+            return ua.StatusCodes.BadOutOfRange
+        return await self._send(tag, WriteTag(tag=tag.name, value=value, actor=caller.actor))
+
+    def _refusal(self, caller: Caller, request: ua.WriteValue, tag: Tag | None) -> int | None:
         if caller.user.anonymous:
-            return codes.BadUserAccessDenied
+            return ua.StatusCodes.BadUserAccessDenied
         if tag is None or request.AttributeId != ua.AttributeIds.Value or not tag.write:
-            return codes.BadNotWritable
+            return ua.StatusCodes.BadNotWritable
         if not self.may_write(caller.user, request.NodeId):
             _log.warning("write refused", tag=tag.name, actor=caller.actor)
-            return codes.BadUserAccessDenied
-        if request.IndexRange:
-            return codes.BadWriteNotSupported
+            return ua.StatusCodes.BadUserAccessDenied
         given = request.Value
+        # Only the value can be written: the image has no place for a client's status or times.
         if (
-            given.SourceTimestamp is not None
+            request.IndexRange
+            or given.SourceTimestamp is not None
             or given.ServerTimestamp is not None
-            or (given.StatusCode is not None and given.StatusCode.value != codes.Good)
+            or (given.StatusCode is not None and given.StatusCode.value != ua.StatusCodes.Good)
         ):
-            return codes.BadWriteNotSupported
-        if given.Value is None:
-            return codes.BadTypeMismatch
-        try:
-            value = from_client(tag.type, given.Value)
-        except TypeError:
-            return codes.BadTypeMismatch
-        except ValueError:
-            return codes.BadOutOfRange
-        return await self._send(tag, WriteTag(tag=tag.name, value=value, actor=caller.actor))
+            return ua.StatusCodes.BadWriteNotSupported
+        return None
 
     async def _send(self, tag: Tag, command: WriteTag) -> int:
         try:
@@ -96,6 +100,5 @@ class WritePath:
         except CommandUnavailableError as error:
             _log.warning("write not sent", tag=tag.name, actor=command.actor, why=str(error))
             return ua.StatusCodes.BadResourceUnavailable
-        status = STATUS.get(code, ua.StatusCodes.BadUnexpectedError)
         _log.info("write", tag=tag.name, actor=command.actor, code=int(code), answer=text)
-        return status
+        return STATUS.get(code, ua.StatusCodes.BadUnexpectedError)
