@@ -189,16 +189,18 @@ local function controller(source, name)
         if not chunk then error(message, 0) end
     end
     setupvalue(chunk, 1, env)
-    chunk()
-    local found = rawget(env, "MarkingController")
-    if type(found) ~= "table" then error("the template defines no table MarkingController", 0) end
+    local found = chunk()
+    if found == nil then found = rawget(env, "MarkingController") end
+    if type(found) ~= "table" then
+        error("the template neither returns its controller nor defines MarkingController", 0)
+    end
     return found
 end
 
 local function method(object, name)
     local f = object[name]
     if type(f) ~= "function" then
-        error("the template defines no function MarkingController:" .. name, 0)
+        error("the template's controller has no function " .. name, 0)
     end
     return f
 end
@@ -239,6 +241,10 @@ function operations.validate(object, data)
     if type(verdict) == "table" then
         local errors = rawget(verdict, "errors")
         if rawget(verdict, "valid") then return "done" end
+        if rawget(verdict, "valid") == nil and errors == nil then
+            if rawget(verdict, "message") == nil and rawlen(verdict) == 0 then return "done" end
+            errors = verdict
+        end
         if type(errors) == "table" then
             local out = {}
             for index = 1, rawlen(errors) do
@@ -302,16 +308,23 @@ class LuaEngine:
         self._states: OrderedDict[Template, Any] = OrderedDict()
 
     def execute_marking(self, template: Template, data: Mapping[str, str]) -> Rendered:
-        """``MarkingController:execute_marking(product_data)``; raises TemplateError."""
+        """``execute_marking(product_data)`` of the template's controller; raises TemplateError.
+
+        The controller is what the template returns, or its global ``MarkingController``.
+        """
         texts = self._run("execute", template, data, self.limits.max_texts)
         return Rendered(texts[0], tuple(texts[2:]), texts[1])
 
     def validate_product_data(self, template: Template, data: Mapping[str, str]) -> list[str]:
-        """``:validate_product_data(data)``: complaints, none when the data is good."""
+        """``validate_product_data(data)``: complaints, none when the data is good.
+
+        The template returns TRUE or FALSE and a sentence, a list of complaints, or a table with
+        ``valid``, ``errors`` and ``message``. Without the function all data is good.
+        """
         return self._run("validate", template, data)
 
     def get_status(self, template: Template) -> dict[str, str]:
-        """``:get_status()`` as names and texts."""
+        """``get_status()`` as names and texts."""
         flat = self._run("status", template, {})
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
@@ -388,8 +401,8 @@ def check_template(path: Path | str) -> list[tuple[int, str]]:
     if message is not None:
         match = re.match(rf"{re.escape(path.name)}:(\d+): (.*)", str(message), re.DOTALL)
         return [(int(match[1]), match[2])] if match else [(1, str(message))]
-    if not re.search(r"MarkingController\s*[:.]\s*execute_marking|execute_marking\s*=", source):
-        return [(1, "defines no MarkingController:execute_marking(product_data); add it")]
+    if not re.search(r"[:.]\s*execute_marking\b|\bexecute_marking\s*=", source):
+        return [(1, "defines no function execute_marking(product_data); add it")]
     return []
 
 

@@ -21,6 +21,12 @@ APERTURE: Final = 0.5
 """Side of the square over which a module is averaged, in modules."""
 _STEPS: Final = (0.5, 0.25, 0.12, 0.06, 0.03)
 """Corner movements tried one after another, in modules."""
+_ORDERS: Final = (
+    *((0, 1, 2, 3), (1, 2, 3, 0), (2, 3, 0, 1), (3, 0, 1, 2)),
+    *((0, 3, 2, 1), (3, 2, 1, 0), (2, 1, 0, 3), (1, 0, 3, 2)),
+)
+_RESEMBLES: Final = 0.4
+"""Least correlation of a symbol with the pattern that it shows, before the grid is fitted."""
 _MARGIN: Final = 2.0
 """Border of the crop around the symbol, in modules."""
 
@@ -60,6 +66,24 @@ def fit_grid(gray: Gray, quad: Quad, wanted: Modules) -> GridFit:
     sign = np.where(dark, -1.0, 1.0)
     noise = float(np.std(values - threshold - sign * half))
     return GridFit(quad, values, dark, margin, contrast, noise)
+
+
+def orient(gray: Gray, quad: Quad, wanted: Modules) -> Quad:
+    """``quad`` with its corners in the order in which ``wanted`` bool[n, n] is seen best.
+
+    Decoders differ in which corner they call the first, in particular for mirrored symbols. A
+    symbol of other codewords resembles ``wanted`` in no order; its corners stay as they are.
+    """
+    side = len(wanted)
+    crop = _Crop(gray, quad, side)
+    signs = _signs(wanted)
+    best, found = _RESEMBLES, quad
+    for order in _ORDERS:
+        turned = quad[list(order)]
+        score = _score(crop.sample(turned, side), signs)
+        if score > best:
+            best, found = score, turned
+    return found
 
 
 class _Crop:
@@ -140,6 +164,14 @@ def centres(quad: Quad, side: int) -> tuple[Floats, Floats]:
     return x, y
 
 
+def _signs(pattern: Modules) -> Floats:
+    """The pattern with mean 0 and power 1, light modules positive."""
+    signs: Floats = np.where(pattern, -1.0, 1.0)
+    signs -= signs.mean()
+    signs /= np.sqrt((signs * signs).sum())
+    return signs
+
+
 def _score(values: Floats, signs: Floats) -> float:
     """Correlation of the modules with the pattern, either polarity."""
     centred = values - values.mean()
@@ -150,9 +182,7 @@ def _score(values: Floats, signs: Floats) -> float:
 def _refine(crop: _Crop, quad: Quad, pattern: Modules) -> Quad:
     """Move corners, one at a time and all together, as long as the correlation rises."""
     side = pattern.shape[0]
-    signs = np.where(pattern, -1.0, 1.0)
-    signs -= signs.mean()
-    signs /= np.sqrt((signs * signs).sum())
+    signs = _signs(pattern)
     across = (quad[1] - quad[0] + quad[2] - quad[3]) / (2 * side)
     down = (quad[3] - quad[0] + quad[2] - quad[1]) / (2 * side)
     best = _score(crop.sample(quad, side), signs)

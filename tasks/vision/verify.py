@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from cellwright.tasks.marking.symbol import SymbolError, modules
-from cellwright.tasks.vision.grid import GridFit, Modules, fit_grid
+from cellwright.tasks.vision.grid import GridFit, Modules, fit_grid, orient
 from cellwright.tasks.vision.reader import Gray, MarkReading, Quad, decode
 
 MIN_CONTRAST: Final = 8.0
@@ -82,7 +82,7 @@ def verify(
         return replace(
             base, reason=f"symbol has {rows} x {columns} modules, ordered are {len(wanted)}"
         )
-    fit = _best_fit(gray, reading.quad, wanted)
+    fit = fit_grid(gray, orient(gray, reading.quad, wanted), wanted)
     if abs(fit.contrast) < max(MIN_CONTRAST, 1.5 * fit.noise):
         return replace(
             base,
@@ -91,21 +91,6 @@ def verify(
             f"noise of {fit.noise:.0f}",
         )
     return _judge(base, fit, wanted, expected, limits)
-
-
-def _best_fit(gray: Gray, quad: Quad, wanted: Modules) -> GridFit:
-    """The fit, with the corners in the order in which the symbol agrees best.
-
-    Decoders differ in which corner they call the first, in particular for mirrored symbols.
-    """
-    fits = []
-    for order in ((0, 1, 2, 3), (1, 2, 3, 0), (2, 3, 0, 1), (3, 0, 1, 2), (0, 3, 2, 1)):
-        fit = fit_grid(gray, quad[list(order)], wanted)
-        agreement = _finder_agreement(fit.dark)
-        if agreement > 0.95 and np.mean(fit.dark == wanted) > 0.95:
-            return fit
-        fits.append((agreement, fit))
-    return max(fits, key=lambda item: item[0])[1]
 
 
 def _judge(
@@ -170,11 +155,6 @@ def _finder(side: int) -> Modules:
     pattern[1::2, -1] = True
     pattern[:, 0] = pattern[-1] = True
     return pattern
-
-
-def _finder_agreement(dark: Modules) -> float:
-    mask = _finder_mask(len(dark))
-    return float(np.mean((dark == _finder(len(dark)))[mask]))
 
 
 __all__ = ["Limits", "SymbolError", "Verdict", "Verification", "verify"]

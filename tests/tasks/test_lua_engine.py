@@ -128,6 +128,12 @@ def test_a_template_renders_symbol_texts_and_pattern() -> None:
     assert rendered == Rendered("S1|B-17", ("S1", "42", "rev C"), "BLADE")
 
 
+def test_a_template_may_return_its_controller_instead_of_naming_it() -> None:
+    source = BLADE.source.replace("MarkingController", "Blade") + "\nreturn Blade\n"
+    source = source.replace("Blade = {}", "local Blade = {}")
+    assert LuaEngine().execute_marking(Template("blade.lua", source), DATA).symbol == "S1|B-17"
+
+
 def test_a_template_may_refuse_with_a_reason() -> None:
     with pytest.raises(TemplateError, match=r"blade.lua refused the data: no serial"):
         LuaEngine().execute_marking(BLADE, {"serial": ""})
@@ -147,6 +153,9 @@ def test_validation_gives_the_complaints_of_the_template() -> None:
         ("return { valid = false, errors = { 'a', 'b' } }", ["a", "b"]),
         ("return { valid = false, message = 'm' }", ["m"]),
         ("return false", ["the data is not valid"]),
+        ("return {}", []),
+        ("return { 'a', 'b' }", ["a", "b"]),
+        ("return { message = 'm' }", ["m"]),
     ],
 )
 def test_validation_results_may_be_a_flag_or_a_table(body: str, complaints: list[str]) -> None:
@@ -168,8 +177,9 @@ def test_status_is_names_and_texts() -> None:
     ("source", "complaint"),
     [
         ("MarkingController = {", "blade.lua:1:"),
-        ("x = 1", "no table MarkingController"),
-        ("MarkingController = {}", "no function MarkingController:execute_marking"),
+        ("x = 1", "neither returns its controller nor defines MarkingController"),
+        ("return 1", "neither returns its controller"),
+        ("MarkingController = {}", "no function execute_marking"),
         ("MarkingController = {}\nerror('boom')", "blade.lua:2: boom"),
         ("\x1bLuaT", "blade.lua"),
     ],
@@ -190,17 +200,8 @@ def test_hostile_scripts_are_stopped_and_the_engine_serves_again(name: str) -> N
 @pytest.mark.parametrize(
     "name",
     [
-        "io",
-        "os",
-        "package",
-        "require",
-        "debug",
-        "load",
-        "loadstring",
-        "loadfile",
-        "dofile",
-        "collectgarbage",
-        "python",
+        *("io", "os", "package", "require", "debug", "load", "loadstring", "loadfile", "dofile"),
+        *("collectgarbage", "python"),
     ],
 )
 def test_nothing_that_reaches_outside_is_there(name: str) -> None:
