@@ -138,26 +138,13 @@ def verify(session: Session) -> VerifyResult:
         AuditRecord.sequence
     )
     previous, expected = GENESIS, 1
-    for *content, prev_hash, digest in session.execute(
-        statement.execution_options(yield_per=5_000)
-    ):
-        record = _Hashed(*content)
-        if record.sequence != expected:
-            return VerifyResult(
-                expected - 1, expected, f"audit record {expected} is missing: the next one is "
-                f"{record.sequence}",
-            )  # fmt: skip
-        if prev_hash != previous:
-            return VerifyResult(
-                expected - 1, expected, f"audit record {expected} does not continue its "
-                "predecessor: its prev_hash differs from the predecessor's hash",
-            )  # fmt: skip
-        if _hash(prev_hash, record) != digest:
-            return VerifyResult(
-                expected - 1, expected, f"audit record {expected} was changed: its content does "
-                "not have its hash",
-            )  # fmt: skip
-        previous, expected = digest, expected + 1
+    # Closed also when the walk ends early: on PostgreSQL it is a cursor of the server.
+    with session.execute(statement.execution_options(yield_per=5_000)) as rows:
+        for *content, prev_hash, digest in rows:
+            problem = _fault(_Hashed(*content), prev_hash, digest, previous, expected)
+            if problem:
+                return VerifyResult(expected - 1, expected, problem)
+            previous, expected = digest, expected + 1
     head = session.execute(select(AuditHead.sequence, AuditHead.hash)).one_or_none()
     if head is None or (head.sequence, head.hash) != (expected - 1, previous):
         stands = "no head" if head is None else f"a head at record {head.sequence}"
@@ -168,3 +155,16 @@ def verify(session: Session) -> VerifyResult:
             "cut off or the end was rewritten",
         )
     return VerifyResult(expected - 1)
+
+
+def _fault(record: _Hashed, prev_hash: str, digest: str, previous: str, expected: int) -> str:
+    if record.sequence != expected:
+        return f"audit record {expected} is missing: the next one is {record.sequence}"
+    if prev_hash != previous:
+        return (
+            f"audit record {expected} does not continue its predecessor: its prev_hash differs "
+            "from the predecessor's hash"
+        )
+    if _hash(prev_hash, record) != digest:
+        return f"audit record {expected} was changed: its content does not have its hash"
+    return ""

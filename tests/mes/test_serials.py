@@ -312,7 +312,7 @@ def test_concurrent_sessions_never_share_a_serial_nor_exceed_the_quantity(
 
 def test_row_locks_alone_keep_allocation_safe_on_postgresql(postgresql):
     """Sessions that did not come from `Store.session` take no turns; the rows do."""
-    url = postgresql.create(migrated=True)
+    url = postgresql.create()
     store = Store.open(url)
     with store.session() as session:
         one = {
