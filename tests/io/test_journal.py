@@ -10,11 +10,12 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import structlog
+from forked import process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import make_plan
@@ -373,27 +374,6 @@ def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "never"
         time.sleep(0.002)
-
-
-@contextlib.contextmanager
-def process(work: Callable[[], None]) -> Iterator[int]:
-    """A forked process that does ``work``; killed at the end."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            structlog.configure(processors=[], logger_factory=structlog.ReturnLoggerFactory())
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    try:
-        yield child
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(child, 0)
 
 
 def pump_for_ever(image: Image, path: Path) -> None:

@@ -6,13 +6,13 @@ import contextlib
 import os
 import random
 import resource
-import signal
 import time
 import zlib
 from pathlib import Path
 
 import msgspec
 import pytest
+from forked import process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -223,20 +223,6 @@ def test_another_layout_with_the_same_tags_is_reported(tmp_path: Path) -> None:
     assert fitted.notes == ("the layout has changed: 2 of 2 retained values are kept",)
 
 
-def in_child(work: object) -> int:
-    """Fork; the child runs ``work`` and leaves without any clean-up of the test process."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            assert callable(work)
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    return child
-
-
 def numbered(number: int) -> dict[str, RetainedValue]:
     """A set that is consistent only if all parts are of the same save; its size varies."""
     kind = TagType(Code.LINT)
@@ -257,11 +243,9 @@ def test_a_writer_killed_at_any_instant_leaves_whole_values_and_loses_no_finishe
                 store.save(numbered(number), LAYOUT)
                 os.write(pipe, number.to_bytes(8, "little"))
 
-        child = in_child(save_for_ever)
-        os.close(send)
-        time.sleep(chance.uniform(0, 0.012))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        with process(save_for_ever):
+            os.close(send)
+            time.sleep(chance.uniform(0, 0.012))
         with open(receive, "rb") as finished:
             data = finished.read()
         confirmed = int.from_bytes(data[-8:], "little") if data else last
@@ -296,7 +280,8 @@ def test_a_full_disk_spares_the_values_saved_before(tmp_path: Path) -> None:
         except RetainError as error:
             told.write_text(str(error))
 
-    _, status = os.waitpid(in_child(save_too_much), 0)
+    with process(save_too_much) as child:
+        _, status = os.waitpid(child, 0)
     assert status == 0
     restored = RetainStore(tmp_path).load()
     assert restored.values == NEW
