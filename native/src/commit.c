@@ -33,8 +33,13 @@ static int encode_device(struct cw_table *table, const struct cw_device *device,
 {
     const uint8_t *values = table->block + table->values_at;
     uint32_t *quality = (uint32_t *)(void *)(table->block + table->quality_at);
+    if (device->output_first > table->operation_count ||
+        device->output_count > table->operation_count - device->output_first)
+        return -EINVAL;
     for (uint32_t index = 0; index < device->output_count; index++) {
         struct cw_operation *operation = &table->operations[device->output_first + index];
+        if (operation->tag >= table->tag_count)
+            return -EINVAL;
         int outcome = cw_encode(operation, device->committed, device->output_size, values,
                                 table->value_size);
         if (outcome < 0)

@@ -31,6 +31,8 @@ static int decode_group(struct cw_table *table, const struct cw_device *device,
 {
     for (uint32_t index = group->first; index < group->first + group->count; index++) {
         struct cw_operation *operation = &table->operations[index];
+        if (operation->tag >= table->tag_count)
+            return -EINVAL;
         int outcome = cw_decode(operation, device->block + device->payload_at,
                                 device->payload_size, to.values, table->value_size);
         if (outcome < 0)
@@ -54,6 +56,8 @@ static int lose_group(struct cw_table *table, const struct cw_group *group, stru
 {
     for (uint32_t index = group->first; index < group->first + group->count; index++) {
         const struct cw_operation *operation = &table->operations[index];
+        if (operation->tag >= table->tag_count)
+            return -EINVAL;
         uint32_t quality = state.quality;
         if (quality == CW_BAD_OUT_OF_SERVICE || operation->on_loss == CW_FAULT) {
             /* The value stays; the quality says what is the matter. */
@@ -84,9 +88,26 @@ static struct state state_of(const struct cw_device *device, size_t group, int64
     return state;
 }
 
+static int is_sound(const struct cw_table *table, const struct cw_device *device)
+{
+    if (device->payload_at > device->block_size ||
+        device->payload_size > device->block_size - device->payload_at ||
+        device->group_count > (device->payload_at - 8) / sizeof(struct state))
+        return 0;
+    for (size_t index = 0; index < device->group_count; index++) {
+        const struct cw_group *group = &device->groups[index];
+        if (group->first > table->operation_count ||
+            group->count > table->operation_count - group->first)
+            return 0;
+    }
+    return 1;
+}
+
 static int latch_device(struct cw_table *table, struct cw_device *device, int64_t now_ns,
                         int64_t utc_ns, struct target to, int *faults)
 {
+    if (device->payload_at < 8 || !is_sound(table, device))
+        return -EINVAL;
     int64_t found = cw_snapshot_read(device->inputs, device->inputs_size, device->block,
                                      device->block_size, device->sequence, 3);
     if (found == -EINVAL)

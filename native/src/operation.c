@@ -231,8 +231,12 @@ static inline uint64_t load_image(const uint8_t *from, uint8_t size)
     return raw;
 }
 
+static int is_width(uint8_t size) { return size == 1 || size == 2 || size == 4 || size == 8; }
+
 static int fits(const struct cw_operation *operation, size_t payload_size, size_t value_size)
 {
+    if (operation->form == CW_FORM_BITS && operation->bit > 7)
+        return 0;
     size_t bits = (size_t)operation->place * 8 + operation->bit + operation->count;
     size_t wire, image;
     switch (operation->form) {
@@ -253,8 +257,8 @@ static int fits(const struct cw_operation *operation, size_t payload_size, size_
     default:
         wire = operation->place + (size_t)operation->wire_size * operation->count;
         image = (size_t)operation->size * operation->count;
-        if (operation->size == 0 || operation->size > 8 || operation->wire_size < 2 ||
-            operation->wire_size > 8)
+        if (!is_width(operation->size) || !is_width(operation->wire_size) ||
+            operation->wire_size == 1)
             return 0;
         break;
     }
@@ -284,6 +288,8 @@ static int decode_number(const struct cw_operation *operation, const uint8_t *fr
             is_floating(operation->code)) {
             number.kind = FLOATING;
             number.is.d = operation->gain * value + operation->offset;
+            if (!isfinite(number.is.d))
+                return CW_NOT_A_NUMBER;
         }
     }
     if (!in_range(operation, as_double(number)))
@@ -328,13 +334,15 @@ int cw_decode(const struct cw_operation *operation, const uint8_t *payload, size
 {
     if (!fits(operation, payload_size, value_size))
         return -EINVAL;
+    if (operation->count == 0)
+        return CW_FITS;
     const uint8_t *from = payload + operation->place;
     uint8_t *to = values + operation->value;
     int worst = CW_FITS;
     switch (operation->form) {
     case CW_FORM_BITS:
         if (operation->count == 1)
-            *to = *from >> (operation->bit & 7) & 1;
+            *to = *from >> operation->bit & 1;
         else
             cw_unpack_bits(payload, payload_size, (size_t)operation->place * 8 + operation->bit, to,
                            operation->count);
