@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cellwright.io.frames import FrameError, FrameRing
+from cellwright.io.frames import FrameError, FrameRing, ring_path
 from plant import PlantError, PlantProcess, launch
 from plant.hand import Modbus
 from plant.process import _environment
@@ -135,6 +135,9 @@ def test_a_killed_plant_comes_back_on_its_ports(tmp_path: Path) -> None:
         assert ring.stale
         ring.close()
         assert len(plant.events("started")) == 2
+        plant.kill()
+        assert ring_path(plant.camera).exists()
+    assert not ring_path(plant.camera).exists()
 
 
 def test_the_status_tells_positions_outputs_and_figures() -> None:

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from cellwright.io.frames import ring_path
+
 _EXAMPLE = Path(__file__).resolve().parent.parent
 _PAUSE_S = 0.01
 
@@ -52,6 +54,7 @@ class PlantProcess:
         self.modbus_port = modbus_port
         self.marker_port = marker_port
         self.control_port = control_port
+        self._own_camera = camera is None
         self.camera = camera or f"plant-{uuid.uuid4().hex[:12]}"
         self._own_folder = folder is None
         self.folder = (
@@ -151,6 +154,9 @@ class PlantProcess:
         try:
             self.stop()
         finally:
+            if self._own_camera:
+                # A plant that was killed leaves its ring in memory; nobody else knows its name.
+                ring_path(self.camera).unlink(missing_ok=True)
             if self._own_folder:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
