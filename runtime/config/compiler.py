@@ -33,7 +33,13 @@ from cellwright.runtime.config import model
 from cellwright.runtime.config.binding import Bindings, Use, bind
 from cellwright.runtime.config.devices import DeviceDraft, Devices, compile_devices
 from cellwright.runtime.config.groups import Point, pack
-from cellwright.runtime.config.problems import ConfigError, Problem, Problems, nearest
+from cellwright.runtime.config.problems import (
+    ConfigError,
+    Problem,
+    Problems,
+    TooManyProblemsError,
+    nearest,
+)
 from cellwright.runtime.config.programs import TaskDraft, Tasks, compile_tasks
 from cellwright.runtime.config.source import Node, read
 from cellwright.runtime.config.tags import compile_tags
@@ -69,10 +75,13 @@ def compile_file(path: Path, *, data: Path | None = None) -> Plan:
 def check_file(path: Path, *, data: Path | None = None) -> Report:
     """Compile without raising; errors and warnings in the order of the file."""
     problems = Problems(str(path))
-    root = read(path, problems)
     plan = None
-    if root is not None:
-        plan = _Compiler(Path(os.path.abspath(path)), data, root, problems).compile()
+    try:
+        root = read(path, problems)
+        if root is not None:
+            plan = _Compiler(Path(os.path.abspath(path)), data, root, problems).compile()
+    except TooManyProblemsError:
+        plan = None
     return Report(plan if problems.errors == 0 else None, problems.ordered())
 
 

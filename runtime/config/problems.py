@@ -9,7 +9,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+MAX_PROBLEMS: Final = 500
+"""Nobody reads more at once; a file with more is probably not a cell at all."""
+
+_MANY_NAMES: Final = 400
+
+
+class TooManyProblemsError(Exception):
+    """The collector is full; what it has is what the user gets."""
 
 
 class Mark(NamedTuple):
@@ -61,6 +70,7 @@ class Problems:
     file: str
     extent: list[int] = field(default_factory=lambda: [0])
     found: list[Problem] = field(default_factory=list)
+    _known: set[Problem] = field(default_factory=set)
 
     def error(self, mark: Mark, what: str, why: str, remedy: str) -> None:
         """Something that keeps the cell from running."""
@@ -84,8 +94,12 @@ class Problems:
         problem = Problem(
             self.file, line, column, one_line(what), one_line(why), one_line(remedy), severity
         )
-        if problem not in self.found:
-            self.found.append(problem)
+        if problem in self._known:
+            return
+        if len(self.found) >= MAX_PROBLEMS:
+            raise TooManyProblemsError
+        self._known.add(problem)
+        self.found.append(problem)
 
     @property
     def errors(self) -> int:
@@ -107,6 +121,9 @@ def nearest(name: str, known: Iterable[str], limit: int = 10) -> str:
     """``did you mean 'x'?`` when something known is close, otherwise what is known."""
     names = sorted(set(known))
     folded = {candidate.casefold(): candidate for candidate in names}
+    if len(folded) > _MANY_NAMES:
+        # Comparing with each of ten thousand tags would take a second a complaint.
+        folded = {key: value for key, value in folded.items() if abs(len(key) - len(name)) <= 2}
     close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{folded[close[0]]}'?"

@@ -99,11 +99,9 @@ def read(path: Path, problems: Problems) -> Node | None:
         return None
     builder = _Builder(problems)
     try:
-        builder.feed(text)
+        for event in _events(text, problems):
+            builder.feed(event)
     except _StopError:
-        return None
-    except (YAMLError, ValueError) as error:
-        _unparsed(error, text, problems)
         return None
     root = builder.root
     if root is not None and root.kind == "mapping":
@@ -171,18 +169,33 @@ def _mark_of(text: str, index: int) -> Mark:
     return Mark(len(lines), len(lines[-1]) + 1)
 
 
-def _unparsed(error: Exception, text: str, problems: Problems) -> None:
-    if isinstance(error, MarkedYAMLError):
-        _syntax(error, text, problems)
-    elif isinstance(error, ReaderError):
-        _unprintable(error, text, problems)
-    else:
-        problems.error(
-            START,
-            "this is not YAML",
-            f"the parser stopped: {error}",
-            "remove the directive or tag that the sentence names",
-        )
+def _events(text: str, problems: Problems) -> Iterator[Any]:
+    """The parser's events; a complaint and _StopError where it cannot go on."""
+    parser = YAML(typ="safe", pure=True)
+    events = iter(parser.parse(text))
+    last = START
+    while True:
+        try:
+            event = next(events, None)
+        except MarkedYAMLError as error:
+            _syntax(error, text, problems)
+            raise _StopError from error
+        except ReaderError as error:
+            _unprintable(error, text, problems)
+            raise _StopError from error
+        except (YAMLError, ValueError, OverflowError) as error:
+            # ruamel.yaml converts escapes and directives without a check of its own.
+            problems.error(
+                last,
+                "the YAML cannot be parsed from here on",
+                f"the parser stopped: {error}",
+                "check the next escape sequence, directive or tag",
+            )
+            raise _StopError from error
+        if event is None:
+            return
+        last = Mark(event.end_mark.line + 1, event.end_mark.column + 1)
+        yield event
 
 
 def _unprintable(error: ReaderError, text: str, problems: Problems) -> None:
@@ -222,30 +235,27 @@ class _Builder:
         self.stack: list[tuple[Node, list[tuple[Mark, Node]]]] = []
         self.documents = 0
 
-    def feed(self, text: str) -> None:
-        parser = YAML(typ="safe", pure=True)
-        events: Iterator[Any] = parser.parse(text)
-        for event in events:
-            mark = Mark(event.start_mark.line + 1, event.start_mark.column + 1)
-            if isinstance(event, DocumentStartEvent):
-                self._document(mark)
-            elif isinstance(event, ScalarEvent):
-                plain = event.style is None
-                value = _resolve(event.value) if plain else event.value
-                self._tag(event, mark)
-                self._scalar(value, mark)
-                self._put(self._anchor(event, Node("scalar", mark, value, event.value)), mark)
-            elif isinstance(event, MappingStartEvent | SequenceStartEvent):
-                kind = "mapping" if isinstance(event, MappingStartEvent) else "sequence"
-                self._tag(event, mark)
-                if len(self.stack) >= MAX_DEPTH:
-                    self._too_deep(mark)
-                node = self._anchor(event, Node(kind, mark, complete=False))
-                self.stack.append((node, []))
-            elif isinstance(event, MappingEndEvent | SequenceEndEvent):
-                self._close()
-            elif isinstance(event, AliasEvent):
-                self._alias(event.anchor, mark)
+    def feed(self, event: Any) -> None:
+        mark = Mark(event.start_mark.line + 1, event.start_mark.column + 1)
+        if isinstance(event, DocumentStartEvent):
+            self._document(mark)
+        elif isinstance(event, ScalarEvent):
+            plain = event.style is None
+            value = _resolve(event.value) if plain else event.value
+            self._tag(event, mark)
+            self._scalar(value, mark)
+            self._put(self._anchor(event, Node("scalar", mark, value, event.value)), mark)
+        elif isinstance(event, MappingStartEvent | SequenceStartEvent):
+            kind = "mapping" if isinstance(event, MappingStartEvent) else "sequence"
+            self._tag(event, mark)
+            if len(self.stack) >= MAX_DEPTH:
+                self._too_deep(mark)
+            node = self._anchor(event, Node(kind, mark, complete=False))
+            self.stack.append((node, []))
+        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
+            self._close()
+        elif isinstance(event, AliasEvent):
+            self._alias(event.anchor, mark)
 
     def _document(self, mark: Mark) -> None:
         self.documents += 1
