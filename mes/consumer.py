@@ -24,6 +24,7 @@ from cellwright.io.messages import (
     MarkCompleted,
     ModeChanged,
     PartArrived,
+    PartDeparted,
     PartReleased,
     SerialAssigned,
     SerialGranted,
@@ -120,7 +121,7 @@ def _deliver(event: SerialRequested, answer: Reservation | Refusal) -> Command:
 
 def _record(ctx: EventContext, event: AnyEvent) -> None:
     match event:
-        case PartArrived():
+        case PartArrived() | PartDeparted():
             parts.find_or_add(ctx.session, event.part_id, ctx.at)
             ctx.audit("unit", event.part_id)
         case SerialAssigned():

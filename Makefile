@@ -1,0 +1,61 @@
+# The two commands: `make demo` and `make test`. Everything is installed into .venv first.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PARTS  ?= 20
+ARGS   ?=
+
+NATIVE := $(wildcard native/src/*.c native/src/*.h) native/build_native.py
+STAMP  := $(VENV)/.installed
+TYPED  := build/typed/.installed
+ROOMS  := $(shell find native io tasks mes opcua_model runtime -name '*.py' -not -path '*/__pycache__/*')
+
+.PHONY: demo test lint types imports bench docs install clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml setup.py $(NATIVE)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Cellwright needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+## Run the blade-marking cell in simulation: make demo PARTS=20 ARGS=--hold
+demo: $(STAMP)
+	$(BIN)/python examples/blade_marking/demo.py --parts $(PARTS) $(ARGS)
+
+## Install everything and run the tests: make test ARGS='-k journal'
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+## Format and lint
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+$(TYPED): $(ROOMS) pyproject.toml setup.py $(STAMP)
+	rm -rf build/typed build/lib
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/typed .
+	@touch $@
+
+## mypy --strict on the package as it is installed (not editable)
+types: $(TYPED)
+	MYPYPATH=build/typed $(BIN)/python -m mypy --strict -p cellwright
+
+## A room imports only rooms below it
+imports: $(TYPED)
+	cd build/typed && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache
+
+## Benchmarks: each prints its ratio to a peer or a physical floor measured in the same run
+bench: $(STAMP)
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -p no:randomly -s $(ARGS)
+
+## Regenerate docs/reference from the code
+docs: $(STAMP)
+	$(BIN)/python -m cellwright.runtime.reference docs/reference
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis native/_native*.so native/_native.c

@@ -1,0 +1,343 @@
+"""The command line: thin adapters over compiler, supervisor and the image of a running cell.
+
+Exit codes: 0 done, 1 refused or not possible now, 2 the configuration or the command is wrong.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+
+from cellwright.io.iec import Value
+from cellwright.io.image import Image, ImageError
+from cellwright.io.messages import AnyCommand, ForceTag, SetMode, UnforceTag, WriteTag
+from cellwright.io.plan import Plan, Tag
+from cellwright.runtime import logs, views
+from cellwright.runtime.command_client import CommandClient, CommandFailed
+from cellwright.runtime.config import (
+    ConfigError,
+    compile_file,
+    cross_reference,
+    json_schema,
+    write_template,
+)
+from cellwright.runtime.run_folder import RunError, find
+from cellwright.runtime.supervisor import Supervisor
+
+app = typer.Typer(
+    help="Soft PLC for part-marking and inspection cells.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+tags_app = typer.Typer(help="List, read and write tags of a running cell.", no_args_is_help=True)
+user_app = typer.Typer(help="People who may use the OPC UA server.", no_args_is_help=True)
+app.add_typer(tags_app, name="tags")
+app.add_typer(user_app, name="user")
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+FileArgument = Annotated[Path, typer.Argument(help="The cell's file, or the folder that holds it.")]
+CellOption = Annotated[
+    str | None,
+    typer.Option("--cell", "-c", help="Name, file or folder of a running cell, if several run."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; lands in the audit.")]
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Say what is wrong on stderr and end with an exit code."""
+    err.print(f"[red]error:[/] {escape(message)}", highlight=False)
+    raise typer.Exit(code)
+
+
+def cell_file(path: Path) -> Path:
+    """``cell.yaml`` in a folder, or the file itself."""
+    return path / "cell.yaml" if path.is_dir() else path
+
+
+def compiled(path: Path, data: Path | None = None) -> Plan:
+    """The plan of a file, or all its problems on stderr and exit code 2."""
+    try:
+        return compile_file(cell_file(path), data=data)
+    except ConfigError as error:
+        for problem in error.problems:
+            err.print(escape(str(problem)), highlight=False)
+        count = len(error.problems)
+        err.print(f"{count} problem{'s' if count != 1 else ''}", highlight=False)
+        raise typer.Exit(2) from None
+
+
+@contextmanager
+def attached(cell: str | None) -> Iterator[tuple[Plan, Image]]:
+    """Plan and image of the running cell that is meant."""
+    try:
+        plan, image = find(cell, Path.cwd()).attach()
+    except (RunError, ImageError) as error:
+        fail(str(error))
+    try:
+        yield plan, image
+    finally:
+        image.close()
+
+
+def actor() -> str:
+    """Who sits at the keyboard, for the audit."""
+    return f"{getpass.getuser()}@console"
+
+
+def send(image: Image, command: AnyCommand) -> None:
+    """Send a command and wait for the scan; its refusal ends with exit code 1."""
+    try:
+        CommandClient(image).send(command)
+    except CommandFailed as error:
+        fail(str(error))
+
+
+def known_tag(plan: Plan, name: str) -> Tag:
+    """The tag, or an error that lists the nearest names."""
+    try:
+        return plan.tag(name)
+    except KeyError:
+        fail(views.unknown_tag(plan, name))
+
+
+@app.command()
+def run(
+    file: FileArgument = Path(),
+    data: Annotated[
+        Path | None, typer.Option(help="Data folder instead of the configured one.")
+    ] = None,
+    log: Annotated[bool, typer.Option("--log", help="Supervisor's log on stderr.")] = False,
+) -> None:
+    """Run a cell until it is interrupted."""
+    plan = compiled(file, data)
+    logs.configure("supervisor", None if log else Path(plan.data) / "log")
+
+    def tell(sentence: str) -> None:
+        out.print(f"[dim]{time.strftime('%H:%M:%S')}[/] {escape(sentence)}", highlight=False)
+
+    try:
+        code = Supervisor(plan, tell).run()
+    except RunError as error:
+        fail(str(error))
+    raise typer.Exit(code)
+
+
+@app.command()
+def check(file: FileArgument = Path()) -> None:
+    """Compile a cell's file and say everything that is wrong with it."""
+    plan = compiled(file)
+    out.print(
+        f"{plan.source}: correct; {len(plan.tags)} tags, {len(plan.devices)} devices, "
+        f"{len(plan.tasks)} tasks, layout {plan.layout_hash.hex()[:12]}",
+        highlight=False,
+    )
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="Folder to write the cell into.")]) -> None:
+    """Write a commented cell that runs, to start from."""
+    try:
+        written = write_template(folder)
+    except OSError as error:
+        fail(str(error))
+    for file in written:
+        out.print(f"wrote {file}", highlight=False)
+    out.print(f"next: cellwright check {folder} && cellwright run {folder}", highlight=False)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the cell's file, for editors."""
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+
+
+@app.command()
+def xref(file: FileArgument = Path()) -> None:
+    """Print who reads and who writes each tag."""
+    out.print(views.cross_reference_table(cross_reference(compiled(file))))
+
+
+@app.command()
+def status(cell: CellOption = None, as_json: JsonOption = False) -> None:
+    """Show state, ticks, tasks with their times, processes and devices."""
+    with attached(cell) as (plan, image):
+        report = views.status_report(plan, image)
+    if as_json:
+        sys.stdout.write(json.dumps(report, indent=2) + "\n")
+    else:
+        out.print(views.status_view(report))
+
+
+def _mode(cell: CellOption, request: str, reason: str) -> None:
+    with attached(cell) as (plan, image):
+        send(image, SetMode(request=request, actor=actor(), reason=reason))
+        out.print(f"{plan.cell}: {request} done", highlight=False)
+
+
+@app.command()
+def start(cell: CellOption = None, reason: ReasonOption = "") -> None:
+    """Ask the cell to go from STOP to RUN."""
+    _mode(cell, "start", reason)
+
+
+@app.command()
+def stop(cell: CellOption = None, reason: ReasonOption = "") -> None:
+    """Ask the cell to go to STOP; outputs take their safe values."""
+    _mode(cell, "stop", reason)
+
+
+@app.command()
+def reset(cell: CellOption = None, reason: ReasonOption = "") -> None:
+    """Acknowledge a fault: FAULT to STOP, when its cause is gone."""
+    _mode(cell, "reset", reason)
+
+
+@tags_app.command("list")
+def tags_list(
+    pattern: Annotated[str, typer.Argument(help="Part of the name, or a pattern with *.")] = "*",
+    cell: CellOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List tags with value, quality and age."""
+    with attached(cell) as (plan, image):
+        rows = views.tag_rows(plan, image, pattern)
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+    else:
+        out.print(views.tag_table(rows))
+
+
+@tags_app.command("get")
+def tags_get(name: str, cell: CellOption = None, as_json: JsonOption = False) -> None:
+    """Print one tag's value; exit code 1 when its quality is bad."""
+    with attached(cell) as (plan, image):
+        tag = known_tag(plan, name)
+        row = views.tag_rows(plan, image, tag.name)[0]
+    if as_json:
+        sys.stdout.write(json.dumps(row, indent=2) + "\n")
+    else:
+        sys.stdout.write(f"{row['value']}\n")
+        if row["quality"] != "GOOD":
+            err.print(f"quality {row['quality']}", highlight=False)
+    raise typer.Exit(1 if str(row["quality"]).startswith("BAD") else 0)
+
+
+@tags_app.command("set")
+def tags_set(name: str, value: str, cell: CellOption = None, reason: ReasonOption = "") -> None:
+    """Write a tag once (memory tags, and outputs that no task writes)."""
+    with attached(cell) as (plan, image):
+        tag = known_tag(plan, name)
+        typed = _parsed(tag, value)
+        send(image, WriteTag(tag=name, value=typed, actor=actor(), reason=reason))
+        out.print(f"{name} = {typed}", highlight=False)
+
+
+@app.command()
+def force(name: str, value: str, cell: CellOption = None, reason: ReasonOption = "") -> None:
+    """Hold a tag at a value until it is released."""
+    with attached(cell) as (plan, image):
+        typed = _parsed(known_tag(plan, name), value)
+        send(image, ForceTag(tag=name, value=typed, actor=actor(), reason=reason))
+        out.print(f"{name} forced to {typed}", highlight=False)
+
+
+@app.command()
+def unforce(
+    name: Annotated[str, typer.Argument(help="Tag to release; all when left out.")] = "",
+    cell: CellOption = None,
+    reason: ReasonOption = "",
+) -> None:
+    """Release one force, or all."""
+    with attached(cell) as (plan, image):
+        if name:
+            known_tag(plan, name)
+        send(image, UnforceTag(tag=name, actor=actor(), reason=reason))
+        out.print(f"{name or 'all forces'} released", highlight=False)
+
+
+@app.command()
+def watch(
+    pattern: Annotated[list[str] | None, typer.Argument(help="Tags or patterns with *.")] = None,
+    cell: CellOption = None,
+    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between looks.")] = 0.2,
+    count: Annotated[int, typer.Option(min=0, help="Looks before it ends; 0: no end.")] = 0,
+) -> None:
+    """Show tags live until it is interrupted."""
+    with attached(cell) as (plan, image):
+        live_view = views.WatchView(plan, image, pattern or ["*"])
+        try:
+            with Live(live_view.table(), console=out, auto_refresh=False) as live:
+                looks = 0
+                while count == 0 or looks < count:
+                    live.update(live_view.table(), refresh=True)
+                    looks += 1
+                    time.sleep(interval)
+        except KeyboardInterrupt:
+            return
+
+
+@user_app.command("add")
+def user_add(
+    name: str,
+    file: FileArgument = Path(),
+    role: Annotated[list[str] | None, typer.Option(help="Role; may be repeated.")] = None,
+    password_env: Annotated[
+        str, typer.Option(help="Environment variable that holds the password; else it is asked.")
+    ] = "",
+) -> None:
+    """Add a person to the cell's users file, or give them a new password and roles."""
+    from cellwright.opcua_model.errors import UsersError  # noqa: PLC0415 - brings asyncua
+    from cellwright.opcua_model.users import add_user  # noqa: PLC0415
+
+    plan = compiled(file)
+    if plan.opcua is None or not plan.opcua.users_file:
+        fail(f"{plan.source}: opcua has no users file; add 'users: users.yaml' to it", 2)
+    password = (
+        os.environ.get(password_env, "")
+        if password_env
+        else getpass.getpass(f"password of {name}: ")
+    )
+    try:
+        add_user(Path(plan.opcua.users_file), name, password, role or ["Operator"])
+    except (UsersError, OSError) as error:
+        fail(str(error))
+    out.print(f"{name}: {', '.join(role or ['Operator'])}", highlight=False)
+
+
+@app.command(name="version")
+def show_version() -> None:
+    """Print the version."""
+    out.print(f"cellwright {version('cellwright')}", highlight=False)
+
+
+def _parsed(tag: Tag, text: str) -> Value:
+    try:
+        return views.parse_value(tag, text)
+    except ValueError as error:
+        fail(f"{tag.name}: {error}", 2)
+
+
+def main() -> None:
+    """Entry point of the ``cellwright`` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

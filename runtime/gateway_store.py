@@ -1,0 +1,92 @@
+"""The MES store as the gateway has it: there from the start, usable once the database answers.
+
+A database that is down must delay neither the OPC UA server nor the cell, so opening it (and
+applying the master data) goes on in the background, and until then every use says why it fails.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+from sqlalchemy.orm import Session
+
+from cellwright.mes.errors import MesError, StoreError
+from cellwright.mes.master_data import apply, load_file
+from cellwright.mes.store import Store
+
+RETRY_S: Final = 2.0
+
+
+class GatewayStore:
+    """Opens `Store` in a thread and hands out its sessions."""
+
+    def __init__(self, url: str, master_data: Path | None) -> None:
+        self._url = url
+        self._master_data = master_data
+        self._store: Store | None = None
+        self._why = "the database is being opened; try again in a moment"
+        self._stop = threading.Event()
+        self._opened = threading.Event()
+        self._log = structlog.get_logger(__name__)
+        self._thread = threading.Thread(target=self._open, name="open-store", daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A transaction of the store; raises StoreError while there is none."""
+        with self._opened_store().session() as session:
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A transaction that only reads; raises StoreError while there is no store."""
+        with self._opened_store().reading() as session:
+            yield session
+
+    def _opened_store(self) -> Store:
+        if self._store is None:
+            raise StoreError("store_unreachable", self._why)
+        return self._store
+
+    def wait_open(self, timeout_s: float) -> bool:
+        """Wait until the store is usable."""
+        return self._opened.wait(timeout_s)
+
+    def close(self) -> None:
+        """Give up opening, or close what was opened."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+        if self._store is not None:
+            self._store.close()
+
+    def _open(self) -> None:
+        while not self._stop.is_set():
+            try:
+                store = Store.open(self._url)
+                self._apply_master_data(store)
+            except MesError as error:
+                if str(error) != self._why:
+                    self._why = str(error)
+                    self._log.error("MES database not usable; trying again", error=self._why)
+                self._stop.wait(RETRY_S)
+            else:
+                self._store = store
+                self._opened.set()
+                self._log.info("MES database opened")
+                return
+
+    def _apply_master_data(self, store: Store) -> None:
+        if self._master_data is None:
+            return
+        try:
+            data = load_file(self._master_data)
+            with store.session() as session:
+                apply(session, data, actor="commissioning")
+        except MesError:
+            store.close()
+            raise

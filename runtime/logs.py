@@ -1,0 +1,76 @@
+"""Structured logs: one JSON object a line, one bounded set of files a process.
+
+Called once at the start of every process. A log that cannot be written never stops the process
+that wanted to write it.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+MAX_BYTES = 5_000_000
+KEPT_FILES = 3
+
+
+class _BoundedFile(logging.handlers.RotatingFileHandler):
+    """A rotating file whose failures (disk full) are counted instead of printed or raised."""
+
+    lost = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        self.lost += 1
+
+
+def configure(process: str, folder: Path | None, level: int = logging.INFO) -> None:
+    """Send structlog and stdlib logging to ``folder/<process>.jsonl``, or to stderr without one."""
+    handler: logging.Handler
+    problem: OSError | None = None
+    try:
+        if folder is None:
+            handler = logging.StreamHandler(sys.stderr)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = folder / f"{process.replace(':', '-')}.jsonl"
+            handler = _BoundedFile(file, maxBytes=MAX_BYTES, backupCount=KEPT_FILES, delay=True)
+    except OSError as error:
+        handler, problem = logging.StreamHandler(sys.stderr), error
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # asyncua and pymodbus tell every request at INFO; their warnings are ours.
+    for chatty in ("asyncua", "pymodbus"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(process=process)
+    if problem is not None:
+        structlog.get_logger(__name__).warning("log file cannot be written", error=str(problem))

@@ -1,0 +1,1 @@
+"""The processes of a cell, one module each: what the supervisor starts and watches."""

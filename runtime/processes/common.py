@@ -1,0 +1,86 @@
+"""What every process of a cell does first: join the run folder, log, heed signals, tie its life.
+
+Each process module calls `join` once and gives its beat by `Membership.beat`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from cellwright.io.clock import MonotonicClock
+from cellwright.io.image import Image
+from cellwright.io.plan import Plan
+from cellwright.io.status import ProcessSlot
+from cellwright.runtime import logs
+from cellwright.runtime.run_folder import RunFolder
+
+
+@dataclass
+class Membership:
+    """A process's place in a running cell."""
+
+    name: str
+    folder: RunFolder
+    plan: Plan
+    image: Image
+    slot: ProcessSlot
+    clock: MonotonicClock
+    stop: threading.Event
+    supervisor: int
+
+    def beat(self) -> None:
+        """Tell the supervisor that this process is alive and gets on."""
+        self.slot.beat_ns = self.clock.now_ns()
+
+    def supervisor_alive(self) -> bool:
+        """False once the supervisor that started this process is gone."""
+        return os.getppid() == self.supervisor
+
+    def should_stop(self) -> bool:
+        """True after a request to stop, or when nobody supervises any more."""
+        return self.stop.is_set() or not self.supervisor_alive()
+
+
+def join(
+    arguments: Sequence[str] | None,
+    name: Callable[[argparse.Namespace], str],
+    *options: str,
+) -> tuple[Membership, argparse.Namespace]:
+    """Parse the command line, attach to plan and image, set up logs and signals."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--run", type=Path, required=True, help="run folder of the cell")
+    for option in options:
+        parser.add_argument(option, required=True)
+    parsed = parser.parse_args(arguments)
+    supervisor = os.getppid()
+    folder = RunFolder(parsed.run)
+    plan, image = folder.attach()
+    process = name(parsed)
+    logs.configure(process, Path(plan.data) / "log")
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    # Ctrl-C reaches the whole terminal group; the supervisor alone decides the order of stopping.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    membership = Membership(
+        process,
+        folder,
+        plan,
+        image,
+        image.processes[process],
+        MonotonicClock(),
+        stop,
+        supervisor,
+    )
+    membership.beat()
+    return membership, parsed

@@ -1,0 +1,75 @@
+"""The gateway process: the information world. OPC UA server and MES beside each other.
+
+It may be killed at any time: it holds nothing that the journal, the image or the database does
+not hold too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import structlog
+
+from cellwright.opcua_model.server import CellServer
+from cellwright.runtime.command_client import CommandClient
+from cellwright.runtime.gateway_store import GatewayStore
+from cellwright.runtime.mes_feed import MesFeed
+from cellwright.runtime.opcua_ports import GatewayCommands, GatewayReader
+from cellwright.runtime.processes.common import Membership, join
+
+PUBLISH_INTERVAL_S = 0.05
+STOP_CHECK_S = 0.05
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until the supervisor asks to stop or is gone."""
+    member, _ = join(arguments, lambda _: "gateway")
+    plan = member.plan
+    store = feed = None
+    if plan.database is not None:
+        master_data = Path(plan.master_data) if plan.master_data else None
+        store = GatewayStore(plan.database, master_data)
+        feed = MesFeed(Path(plan.data), store, CommandClient(member.image))
+        feed.start()
+    try:
+        asyncio.run(_serve(member, store))
+    finally:
+        if feed is not None:
+            feed.stop()
+        if store is not None:
+            store.close()
+    return 0
+
+
+async def _serve(member: Membership, store: GatewayStore | None) -> None:
+    stop = asyncio.Event()
+    serving: asyncio.Task[None] | None = None
+    server: CellServer | None = None
+    if member.plan.opcua is not None:
+        server = CellServer(
+            member.plan,
+            GatewayReader(member.image),
+            GatewayCommands(CommandClient(member.image)),
+            store,
+            pki=Path(member.plan.data) / "pki",
+            clock=member.clock,
+        )
+        await server.start()
+        structlog.get_logger(__name__).info("OPC UA server listens", endpoint=server.endpoint)
+        serving = asyncio.create_task(server.run(stop, PUBLISH_INTERVAL_S))
+    try:
+        while not member.should_stop() and not (serving is not None and serving.done()):
+            member.beat()
+            await asyncio.sleep(STOP_CHECK_S)
+    finally:
+        stop.set()
+        if serving is not None:
+            await serving
+        if server is not None:
+            await server.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

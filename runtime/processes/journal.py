@@ -1,0 +1,81 @@
+"""The journal process: makes events durable, then says so; keeps the retained values on disk.
+
+Everything that must survive a power failure goes through this process and no other.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import structlog
+
+from cellwright.io.journal_writer import JournalPump
+from cellwright.io.retain import RetainedValue, RetainError, RetainStore
+from cellwright.runtime.processes.common import Membership, join
+from cellwright.runtime.run_folder import JOURNAL_FILE
+
+RETAIN_INTERVAL_NS = 50_000_000
+WAIT_S = 0.02
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Pump events and retained values until the supervisor asks to stop; then drain and end."""
+    member, _ = join(arguments, lambda _: "journal")
+    data = Path(member.plan.data)
+    pump = JournalPump(member.image, data / JOURNAL_FILE, member.clock)
+    retain = RetainKeeper(member, RetainStore(data))
+    ring = member.image.events["scan"]
+    try:
+        while not member.should_stop():
+            member.beat()
+            taken = pump.step()
+            retain.step()
+            if not taken:
+                # What cannot be committed now still lies on the ring: wait for more, do not spin.
+                ring.wait(WAIT_S, after=None if member.image.journal.ok else ring.written)
+        pump.step()
+        retain.step(at_end=True)
+    finally:
+        pump.close()
+    return 0
+
+
+class RetainKeeper:
+    """Saves the retained tags when they have changed, at most every `RETAIN_INTERVAL_NS`."""
+
+    def __init__(self, member: Membership, store: RetainStore) -> None:
+        self._member = member
+        self._store = store
+        self._reader = member.image.snapshot_reader()
+        self._tags = [tag for tag in member.plan.tags if tag.retain]
+        self._saved: dict[str, RetainedValue] | None = None
+        self._due_ns = 0
+        self._failed = False
+        self._log = structlog.get_logger(__name__)
+
+    def step(self, at_end: bool = False) -> None:
+        """Look once; a failure is told once and tried again."""
+        now_ns = self._member.clock.now_ns()
+        if not self._tags or (now_ns < self._due_ns and not at_end):
+            return
+        self._due_ns = now_ns + RETAIN_INTERVAL_NS
+        if not self._reader.read():
+            return
+        values = {
+            tag.name: RetainedValue(tag.type, self._reader.value(tag.index)) for tag in self._tags
+        }
+        if values == self._saved:
+            return
+        try:
+            self._store.save(values, self._member.plan.layout_hash)
+        except RetainError as error:
+            if not self._failed:
+                self._log.error("retained values not saved", error=str(error))
+            self._failed = True
+        else:
+            self._saved, self._failed = values, False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""The scan process: the beat itself, with nothing beside it.
+
+Started by the supervisor. It asks for the real-time class, its core and locked memory, says what
+it did not get, and then does nothing but wait for the next tick and run a cycle.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+import structlog
+
+from cellwright.native import lib
+from cellwright.runtime.processes.common import Membership, join
+from cellwright.runtime.programs import resolve
+from cellwright.runtime.scan import Scan
+from cellwright.runtime.scheduler import next_tick, tick_start_ns
+from cellwright.runtime.self_check import acquire
+
+SPIN_UP_TICKS = 2
+"""Ticks between attaching and the first cycle: time for caches, not for meaning."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the scan until the supervisor asks to stop or is gone."""
+    member, _ = join(arguments, lambda _: "scan")
+    log = structlog.get_logger(__name__)
+    plan, image, clock = member.plan, member.image, member.clock
+    sys.path.insert(0, plan.folder)
+    programs = [resolve(task.program) for task in plan.tasks]
+    start = member.folder.read_start()
+    status = image.scan
+    status.started_ns = clock.now_ns()
+    status.pid = os.getpid()
+    status.base_ns = plan.scan.base_ns
+    status.elapsed_ticks = status.run_ticks = status.skipped_ticks = 0
+    scan = Scan(plan, image, start, clock, programs)
+    lacking = acquire(plan.scan.priority, plan.scan.core)
+    status.degraded = "; ".join(lacking)
+    log.info("scan starts", base_ms=plan.scan.base_ns / 1e6, lacking=lacking)
+    # The program's objects live for ever; collecting among them would only cost time in a cycle.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        beat(scan, member)
+    finally:
+        scan.process_image.commit(scan.cycle_number + 1, enabled=False)
+        log.info("scan ends", cycles=scan.cycle_number, skipped=status.skipped_ticks)
+    return 0
+
+
+def beat(scan: Scan, member: Membership) -> None:
+    """Run a cycle at every tick until the process is to stop."""
+    image, clock = member.image, member.clock
+    status, statistics, base_ns = image.scan, image.statistics, member.plan.scan.base_ns
+    start_ns = clock.now_ns() + SPIN_UP_TICKS * base_ns
+    tick = skipped = 0
+    due = scan.schedule.due_between
+    collect_at = 0
+    while not member.should_stop():
+        tick_ns = tick_start_ns(start_ns, base_ns, tick)
+        lib.cw_wait_until(tick_ns)
+        now_ns = clock.now_ns()
+        status.beat_ns = now_ns
+        member.slot.beat_ns = now_ns
+        scan.cycle(tick, now_ns, clock.utc_ns())
+        end_ns = clock.now_ns()
+        statistics.record(-1, now_ns - tick_ns, end_ns - now_ns)
+        following = next_tick(start_ns, base_ns, tick, end_ns)
+        if following > tick + 1:
+            for task, count in due(tick + 1, following):
+                statistics.skipped(task, count)
+            skipped += following - tick - 1
+            status.skipped_ticks = skipped
+        tick = following
+        status.run_ticks = scan.cycle_number
+        status.elapsed_ticks = tick
+        if now_ns >= collect_at:
+            # The youngest generation only: microseconds, in the slack after the cycle.
+            gc.collect(0)
+            collect_at = now_ns + 1_000_000_000
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""A worker process: the heavy half of one program. Takes jobs from the image, leaves results.
+
+A job is taken off the ring before it is done, so that it is done at most once; jobs of a scan or
+of a worker that no longer exists are dropped.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import structlog
+
+from cellwright.io import registry
+from cellwright.io.messages import Job, MessageError, Result, decode_job, encode
+from cellwright.runtime.processes.common import Membership, join
+from cellwright.tasks.api import JobError, Worker, WorkerContext
+
+WAIT_S = 0.05
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve one task's jobs until the supervisor asks to stop or is gone."""
+    member, options = join(
+        arguments, lambda parsed: f"worker:{parsed.task}", "--task", "--incarnation"
+    )
+    task = next(task for task in member.plan.tasks if task.name == options.task)
+    assert task.worker is not None
+    sys.path.insert(0, member.plan.folder)
+    kind = registry.load_class(task.worker)
+    worker: Worker = kind(WorkerContext(task.name, task.options, member.plan))
+    WorkerLoop(member, worker, task.index, int(options.incarnation)).run()
+    return 0
+
+
+class WorkerLoop:
+    """Waits for jobs and does them one by one."""
+
+    def __init__(self, member: Membership, worker: Worker, task: int, incarnation: int) -> None:
+        self._member = member
+        self._worker = worker
+        self._jobs = member.image.job_ring(task)
+        self._results = member.image.result_ring(task)
+        self._incarnation = incarnation
+        self._open = False
+        self._log = structlog.get_logger(__name__)
+
+    def run(self) -> None:
+        """Serve until the process is to stop."""
+        self._try_open()
+        try:
+            while not self._member.should_stop():
+                self._member.beat()
+                for sequence, data in self._jobs.peek(1):
+                    self._jobs.acknowledge(sequence)
+                    self._serve(data)
+                self._jobs.wait(WAIT_S)
+        finally:
+            self._worker.close()
+
+    def _try_open(self) -> str:
+        """Acquire the devices; what went wrong, or an empty string."""
+        try:
+            self._worker.open()
+        except JobError as error:
+            self._log.warning("worker cannot acquire its devices", error=str(error))
+            return str(error)
+        self._open = True
+        return ""
+
+    def _serve(self, data: bytes) -> None:
+        try:
+            job = decode_job(data)
+        except MessageError as error:
+            self._log.error("unreadable job dropped", error=str(error))
+            return
+        if job.epoch != self._member.image.scan.started_ns or job.incarnation != self._incarnation:
+            self._log.warning("job of another life dropped", job=job.number, kind=job.kind)
+            return
+        self._results.put(encode(self._do(job)))
+
+    def _do(self, job: Job) -> Result:
+        begin = time.perf_counter_ns()
+        body = {}
+        error = "" if self._open else self._try_open()
+        if not error:
+            try:
+                body = self._worker.handle(job.kind, job.body)
+            except JobError as problem:
+                error = str(problem)
+            except Exception as problem:  # noqa: BLE001 - the worker's outermost edge
+                self._log.exception("job failed", job=job.number, kind=job.kind)
+                error = f"{type(problem).__name__}: {problem}"
+        return Result(
+            number=job.number,
+            epoch=job.epoch,
+            kind=job.kind,
+            body=body,
+            error=error,
+            duration_ms=(time.perf_counter_ns() - begin) / 1e6,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,350 @@
+"""One cycle of the cell: latch, commands, forces, tasks, commit, publish, account.
+
+The scan process calls `Scan.cycle` once a tick; so do tests, with a simulated clock. Nothing here
+waits, does I/O or asks the wall clock.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from cellwright.io import quality
+from cellwright.io.clock import Clock
+from cellwright.io.image import Image
+from cellwright.io.messages import (
+    AnyEvent,
+    CommandRefused,
+    FaultRaised,
+    MessageError,
+    ModeChanged,
+    PartDeparted,
+    ReplyCode,
+    decode_command,
+    decode_event,
+    encode,
+)
+from cellwright.io.plan import Direction, Plan
+from cellwright.io.process_image import LatchResult, ProcessImage
+from cellwright.io.rings import RingFull
+from cellwright.io.system_tags import CellState
+from cellwright.runtime.commands import CommandDesk, RefusalError
+from cellwright.runtime.jobs import JobDesk
+from cellwright.runtime.run_folder import ScanStart
+from cellwright.runtime.scheduler import Schedule
+from cellwright.runtime.states import RefusedError, Request, step
+from cellwright.tasks.api import Program, ScanContext
+
+COMMANDS_PER_CYCLE: Final = 32
+"""Commands applied in one cycle; the rest waits, so that a flood cannot make the scan late."""
+
+GATEWAY_SILENCE_NS: Final = 2_000_000_000
+JOURNAL_SILENCE_NS: Final = 5_000_000_000
+"""A process that has not beaten for so long counts as gone."""
+
+OWN_TASK: Final = "runtime"
+"""Task name in events that the scan itself emits."""
+
+
+class Scan:
+    """The scan's state between cycles, and the cycle."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        image: Image,
+        start: ScanStart,
+        clock: Clock,
+        programs: Sequence[type[Program[Any]]],
+    ) -> None:
+        self._plan = plan
+        self._image = image
+        self._clock = clock
+        self._boot_id = start.boot_id
+        self._programs = programs
+        self.schedule = Schedule(plan.tasks, plan.scan.base_ns)
+        self._events = image.events["scan"]
+        self._unsent: deque[bytes] = deque()
+        self._open_events: list[AnyEvent] = [decode_event(data) for data in start.open_events]
+        self.process_image = ProcessImage(image, plan)
+        self.process_image.restore(start.retained)
+        self._jobs = JobDesk(plan, image, epoch=image.scan.started_ns)
+        self._commands = CommandDesk(
+            plan, self.process_image, image.statistics, self._request, self.emit
+        )
+        self._tags = {tag.name: tag.index for tag in plan.tags if tag.name.startswith("sys.")}
+        self._instances: list[Program[Any]] = []
+        self._contexts = [ScanContext(task.name, boot_id=start.boot_id) for task in plan.tasks]
+        for task, context in zip(plan.tasks, self._contexts, strict=True):
+            context._emit = self.emit
+            context._submit = self._jobs.submitter(task.index)
+        self._late_in_a_row = [0] * len(plan.tasks)
+        self._first_scan = False
+        self._latched: LatchResult | None = None
+        self._now_ns = 0
+        self._utc_ns = 0
+        self._busy_ns = 0
+        self.cycle_number = 0
+        self.state = CellState.INIT
+        self.first_fault = ""
+
+    # --- the cycle ----------------------------------------------------------------------------
+
+    def cycle(self, tick: int, now_ns: int, utc_ns: int) -> None:
+        """Run one cycle. ``now_ns`` and ``utc_ns`` are its start and hold for all of it."""
+        self.cycle_number += 1
+        self._now_ns = now_ns
+        self._utc_ns = utc_ns
+        image = self.process_image
+        self._latched = image.latch(now_ns, utc_ns)
+        if self.state is CellState.INIT:
+            self._request(Request.READY, "scan", "attached to the image", "")
+        self._watch_surroundings(now_ns)
+        self._apply_commands()
+        self._write_system_tags(tick, now_ns)
+        image.overlay()
+        if self.state is CellState.RUN:
+            self._run_tasks(tick, now_ns, utc_ns)
+        self._write_state_tags()
+        image.overlay()
+        image.commit(self.cycle_number, self.state is CellState.RUN)
+        self._flush_events()
+        status = self._image.scan
+        status.state = self.state
+        status.cycle = self.cycle_number
+        image.publish(self.cycle_number, now_ns, utc_ns)
+        self._busy_ns = self._clock.now_ns() - now_ns
+
+    def _run_tasks(self, tick: int, now_ns: int, utc_ns: int) -> None:
+        clock_now = self._clock.now_ns
+        statistics = self._image.statistics
+        durable = self._events.acknowledged
+        for index in self.schedule.due(tick):
+            task = self._plan.tasks[index]
+            context = self._contexts[index]
+            context.cycle = self.cycle_number
+            context.now_ns = now_ns
+            context.utc_ns = utc_ns
+            context.durable = durable
+            context.first_scan = self._first_scan
+            context.inbox = self._commands.take_inbox(index)
+            context.results = self._jobs.take_results(index)
+            begin = clock_now()
+            try:
+                self._instances[index].scan(context)
+            except Exception as error:  # noqa: BLE001 - the task's outermost edge
+                self._task_failed(task.name, error)
+                return
+            took = clock_now() - begin
+            late = took > task.watchdog_ns
+            statistics.record(index, begin - now_ns, took, watchdog_hits=int(late))
+            if self._tripped(index, took, late):
+                return
+        self._first_scan = False
+
+    def _tripped(self, index: int, took_ns: int, late: bool) -> bool:
+        task = self._plan.tasks[index]
+        if not late:
+            self._late_in_a_row[index] = 0
+            return False
+        self._late_in_a_row[index] += 1
+        if self._late_in_a_row[index] < task.watchdog_sensitivity:
+            return False
+        self._late_in_a_row[index] = 0
+        self.fault(
+            "task_watchdog",
+            f"task '{task.name}' ran {took_ns / 1e6:.3f} ms, its watchdog allows "
+            f"{task.watchdog_ns / 1e6:.3f} ms; shorten the program or raise the watchdog",
+        )
+        return True
+
+    def _task_failed(self, name: str, error: Exception) -> None:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        self.fault(
+            "task_exception",
+            f"task '{name}' raised {type(error).__name__}: {error} "
+            f"({where.filename}:{where.lineno}); mend the program, then reset",
+        )
+
+    # --- surroundings -------------------------------------------------------------------------
+
+    def _watch_surroundings(self, now_ns: int) -> None:
+        self._jobs.latch()
+        if self.state is CellState.RUN:
+            trouble = self._unhealthy()
+            if trouble:
+                self.fault("surroundings", trouble)
+
+    def _unhealthy(self) -> str:
+        """Why outputs must not be driven now, or an empty string."""
+        latched = self._latched
+        assert latched is not None
+        if latched.tripped >= 0:
+            device = self._plan.devices[latched.tripped]
+            return (
+                f"the driver of '{device.name}' has put its outputs in the safe state because "
+                f"the scan's heartbeat stopped"
+            )
+        if latched.lost_fault >= 0:
+            device = self._plan.devices[latched.lost_fault]
+            return (
+                f"device '{device.name}' does not answer: "
+                f"{self._image.device(latched.lost_fault).error or 'its driver gives no sign'}"
+            )
+        if self._unsent:
+            return (
+                f"the journal does not take events ({len(self._unsent)} wait): "
+                f"{self._image.journal.error or 'the journal process does not answer'}"
+            )
+        if not self._journal_ok():
+            return f"the journal is not writable: {self._image.journal.error or 'no sign of life'}"
+        return ""
+
+    def _unread_inputs(self) -> str:
+        """A program must not take the initial value of an input for the truth."""
+        for tag in self._plan.tags:
+            if tag.direction is Direction.INPUT:
+                status = self.process_image.quality(tag.index)
+                if status == quality.BAD_WAITING_FOR_INITIAL_DATA:
+                    return f"input '{tag.name}' has not been read yet; is its device connected?"
+        return ""
+
+    def _alive(self, process: str, silence_ns: int) -> bool:
+        return self._now_ns - self._image.processes[process].beat_ns <= silence_ns
+
+    def _journal_ok(self) -> bool:
+        return self._image.journal.ok and self._alive("journal", JOURNAL_SILENCE_NS)
+
+    # --- requests and commands ------------------------------------------------------------------
+
+    def _request(self, request: Request, actor: str, reason: str, fault: str) -> None:
+        """Step the state machine; raises RefusedError."""
+        unhealthy = ""
+        if request in (Request.START, Request.RESET):
+            unhealthy = self._unhealthy() or self._unread_inputs()
+        old = self.state
+        new = step(old, request, unhealthy)
+        if new is old:
+            return
+        self.state = new
+        if request is Request.RESET:
+            self.first_fault = ""
+            self._image.scan.fault_text = ""
+        self.emit(
+            ModeChanged(
+                task=OWN_TASK,
+                utc_ns=self._utc_ns,
+                cycle=self.cycle_number,
+                old=old.name,
+                new=self.state.name,
+                actor=actor,
+                reason=fault or reason,
+            )
+        )
+        if new is CellState.RUN:
+            self._start_programs()
+
+    def fault(self, code: str, text: str) -> None:
+        """Go to FAULT; outputs fall to their safe state in this same cycle."""
+        already = self.state is CellState.FAULT
+        self.emit(
+            FaultRaised(
+                task=OWN_TASK, utc_ns=self._utc_ns, cycle=self.cycle_number, code=code, text=text
+            )
+        )
+        self._request(Request.FAULT, "scan", text, text)
+        if not already and not self.first_fault:
+            self.first_fault = text
+            self._image.scan.fault_text = text
+
+    def _start_programs(self) -> None:
+        """Warm start: fresh programs, retained values kept, open parts handed to `recover`."""
+        self.process_image.reset_volatile()
+        self._instances = []
+        self._first_scan = True
+        for task, kind, context in zip(
+            self._plan.tasks, self._programs, self._contexts, strict=True
+        ):
+            context.now_ns = self._now_ns
+            context.utc_ns = self._utc_ns
+            context.cycle = self.cycle_number
+            context.durable = self._events.acknowledged
+            try:
+                program = kind(
+                    self.process_image, task.binding, kind.Options.model_validate(task.options)
+                )
+                program.recover([e for e in self._open_events if e.task == task.name], context)
+            except Exception as error:  # noqa: BLE001 - the program's outermost edge
+                self._task_failed(task.name, error)
+                return
+            self._instances.append(program)
+
+    def _apply_commands(self) -> None:
+        ring = self._image.commands
+        for ticket, data in ring.receive(COMMANDS_PER_CYCLE):
+            try:
+                command = decode_command(data)
+            except MessageError as error:
+                ring.reply(ticket, ReplyCode.MALFORMED, str(error))
+                continue
+            try:
+                self._commands.apply(command, self._utc_ns, self.cycle_number)
+            except (RefusalError, RefusedError) as error:
+                code = error.code if isinstance(error, RefusalError) else ReplyCode.INVALID_STATE
+                ring.reply(ticket, code, str(error))
+                self.emit(
+                    CommandRefused(
+                        task=OWN_TASK,
+                        utc_ns=self._utc_ns,
+                        cycle=self.cycle_number,
+                        command=type(command).__name__,
+                        actor=command.actor,
+                        why=str(error),
+                    )
+                )
+            else:
+                ring.reply(ticket, ReplyCode.OK, "")
+
+    # --- events ---------------------------------------------------------------------------------
+
+    def emit(self, event: AnyEvent) -> int:
+        """Put an event on its way to the journal; the number is reached by ``durable`` later."""
+        if isinstance(event, PartDeparted):
+            self._open_events.clear()
+        elif hasattr(event, "part_id"):
+            self._open_events.append(event)
+        self._unsent.append(encode(event))
+        self._flush_events()
+        return self._events.written + len(self._unsent)
+
+    def _flush_events(self) -> None:
+        while self._unsent:
+            try:
+                self._events.put(self._unsent[0])
+            except RingFull:
+                return
+            self._unsent.popleft()
+
+    # --- system tags ----------------------------------------------------------------------------
+
+    def _write_system_tags(self, tick: int, now_ns: int) -> None:
+        put, tags = self.process_image.set, self._tags
+        base = self._plan.scan.base_ns
+        put(tags["sys.cycle"], self.cycle_number)
+        put(tags["sys.elapsed"], tick + 1)
+        put(tags["sys.skipped"], self._image.scan.skipped_ticks)
+        put(tags["sys.first_scan"], self._first_scan)
+        put(tags["sys.clock_1s"], now_ns % 1_000_000_000 < 500_000_000)
+        put(tags["sys.clock_100ms"], now_ns % 100_000_000 < 50_000_000)
+        put(tags["sys.load"], 100.0 * self._busy_ns / base)
+        put(tags["sys.journal_ok"], self._journal_ok())
+        put(tags["sys.gateway_alive"], self._alive("gateway", GATEWAY_SILENCE_NS))
+        put(tags["sys.degraded"], self._image.scan.degraded)
+
+    def _write_state_tags(self) -> None:
+        put, tags = self.process_image.set, self._tags
+        put(tags["sys.state"], int(self.state))
+        put(tags["sys.forces_active"], bool(self.process_image.forced))
+        put(tags["sys.first_fault"], self.first_fault[:180])

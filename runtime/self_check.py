@@ -1,0 +1,51 @@
+"""What the scan asks of the machine, and a sentence for each thing that it does not get.
+
+Nothing here stops a cell: a machine that grants less runs degraded and says so in ``status`` and
+in the tag ``sys.degraded``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from cellwright.io.plan import ScanSettings
+from cellwright.native import lib
+
+DRIVER_BELOW_SCAN: Final = 20
+"""How much less urgent than the scan a driver is."""
+
+
+def acquire(priority: int, core: int) -> list[str]:
+    """Ask for SCHED_FIFO, locked memory and a core of its own; return what was refused."""
+    lacking = []
+    if core >= 0:
+        error = lib.cw_pin(core)
+        if error:
+            lacking.append(f"not pinned to core {core} ({os.strerror(error)})")
+    error = lib.cw_lock_memory()
+    if error:
+        lacking.append(f"memory not locked ({os.strerror(error)})")
+    if priority > 0:
+        error = lib.cw_schedule_fifo(priority)
+        if error:
+            lacking.append(f"no SCHED_FIFO {priority} ({os.strerror(error)})")
+    else:
+        lacking.append("no real-time priority configured")
+    return lacking
+
+
+def acquire_for_driver(scan: ScanSettings) -> list[str]:
+    """The same for a driver process: less urgent than the scan, and off its core.
+
+    A driver enforces the safe state, so it must run when the rest of the machine is busy.
+    """
+    lacking = []
+    others = [core for core in sorted(os.sched_getaffinity(0)) if core != scan.core]
+    if scan.core >= 0 and others:
+        os.sched_setaffinity(0, others)
+    if scan.priority > 1:
+        error = lib.cw_schedule_fifo(max(1, scan.priority - DRIVER_BELOW_SCAN))
+        if error:
+            lacking.append(f"no real-time priority ({os.strerror(error)})")
+    return lacking

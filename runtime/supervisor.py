@@ -1,0 +1,350 @@
+"""Starts the processes of a cell in order, keeps them alive, and stops them in order.
+
+The supervisor owns the run folder and the data folder's lock. It decides nothing about parts; it
+sees to it that a scan that died comes back in STOP, and that everything else comes back by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from cellwright.io import plan as plans
+from cellwright.io.iec import Value
+from cellwright.io.image import Image, ImageError
+from cellwright.io.journal import JournalError, JournalReader
+from cellwright.io.journal_writer import JournalWriter
+from cellwright.io.messages import AnyEvent, FaultRaised, PartDeparted, SetMode, encode
+from cellwright.io.plan import Plan
+from cellwright.io.retain import RetainError, RetainStore, fit
+from cellwright.io.system_tags import CellState
+from cellwright.runtime.command_client import CommandClient, CommandFailed
+from cellwright.runtime.run_folder import (
+    JOURNAL_FILE,
+    CellLock,
+    RunError,
+    RunFolder,
+    ScanStart,
+    folder_for,
+    replace_file,
+)
+
+POLL_S: Final = 0.01
+SILENCE_NS: Final = {"scan": 1_000_000_000, "journal": 15_000_000_000, "gateway": 15_000_000_000}
+"""A process that has not beaten for so long hangs and is killed."""
+WORKER_SILENCE_NS: Final = 60_000_000_000
+"""A worker does not beat during a job, and a mark may take long."""
+DRIVER_SILENCE_NS: Final = 2_000_000_000
+START_GRACE_NS: Final = 20_000_000_000
+BACKOFF_FIRST_S: Final = 0.05
+BACKOFF_LAST_S: Final = 5.0
+STEADY_S: Final = 30.0
+"""A process that has lived so long is no longer in a crash loop."""
+DRAIN_S: Final = 2.0
+STOP_S: Final = 5.0
+
+
+class ProcessState(IntEnum):
+    """What the process table shows."""
+
+    STOPPED = 0
+    RUNNING = 1
+    WAITING = 2
+    """Died; waits for its restart."""
+
+
+@dataclass
+class Child:
+    """One supervised process."""
+
+    name: str
+    module: str
+    arguments: tuple[str, ...]
+    silence_ns: int
+    popen: subprocess.Popen[bytes] | None = None
+    restarts: int = 0
+    started_at: float = 0.0
+    due_at: float = 0.0
+    backoff_s: float = BACKOFF_FIRST_S
+    before: Callable[[], None] = field(default=lambda: None)
+    """Done before each start."""
+
+
+class Supervisor:
+    """The processes of one cell."""
+
+    def __init__(self, plan: Plan, tell: Callable[[str], None]) -> None:
+        self._plan = plan
+        self._tell = tell
+        self._data = Path(plan.data)
+        self.folder = RunFolder(folder_for(plan))
+        self._lock = CellLock(self._data)
+        self._log = structlog.get_logger(__name__)
+        self._stop = False
+        self._clean_start = True
+        self._children: list[Child] = []
+
+    def run(self) -> int:
+        """Run the cell until SIGTERM or SIGINT; 0 after an orderly end. Raises RunError."""
+        self._prepare()
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._on_signal)
+            self._children = self._plan_children()
+            for child in self._children:
+                self._start(child)
+            self._tell(f"cell '{self._plan.cell}' is up: {len(self._children)} processes")
+            if self._plan.start == "run":
+                self._start_by_itself()
+            while not self._stop:
+                self._watch()
+                time.sleep(POLL_S)
+            self._tell("stopping")
+            self._shut_down()
+        finally:
+            self._kill_rest()
+            self._image.close()
+            self.folder.remove()
+            self._dirty_mark.unlink(missing_ok=True)
+            self._lock.release()
+        return 0
+
+    # --- start ----------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        try:
+            self._data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"data folder {self._data}: {error.strerror}; give the cell a writable one "
+                f"(cell: {{data: ...}} or --data)"
+            ) from error
+        self._lock.acquire()
+        try:
+            self._dirty_mark = self._data / "running"
+            self._clean_start = not self._dirty_mark.exists()
+            self._dirty_mark.write_text(f"{os.getpid()}\n")
+            JournalWriter(self._data / JOURNAL_FILE).close()
+            self.folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._boot_id = secrets.token_hex(4)
+            replace_file(self.folder.plan_file, plans.dump(self._plan))
+            self._image = Image.create(self.folder.image, self._plan, self._boot_id)
+            restored = RetainStore(self._data).load()
+        except (OSError, JournalError, RetainError, ImageError) as error:
+            self._lock.release()
+            raise RunError(f"the cell cannot keep its records: {error}") from error
+        types = {tag.name: tag.type for tag in self._plan.tags if tag.retain}
+        fitted = fit(restored, types, self._plan.layout_hash)
+        for note in (*restored.notes, *fitted.notes):
+            self._tell(note)
+        self._retained: dict[str, Value] = fitted.values
+        self._commands = CommandClient(self._image)
+        self._image.processes["supervisor"].pid = os.getpid()
+
+    def _plan_children(self) -> list[Child]:
+        module = "cellwright.runtime.processes."
+        children = [Child("journal", module + "journal", (), SILENCE_NS["journal"])]
+        children += [
+            Child(
+                f"device:{device.name}",
+                module + "driver",
+                ("--device", device.name),
+                DRIVER_SILENCE_NS,
+            )
+            for device in self._plan.devices
+            if device.kind == "driver"
+        ]
+        children += [
+            Child(
+                f"worker:{task.name}", module + "worker", ("--task", task.name), WORKER_SILENCE_NS
+            )
+            for task in self._plan.tasks
+            if task.worker is not None
+        ]
+        children.append(
+            Child("scan", module + "scan", (), SILENCE_NS["scan"], before=self._leave_scan_start)
+        )
+        if self._plan.opcua is not None or self._plan.database is not None:
+            children.append(Child("gateway", module + "gateway", (), SILENCE_NS["gateway"]))
+        return children
+
+    def _start(self, child: Child) -> None:
+        child.before()
+        slot = self._image.processes[child.name]
+        slot.restarts = child.restarts
+        arguments = list(child.arguments)
+        if child.name.startswith("worker:"):
+            arguments += ["--incarnation", str(child.restarts)]
+        child.started_at = time.monotonic()
+        slot.beat_ns = time.monotonic_ns()
+        child.popen = subprocess.Popen(
+            [sys.executable, "-m", child.module, "--run", str(self.folder.path), *arguments],
+            stdin=subprocess.DEVNULL,
+        )
+        slot.pid = child.popen.pid
+        slot.state = ProcessState.RUNNING
+        self._log.info("process started", name=child.name, pid=child.popen.pid)
+
+    def _leave_scan_start(self) -> None:
+        """Write what the next scan must know: retained values and the part in the cell."""
+        scan = next(child for child in self._children if child.name == "scan")
+        restarted = scan.restarts > 0
+        if restarted:
+            self._await_drained()
+            reader = self._image.snapshot_reader()
+            if reader.read():
+                self._retained = {
+                    tag.name: reader.value(tag.index) for tag in self._plan.tags if tag.retain
+                }
+        with JournalReader(self._data / JOURNAL_FILE) as journal:
+            events = open_events(journal)
+        self.folder.write_start(
+            ScanStart(
+                boot_id=f"{self._boot_id}{scan.restarts:02x}",
+                retained=self._retained,
+                open_events=[encode(event) for event in events],
+                restarted=restarted,
+                notes=[],
+            )
+        )
+
+    def _await_drained(self) -> None:
+        """Wait until the journal holds what the dead scan had put on its ring."""
+        ring = self._image.events["scan"]
+        deadline = time.monotonic() + DRAIN_S
+        while ring.acknowledged < ring.written and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+
+    def _start_by_itself(self) -> None:
+        if not self._clean_start:
+            self._tell(
+                "the cell did not end in order last time: it waits in STOP; "
+                "look at it, then 'cellwright start'"
+            )
+            return
+        self._await_scan()
+        deadline = time.monotonic() + START_GRACE_NS / 1e9
+        while not self._stop and time.monotonic() < deadline:
+            try:
+                self._commands.send(
+                    SetMode(request="start", actor="supervisor", reason="configured start: run")
+                )
+            except CommandFailed as error:
+                reason = str(error)
+                self._watch()
+                time.sleep(0.1)
+            else:
+                self._tell("RUN")
+                return
+        self._tell(f"the cell stays in STOP: {reason}")
+
+    def _await_scan(self) -> None:
+        deadline = time.monotonic() + START_GRACE_NS / 1e9
+        while self._image.scan.cycle == 0 and not self._stop and time.monotonic() < deadline:
+            self._watch()
+            time.sleep(POLL_S)
+
+    # --- watch ----------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        self._image.processes["supervisor"].beat_ns = time.monotonic_ns()
+        for child in self._children:
+            if child.popen is None:
+                if now >= child.due_at:
+                    self._start(child)
+                continue
+            code = child.popen.poll()
+            if code is not None:
+                self._bury(child, code, now)
+            elif self._hangs(child, now):
+                self._log.error("process hangs and is killed", name=child.name)
+                child.popen.kill()
+
+    def _hangs(self, child: Child, now: float) -> bool:
+        silence_ns = time.monotonic_ns() - self._image.processes[child.name].beat_ns
+        grace = (now - child.started_at) * 1e9 < START_GRACE_NS and not self._has_beaten(child)
+        return not grace and silence_ns > child.silence_ns
+
+    def _has_beaten(self, child: Child) -> bool:
+        return self._image.processes[child.name].beat_ns > (child.started_at + 0.001) * 1e9
+
+    def _bury(self, child: Child, code: int, now: float) -> None:
+        """Account for a process that ended by itself and plan its restart."""
+        if now - child.started_at > STEADY_S:
+            child.backoff_s = BACKOFF_FIRST_S
+        child.popen = None
+        child.restarts += 1
+        child.due_at = now + child.backoff_s
+        child.backoff_s = min(BACKOFF_LAST_S, child.backoff_s * 2)
+        slot = self._image.processes[child.name]
+        slot.pid = 0
+        slot.state = ProcessState.WAITING
+        slot.restarts = child.restarts
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        text = f"process '{child.name}' ended ({how}) and is started again"
+        if child.name == "scan":
+            self._image.scan.state = CellState.STOP
+            text += "; the cell waits in STOP for an operator"
+        self._tell(text)
+        self._log.error("process ended", name=child.name, how=how, restarts=child.restarts)
+        self._image.events["supervisor"].put(
+            encode(
+                FaultRaised(
+                    task="supervisor", utc_ns=time.time_ns(), code="process_ended", text=text
+                )
+            )
+        )
+
+    # --- stop -----------------------------------------------------------------------------------
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._stop = True
+
+    def _shut_down(self) -> None:
+        """Scan first (outputs fall), then who serves it, drivers, and the journal at last."""
+        order = ["scan", "gateway", "worker:", "device:", "journal"]
+        for prefix in order:
+            group = [child for child in self._children if child.name.startswith(prefix)]
+            for child in group:
+                if child.popen is not None:
+                    child.popen.send_signal(signal.SIGCONT)
+                    child.popen.terminate()
+            deadline = time.monotonic() + STOP_S
+            for child in group:
+                self._await_end(child, deadline)
+
+    def _await_end(self, child: Child, deadline: float) -> None:
+        if child.popen is None:
+            return
+        try:
+            child.popen.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._log.error("process did not stop and is killed", name=child.name)
+            child.popen.kill()
+            child.popen.wait()
+        child.popen = None
+        self._image.processes[child.name].state = ProcessState.STOPPED
+
+    def _kill_rest(self) -> None:
+        for child in self._children:
+            if child.popen is not None:
+                child.popen.kill()
+                child.popen.wait()
+                child.popen = None
+
+
+def open_events(journal: JournalReader) -> list[AnyEvent]:
+    """Events of the part in the cell: those with a part since the last one departed."""
+    return journal.since_last(PartDeparted)

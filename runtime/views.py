@@ -1,0 +1,367 @@
+"""What the command line shows: reports as plain data, and tables made of them.
+
+Everything here reads a consistent snapshot of a running cell's image; nothing changes it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import json
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cellwright.io import quality
+from cellwright.io.iec import Code, Value
+from cellwright.io.image import Image
+from cellwright.io.plan import Plan, Tag
+from cellwright.io.statistics import Distribution
+from cellwright.io.system_tags import CellState
+from cellwright.runtime.supervisor import ProcessState
+
+STATE_STYLE = {"RUN": "bold green", "STOP": "bold yellow", "FAULT": "bold red"}
+
+
+def parse_value(tag: Tag, text: str) -> Value:
+    """What was typed as the tag's type holds it; raises ValueError that says what it takes."""
+    if tag.type.is_array:
+        try:
+            items = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{tag.type} takes a JSON list like [1, 2], not '{text}'") from error
+        return tag.type.check(items)
+    if tag.type.code is Code.STRING:
+        return tag.type.check(text)
+    if tag.type.code is Code.BOOL:
+        word = text.strip().lower()
+        if word in ("true", "1", "on"):
+            return True
+        if word in ("false", "0", "off"):
+            return False
+        raise ValueError(f"BOOL takes true or false, not '{text}'")
+    try:
+        number = int(text, 0)
+    except ValueError:
+        try:
+            return tag.type.check(float(text))
+        except ValueError as error:
+            raise ValueError(f"{tag.type} takes a number, not '{text}' ({error})") from error
+    return tag.type.check(number)
+
+
+def unknown_tag(plan: Plan, name: str) -> str:
+    """A sentence about a name that is no tag, with the nearest ones."""
+    near = difflib.get_close_matches(name, [tag.name for tag in plan.tags], n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else "see 'cellwright tags list'"
+    return f"cell '{plan.cell}' has no tag '{name}'; {hint}"
+
+
+# --- tags -----------------------------------------------------------------------------------------
+
+
+def matching(plan: Plan, pattern: str) -> list[Tag]:
+    """Tags whose name matches a pattern with ``*``, or contains the text when it has none."""
+    wild = any(character in pattern for character in "*?[")
+    names = {tag.name for tag in plan.tags}
+    if pattern in names:
+        return [tag for tag in plan.tags if tag.name == pattern]
+    return [
+        tag
+        for tag in plan.tags
+        if (fnmatch.fnmatchcase(tag.name, pattern) if wild else pattern in tag.name)
+    ]
+
+
+def tag_rows(plan: Plan, image: Image, pattern: str) -> list[dict[str, Any]]:
+    """One row a tag: name, type, value, unit, quality, age_ms, direction, writer, forced."""
+    reader = image.snapshot_reader()
+    reader.read()
+    now = time.time_ns()
+    rows = []
+    for tag in matching(plan, pattern):
+        stamp = reader.timestamp_ns(tag.index)
+        status = reader.quality(tag.index)
+        rows.append(
+            {
+                "name": tag.name,
+                "type": str(tag.type),
+                "value": reader.value(tag.index),
+                "unit": tag.unit,
+                "quality": quality.name(status),
+                "age_ms": round((now - stamp) / 1e6, 1) if stamp else None,
+                "direction": str(tag.direction),
+                "writer": tag.writer,
+                "forced": status == quality.GOOD_LOCAL_OVERRIDE,
+            }
+        )
+    return rows
+
+
+def tag_table(rows: Iterable[dict[str, Any]]) -> Table:
+    """Tags as a table."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("tag", "type", "value", "unit", "quality", "age", "from", "writer"):
+        table.add_column(column, justify="right" if column in ("value", "age") else "left")
+    for row in rows:
+        age = "" if row["age_ms"] is None else f"{row['age_ms'] / 1000:.1f} s"
+        table.add_row(
+            row["name"],
+            row["type"],
+            Text(shown(row["value"])),
+            row["unit"],
+            quality_text(row["quality"]),
+            age,
+            row["direction"],
+            row["writer"] or "",
+        )
+    return table
+
+
+def quality_text(name: str) -> Text:
+    """A quality in its colour."""
+    style = "green" if name == "GOOD" else "yellow" if not name.startswith("BAD") else "red"
+    return Text(name, style=style)
+
+
+def shown(value: Value) -> str:
+    """A value for people."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return "[" + ", ".join(shown(item) for item in value) + "]"
+    return str(value)
+
+
+class WatchView:
+    """Tags live: the table, with what changed since the last look in bold."""
+
+    def __init__(self, plan: Plan, image: Image, patterns: Sequence[str]) -> None:
+        self._plan = plan
+        self._image = image
+        self._reader = image.snapshot_reader()
+        seen: dict[int, Tag] = {}
+        for pattern in patterns:
+            seen.update({tag.index: tag for tag in matching(plan, pattern)})
+        self._tags = list(seen.values())
+        self._last: dict[int, Value] = {}
+
+    def table(self) -> RenderableType:
+        """The present look."""
+        self._reader.read()
+        state = CellState(self._image.scan.state).name
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("tag", "value", "unit", "quality"):
+            table.add_column(column)
+        for tag in self._tags:
+            value = self._reader.value(tag.index)
+            changed = tag.index in self._last and self._last[tag.index] != value
+            self._last[tag.index] = value
+            table.add_row(
+                tag.name,
+                Text(shown(value), style="bold" if changed else ""),
+                tag.unit,
+                quality_text(quality.name(self._reader.quality(tag.index))),
+            )
+        head = Text.assemble(
+            (f"{self._plan.cell} ", "bold"),
+            (state, STATE_STYLE.get(state, "")),
+            f"  cycle {self._reader.cycle}",
+        )
+        return Group(head, table)
+
+
+def cross_reference_table(rows: Iterable[tuple[str, str, str, Sequence[str]]]) -> Table:
+    """Who writes and who reads each tag."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("tag", "address", "written by", "read by"):
+        table.add_column(column)
+    for name, address, writer, readers in rows:
+        table.add_row(name, address, writer or "", ", ".join(readers))
+    return table
+
+
+# --- status ---------------------------------------------------------------------------------------
+
+
+def status_report(plan: Plan, image: Image) -> dict[str, Any]:
+    """Everything that ``status`` shows, as plain data; times in microseconds unless named."""
+    reader = image.snapshot_reader()
+    reader.read()
+    now = time.monotonic_ns()
+
+    def system(name: str) -> Value:
+        return reader.value(plan.tag(f"sys.{name}").index)
+
+    scan = image.scan
+    return {
+        "cell": plan.cell,
+        "site": plan.site,
+        "source": plan.source,
+        "state": CellState(scan.state).name,
+        "first_fault": str(system("first_fault")),
+        "degraded": str(system("degraded")),
+        "forces_active": bool(system("forces_active")),
+        "base_ms": plan.scan.base_ns / 1e6,
+        "beat_age_ms": round((now - scan.beat_ns) / 1e6, 3),
+        "ticks": {
+            "elapsed": system("elapsed"),
+            "run": system("cycle"),
+            "skipped": system("skipped"),
+        },
+        "scan": _task_report(image, -1),
+        "tasks": {task.name: _task_report(image, task.index) for task in plan.tasks},
+        "processes": _processes(plan, image, now),
+        "devices": _devices(plan, image),
+        "journal": {
+            "ok": image.journal.ok,
+            "error": image.journal.error,
+            "committed": image.journal.committed,
+        },
+    }
+
+
+def _task_report(image: Image, index: int) -> dict[str, Any]:
+    figures = image.statistics.read(index)
+    return {
+        "runs": figures.runs,
+        "skips": figures.skips,
+        "watchdog_hits": figures.watchdog_hits,
+        "start_jitter_us": _distribution(figures.jitter),
+        "execution_us": _distribution(figures.execution),
+    }
+
+
+def _distribution(times: Distribution) -> dict[str, float]:
+    return {
+        "p50": times.percentile(50) / 1e3,
+        "p99": times.percentile(99) / 1e3,
+        "p99.9": times.percentile(99.9) / 1e3,
+        "max": times.maximum / 1e3,
+    }
+
+
+def _processes(plan: Plan, image: Image, now_ns: int) -> dict[str, Any]:
+    report = {}
+    for name in image.processes:
+        slot = image.processes[name]
+        if slot.pid == 0 and slot.restarts == 0:
+            continue
+        report[name] = {
+            "pid": slot.pid,
+            "state": "RUNNING" if name == "supervisor" else ProcessState(slot.state).name,
+            "restarts": slot.restarts,
+            "beat_age_ms": round((now_ns - slot.beat_ns) / 1e6, 1),
+        }
+    return report
+
+
+def _devices(plan: Plan, image: Image) -> dict[str, Any]:
+    report = {}
+    for index, device in enumerate(plan.devices):
+        if device.kind != "driver":
+            continue
+        port = image.device(index)
+        report[device.name] = {
+            "driver": device.driver,
+            "connected": port.connected,
+            "tripped": port.trip != 0,
+            "requests": port.requests,
+            "failures": port.failures,
+            "reconnects": port.reconnects,
+            "last_us": port.last_ns / 1e3,
+            "max_us": port.max_ns / 1e3,
+            "error": port.error,
+        }
+    return report
+
+
+def status_view(report: dict[str, Any]) -> RenderableType:
+    """The report for people."""
+    ticks = report["ticks"]
+    state = report["state"]
+    head = Text.assemble(
+        (f"{report['cell']}", "bold"),
+        f" ({report['site']})  " if report["site"] else "  ",
+        (state, STATE_STYLE.get(state, "")),
+        f"  {report['source']}",
+    )
+    parts: list[RenderableType] = [head]
+    if report["first_fault"]:
+        parts.append(Text(f"first fault: {report['first_fault']}", style="red"))
+    if report["degraded"]:
+        parts.append(Text(f"degraded: {report['degraded']}", style="yellow"))
+    if report["forces_active"]:
+        parts.append(Text("forces are active", style="yellow"))
+    parts.append(
+        Text(
+            f"ticks: {ticks['run']} run + {ticks['skipped']} skipped = {ticks['elapsed']} elapsed, "
+            f"base {report['base_ms']:g} ms"
+        )
+    )
+    parts += ["", _task_table(report), "", _process_table(report)]
+    if report["devices"]:
+        parts += ["", _device_table(report)]
+    journal = report["journal"]
+    if not journal["ok"]:
+        parts.append(Text(f"journal: {journal['error'] or 'not ready'}", style="red"))
+    else:
+        parts.append(Text(f"journal: {journal['committed']} events durable"))
+    return Group(*parts)
+
+
+def _task_table(report: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
+    table.add_column("us")
+    for column in ("runs", "skips", "watchdog"):
+        table.add_column(column, justify="right")
+    for group in ("start", "exec"):
+        for column in ("p50", "p99", "p99.9", "max"):
+            table.add_column(f"{group} {column}", justify="right")
+    rows = {"(scan)": report["scan"], **report["tasks"]}
+    for name, row in rows.items():
+        times = [
+            f"{row[kind][column]:.0f}"
+            for kind in ("start_jitter_us", "execution_us")
+            for column in ("p50", "p99", "p99.9", "max")
+        ]
+        table.add_row(name, str(row["runs"]), str(row["skips"]), str(row["watchdog_hits"]), *times)
+    return table
+
+
+def _process_table(report: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("process", "pid", "state", "restarts", "beat"):
+        table.add_column(column)
+    for name, row in report["processes"].items():
+        table.add_row(
+            name,
+            str(row["pid"] or "-"),
+            row["state"],
+            str(row["restarts"]),
+            f"{row['beat_age_ms']:.0f} ms ago",
+        )
+    return table
+
+
+def _device_table(report: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("device", "driver", "link", "requests", "failures", "reconnects", "last", "max"):
+        table.add_column(column)
+    for name, row in report["devices"].items():
+        link = "tripped" if row["tripped"] else "connected" if row["connected"] else row["error"]
+        table.add_row(
+            name,
+            row["driver"],
+            Text(link or "not connected", style="green" if row["connected"] else "red"),
+            str(row["requests"]),
+            str(row["failures"]),
+            str(row["reconnects"]),
+            f"{row['last_us']:.0f} us",
+            f"{row['max_us']:.0f} us",
+        )
+    return table

@@ -1,0 +1,246 @@
+"""A whole cell for tests: the example cell in a folder of its own, its plant, its supervisor.
+
+Everything is real: processes, sockets, shared memory, databases. Tests reach in where an engineer
+would: the image, the journal, the database, the plant's log, and signals to processes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from plant.process import PlantProcess
+from prepare import free_port, prepare
+
+from cellwright.io.image import Image
+from cellwright.io.journal import JournalReader
+from cellwright.io.messages import AnyEvent, SetMode
+from cellwright.io.plan import Plan
+from cellwright.io.system_tags import CellState
+from cellwright.mes.store import Store
+from cellwright.mes.work_orders import JobOrder, WorkOrderView, get, store_and_start
+from cellwright.runtime.command_client import CommandClient
+from cellwright.runtime.config import compile_file
+from cellwright.runtime.run_folder import RunFolder, folder_for
+
+PAUSE_S = 0.002
+
+
+class CellUnderTest:
+    """One running cell with its plant; a context manager that ends everything it started."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        parts: int = 0,
+        speed: float = 10.0,
+        faults: tuple[str, ...] = (),
+        start: str = "run",
+        edit: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.plant = PlantProcess(parts=parts, speed=speed, faults=faults, folder=folder)
+        self.opcua_port = free_port()
+        self._start = start
+        self._edit = edit
+        self._supervisor: subprocess.Popen[bytes] | None = None
+        self._image: Image | None = None
+        self.plan: Plan
+        self.run_folder: RunFolder
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.plant.start()
+        try:
+            self.file = prepare(
+                self.folder,
+                modbus_port=self.plant.modbus_port,
+                marker_port=self.plant.marker_port,
+                camera=self.plant.camera,
+                opcua_port=self.opcua_port,
+                edit=self._configure,
+            )
+            self.plan = compile_file(self.file)
+            self.run_folder = RunFolder(folder_for(self.plan))
+            self.launch()
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def _configure(self, cell: Any) -> None:
+        cell["cell"]["start"] = self._start
+        if self._edit is not None:
+            self._edit(cell)
+
+    def launch(self) -> None:
+        """Start the supervisor and wait until the scan beats."""
+        with (self.folder / "supervisor.txt").open("ab") as output:
+            self._supervisor = subprocess.Popen(
+                [sys.executable, "-m", "cellwright.runtime.cli", "run", str(self.file)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        self.until(self._beats, "the scan beats", 30)
+
+    def _beats(self) -> bool:
+        assert self._supervisor is not None
+        if self._supervisor.poll() is not None:
+            raise AssertionError(f"the supervisor ended: {self.output()}")
+        if self._image is None:
+            if not self.run_folder.image.exists():
+                return False
+            self._image = Image.attach(self.run_folder.image, self.plan)
+        return self._image.scan.cycle > 0
+
+    def stop(self, timeout_s: float = 30.0) -> int:
+        """End the cell in order; the supervisor's exit code."""
+        assert self._supervisor is not None
+        self._supervisor.send_signal(signal.SIGTERM)
+        code = self._supervisor.wait(timeout_s)
+        self._forget_image()
+        return code
+
+    def end(self) -> None:
+        """End everything, in order if possible."""
+        if self._supervisor is not None and self._supervisor.poll() is None:
+            try:
+                self.stop()
+            except subprocess.TimeoutExpired:
+                self._supervisor.kill()
+                self._supervisor.wait()
+        self._forget_image()
+        if self.plant.running:
+            self.plant.stop()
+
+    def _forget_image(self) -> None:
+        if self._image is not None:
+            self._image.close()
+            self._image = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    # --- looking --------------------------------------------------------------------------------
+
+    @property
+    def image(self) -> Image:
+        """The running cell's image."""
+        assert self._image is not None
+        return self._image
+
+    @property
+    def supervisor_pid(self) -> int:
+        """The supervisor's process."""
+        assert self._supervisor is not None
+        return self._supervisor.pid
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return Path(self.plan.data)
+
+    def output(self) -> str:
+        """What the supervisor has said."""
+        return (self.folder / "supervisor.txt").read_text(errors="replace")
+
+    @property
+    def state(self) -> CellState:
+        """The operating state as the scan last published it."""
+        return CellState(self.image.scan.state)
+
+    def value(self, tag: str) -> Any:
+        """A tag's value in the newest snapshot."""
+        reader = self.image.snapshot_reader()
+        reader.read()
+        return reader.value(self.plan.tag(tag).index)
+
+    def events(self) -> list[AnyEvent]:
+        """Everything in the journal."""
+        with JournalReader(self.data / "journal.db") as journal:
+            return [event for _, event in journal.read(0, 1_000_000)]
+
+    def pid(self, process: str) -> int:
+        """A process's pid, 0 while it is down."""
+        return self.image.processes[process].pid
+
+    def until(self, condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
+        """Wait until ``condition`` is true and return its value."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            found = condition()
+            if found:
+                return found
+            time.sleep(PAUSE_S)
+        raise AssertionError(f"not within {timeout_s:g} s: {what}\n{self.output()}")
+
+    def until_state(self, state: CellState, timeout_s: float = 60.0) -> None:
+        """Wait for an operating state."""
+        self.until(lambda: self.state is state, f"state {state.name}", timeout_s)
+
+    # --- acting ---------------------------------------------------------------------------------
+
+    def kill(self, process: str, number: int = signal.SIGKILL) -> int:
+        """Send a signal to a process of the cell; returns CLOCK_MONOTONIC ns of the call."""
+        pid = self.until(lambda: self.pid(process), f"{process} runs")
+        at = time.monotonic_ns()
+        os.kill(pid, number)
+        return at
+
+    def request(self, request: str) -> None:
+        """Ask for start, stop or reset as an operator."""
+        CommandClient(self.image, timeout_s=10).send(
+            SetMode(request=request, actor="test", reason="test")
+        )
+
+    def store(self) -> Store:
+        """The MES database, beside the gateway."""
+        assert self.plan.database is not None
+        return Store.open(self.plan.database)
+
+    def order(self, job_order_id: str, quantity: int, timeout_s: float = 30.0) -> WorkOrderView:
+        """Store and start an order as a planner would, once the master data are there."""
+        job = JobOrder(
+            job_order_id=job_order_id, part_number="BLD-7421", revision="C", quantity=quantity
+        )
+        self.until(
+            lambda: (self.data / "pki").exists() or self.pid("gateway"), "the gateway starts"
+        )
+        deadline = time.monotonic() + timeout_s
+        store = self.store()
+        try:
+            while True:
+                try:
+                    with store.session() as session:
+                        return store_and_start(session, job, actor="test", reason="test")
+                except Exception:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.1)
+        finally:
+            store.close()
+
+    def order_state(self, job_order_id: str) -> WorkOrderView:
+        """The order as the MES has it now."""
+        store = self.store()
+        try:
+            with store.session() as session:
+                return get(session, job_order_id)
+        finally:
+            store.close()

@@ -1,0 +1,58 @@
+"""The operating states as a table, walked."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cellwright.io.system_tags import CellState
+from cellwright.runtime.states import TRANSITIONS, Guard, RefusedError, Request, step
+
+walks = st.lists(st.tuples(st.sampled_from(Request), st.sampled_from(["", "the journal is full"])))
+
+
+@given(walks)
+def test_nothing_goes_to_run_but_a_healthy_start_out_of_stop(walk):
+    state = CellState.INIT
+    for request, unhealthy in walk:
+        try:
+            new = step(state, request, unhealthy)
+        except RefusedError:
+            continue
+        if new is CellState.RUN and state is not CellState.RUN:
+            assert state is CellState.STOP
+            assert request is Request.START
+            assert not unhealthy
+        state = new
+
+
+@given(st.sampled_from(CellState))
+def test_a_fault_is_possible_in_every_state_and_leads_to_fault(state):
+    assert step(state, Request.FAULT, "anything") is CellState.FAULT
+
+
+def test_a_fault_is_left_only_by_reset_and_only_to_stop():
+    ways = {(row.request, row.next) for row in TRANSITIONS if row.state is CellState.FAULT}
+    assert {way for way in ways if way[1] is not CellState.FAULT} == {
+        (Request.RESET, CellState.STOP)
+    }
+
+
+def test_a_guarded_request_is_refused_with_the_reason():
+    for row in TRANSITIONS:
+        if row.guard is Guard.HEALTHY:
+            with pytest.raises(RefusedError, match="the coupler is away"):
+                step(row.state, row.request, "the coupler is away")
+
+
+def test_an_impossible_request_names_the_possible_ones():
+    with pytest.raises(
+        RefusedError, match=r"'reset' is not possible in RUN; possible: stop, fault"
+    ):
+        step(CellState.RUN, Request.RESET)
+
+
+def test_the_table_has_one_row_for_each_state_and_request():
+    keys = [(row.state, row.request) for row in TRANSITIONS]
+    assert len(keys) == len(set(keys))
