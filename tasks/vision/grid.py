@@ -27,6 +27,8 @@ _ORDERS: Final = (
 )
 _RESEMBLES: Final = 0.4
 """Least correlation of a symbol with the pattern that it shows, before the grid is fitted."""
+_ROUNDS: Final = 3
+"""Fits of a symbol of unknown codewords, each to what the one before has shown."""
 _MARGIN: Final = 2.0
 """Border of the crop around the symbol, in modules."""
 
@@ -55,10 +57,15 @@ def fit_grid(gray: Gray, quad: Quad, wanted: Modules) -> GridFit:
     side = wanted.shape[0]
     crop = _Crop(gray, quad, side)
     pattern = wanted
-    found = _classify(crop.sample(quad, side), wanted)
-    if np.mean(found[1] == wanted) < 0.75:
-        pattern = found[1]
-    quad = _refine(crop, quad, pattern)
+    _, dark, _ = _classify(crop.sample(quad, side), wanted)
+    if np.mean(dark == wanted) >= 0.75:
+        quad = _refine(crop, quad, pattern)
+    else:
+        mask, known = finder_mask(side), finder(side)
+        for _ in range(_ROUNDS):
+            pattern = np.where(mask, known, dark)
+            quad = _refine(crop, quad, pattern)
+            _, dark, _ = _classify(crop.sample(quad, side), pattern)
     values = crop.sample(quad, side)
     threshold, dark, contrast = _classify(values, pattern)
     half = contrast / 2 if contrast else 1.0
@@ -164,6 +171,23 @@ def centres(quad: Quad, side: int) -> tuple[Floats, Floats]:
     return x, y
 
 
+def finder_mask(side: int) -> Modules:
+    """Where the outer finder lies, bool[side, side]."""
+    mask = np.zeros((side, side), bool)
+    mask[0] = mask[-1] = True
+    mask[:, 0] = mask[:, -1] = True
+    return mask
+
+
+def finder(side: int) -> Modules:
+    """Outer finder of a Data Matrix (ISO/IEC 16022, 5.2): bars left and below, clock the rest."""
+    pattern = np.zeros((side, side), bool)
+    pattern[0, ::2] = True
+    pattern[1::2, -1] = True
+    pattern[:, 0] = pattern[-1] = True
+    return pattern
+
+
 def _signs(pattern: Modules) -> Floats:
     """The pattern with mean 0 and power 1, light modules positive."""
     signs: Floats = np.where(pattern, -1.0, 1.0)
@@ -214,6 +238,8 @@ def _classify(values: Floats, pattern: Modules) -> tuple[Floats, Modules, float]
     x, y = ones * steps[None, :], ones * steps[:, None]
     threshold, contrast, dark = ones * values.mean(), 0.0, pattern
     for kind in (pattern, None):
+        if kind is None and not 0 < dark.mean() < 1:
+            break
         light = np.where(dark if kind is None else kind, -0.5, 0.5)
         design = np.stack([ones, x, y, light], axis=-1).reshape(-1, 4)
         solution, *_ = np.linalg.lstsq(design, values.ravel(), rcond=None)

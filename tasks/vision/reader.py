@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,9 @@ import zxingcpp
 Gray = npt.NDArray[np.uint8]
 Quad = npt.NDArray[np.float64]
 
-_DATA_MATRIX = zxingcpp.barcode_formats_from_str("DataMatrix")
+_DATA_MATRIX: Final = zxingcpp.barcode_formats_from_str("DataMatrix")
 
-SMALLEST_LEVEL = 64
+SMALLEST_LEVEL: Final = 64
 """Shortest side in pixels of a reduced copy that is still looked at."""
 
 
@@ -73,27 +73,25 @@ def decode(gray: Gray, scale: int = 1, *, pure: bool = False) -> list[MarkReadin
     return [_reading(barcode, scale) for barcode in found]
 
 
-def _copies(gray: Gray) -> Iterator[tuple[Gray, int]]:
-    """Copies of the frame with their reduction, cheap and likely ones first.
+#: Reduction and number of softenings of the copies, in the order of trial: what large and medium
+#: modules need costs least. Sharp copies are left out: what they show, a softened one does.
+_PLAN: Final = ((4, 1), (4, 2), (8, 1), (8, 2), (2, 2), (2, 4), (2, 1), (1, 2), (1, 1))
 
-    A copy suits modules of about three to five of its pixels, less where it is blurred less:
-    measured on drawn dot-peen marks of 6 to 26 pixels a module, see ``docs/decisions``.
-    """
-    levels = {1: gray}
-    for scale in (2, 4, 8):
-        levels[scale] = halve(levels[scale // 2])
-    plan = ((4, (1, 1)), (8, (1, 1)), (2, (2, 2)), (1, (2, 2)))
-    for scale, blurs in plan:
-        level = levels[scale]
-        if min(level.shape) < SMALLEST_LEVEL:
-            continue
-        for times in blurs:
-            for _ in range(times):
-                level = soften(level)
-            yield level, scale
-    # Small sharp modules (print, laser) do not survive any blur.
-    yield levels[2], 2
-    yield gray, 1
+
+def _copies(gray: Gray) -> Iterator[tuple[Gray, int]]:
+    """Copies of the frame with their reduction."""
+    made: dict[tuple[int, int], Gray] = {(1, 0): gray}
+
+    def copy(scale: int, times: int) -> Gray:
+        if (scale, times) not in made:
+            made[scale, times] = (
+                soften(copy(scale, times - 1)) if times else halve(copy(scale // 2, 0))
+            )
+        return made[scale, times]
+
+    for scale, times in _PLAN:
+        if scale == 1 or min(gray.shape) // scale >= SMALLEST_LEVEL:
+            yield copy(scale, times), scale
 
 
 def halve(gray: Gray) -> Gray:

@@ -147,8 +147,8 @@ class VisionStation(TableStation[VisionOptions]):
         return self.part_id, self.serial, self.expected
 
     def part_starts(self, ctx: ScanContext) -> bool:
-        """A part is to be inspected."""
-        return bool(self.start and self.part_id)
+        """A part is to be inspected for which no verdict was given."""
+        return bool(self.start and self.part_id) and self._ordered() not in self._verdicts
 
     def inspected_part_starts(self, ctx: ScanContext) -> bool:
         """The same order was inspected before, and the verdict is durable."""

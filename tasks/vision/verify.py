@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from cellwright.tasks.marking.symbol import SymbolError, modules
-from cellwright.tasks.vision.grid import GridFit, Modules, fit_grid, orient
+from cellwright.tasks.vision.grid import GridFit, Modules, finder, finder_mask, fit_grid, orient
 from cellwright.tasks.vision.reader import Gray, MarkReading, Quad, decode
 
 MIN_CONTRAST: Final = 8.0
@@ -109,7 +109,7 @@ def _judge(
             )
         # Same text in other codewords: the finder is known, and an untouched error correction
         # proves that every module of the data region is as encoded.
-        wrong = _finder_mask(len(wanted)) & (fit.dark != _finder(len(wanted)))
+        wrong = finder_mask(len(wanted)) & (fit.dark != finder(len(wanted)))
         errors = int(wrong.sum())
         if uec is None or uec < 1.0:
             errors = max(errors, 1)
@@ -136,25 +136,12 @@ def _judge(
 
 def _decode(dark: Modules) -> tuple[str, float | None]:
     """Text and UEC of sampled modules; None when they do not decode."""
-    image = np.kron(np.where(np.pad(dark, 2), 0, 255), np.ones((4, 4))).astype(np.uint8)
+    # The finder holds no data, and a wrong module in it hinders the decoder: put it right.
+    side = len(dark)
+    whole = np.where(finder_mask(side), finder(side), dark)
+    image = np.kron(np.where(np.pad(whole, 2), 0, 255), np.ones((4, 4))).astype(np.uint8)
     found = decode(image, pure=True)
     return (found[0].text, found[0].unused_error_correction) if found else ("", None)
-
-
-def _finder_mask(side: int) -> Modules:
-    mask = np.zeros((side, side), bool)
-    mask[0] = mask[-1] = True
-    mask[:, 0] = mask[:, -1] = True
-    return mask
-
-
-def _finder(side: int) -> Modules:
-    """Outer finder of a Data Matrix (ISO/IEC 16022, 5.2): bars left and below, clock the rest."""
-    pattern = np.zeros((side, side), bool)
-    pattern[0, ::2] = True
-    pattern[1::2, -1] = True
-    pattern[:, 0] = pattern[-1] = True
-    return pattern
 
 
 __all__ = ["Limits", "SymbolError", "Verdict", "Verification", "verify"]

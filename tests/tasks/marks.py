@@ -81,11 +81,15 @@ def draw(
     size: tuple[int, int] = (1280, 1024),
     flip: tuple[tuple[int, int], ...] = (),
     centre: tuple[float, float] | None = None,
+    encoded: npt.NDArray[np.bool_] | None = None,
 ) -> Drawn:
-    """A frame with one mark. ``flip`` lists (row, column) of modules that are peened wrongly."""
+    """A frame with one mark. ``flip`` lists (row, column) of modules that are peened wrongly.
+
+    ``encoded`` replaces the symbol that our encoder makes of ``content``.
+    """
     look = look or Look()
     rng = np.random.default_rng(seed)
-    wanted = modules(content)
+    wanted = modules(content) if encoded is None else encoded
     made = wanted.copy()
     for row, column in flip:
         made[row, column] = not made[row, column]
