@@ -73,12 +73,15 @@ def wire_type(
             )
         _no_extras(f"{area.name} holds single bits", bit, raw, declared)
         return tag
-    if tag.code in (Code.STRING, Code.TIME):
+    if tag.code is Code.TIME:
         raise Complaint(
             f"{tag} cannot be read from or written to a device",
-            "devices move bits, integers and reals",
+            "devices move bits, integers, reals and texts",
             "make it a memory tag, or use an integer type with a scale",
         )
+    if tag.code is Code.STRING:
+        _no_extras("a text is bytes, two to a word", bit, raw, declared)
+        return tag
     if tag.code is Code.BOOL:
         return _bit_in_word(tag, area, bit, raw, declared)
     if bit is not None:
@@ -103,11 +106,11 @@ def _no_extras(
     why: str, bit: int | None, raw: Sequence[float] | None, declared: str | None
 ) -> None:
     if bit is not None:
-        raise Complaint(f"bit {bit} of a single bit", why, "drop the .bit from the address")
+        raise Complaint(f"bit {bit} of what has no bits", why, "drop the .bit from the address")
     if raw is not None:
-        raise Complaint("a BOOL cannot be scaled", why, "delete `scale`")
+        raise Complaint("only numbers can be scaled", why, "delete `scale`")
     if declared is not None:
-        raise Complaint("`wire` does not apply to bits", why, "delete `wire`")
+        raise Complaint("`wire` applies to numbers only", why, "delete `wire`")
 
 
 def _bit_in_word(
@@ -176,7 +179,10 @@ def scale_of(
 
 def width(wire: TagType, area: Area) -> int:
     """How many bits or words of the area the value takes."""
-    return wire.count if area.bits or wire.code is Code.BOOL else wire.count * (wire.item_size // 2)
+    if area.bits or wire.code is Code.BOOL:
+        return wire.count
+    size = wire.length + 1 if wire.code is Code.STRING else wire.item_size
+    return wire.count * (size // 2)
 
 
 def check_place(spelled: Spelled, wire: TagType, area: Area) -> None:
@@ -205,6 +211,11 @@ def encode(value: Value, address: Address, scale: Scale | None) -> bytes:
 
 def _encode_item(item: Scalar, address: Address, scale: Scale | None) -> bytes:
     code = address.wire.code
+    if code is Code.STRING:
+        text = str(item).encode().ljust(address.wire.length + address.wire.length % 2, b"\0")
+        # Texts lie in reading order, so only the bytes within a word may be swapped.
+        swapped = address.order in (WireOrder.BADC, WireOrder.DCBA)
+        return reorder(text, WireOrder.BADC if swapped else WireOrder.ABCD)
     if code is Code.BOOL:
         data = struct.pack(">H", int(bool(item)) << (address.bit or 0))
     else:
@@ -213,9 +224,14 @@ def _encode_item(item: Scalar, address: Address, scale: Scale | None) -> bytes:
             raw = to_raw(float(item), scale)
             if code in INTEGERS:
                 low, high = integer_range(code)  # a float just above 2**63 may round up
-                raw = min(max(round(raw), low), high)
+                raw = min(max(_round(raw), low), high)
         data = struct.pack(">" + FORMAT[code], raw)
     return reorder(data, address.order)
+
+
+def _round(value: float) -> int:
+    """Half away from zero, as the commit rounds."""
+    return math.floor(value + 0.5) if value >= 0 else math.ceil(value - 0.5)
 
 
 def to_raw(eng: float, scale: Scale) -> float:

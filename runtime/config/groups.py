@@ -74,11 +74,22 @@ def pack(areas: Sequence[Area], points: Sequence[Point]) -> Packed:
     return Packed(tuple(groups), sizes[False], sizes[True], safe, hold)
 
 
-def merge(spans: Sequence[tuple[int, int]], area: Area, output: bool) -> list[tuple[int, int]]:
-    """Spans (start, end) joined where one request can carry them; ``spans`` must be sorted."""
-    gap = 0 if output else GAP_BITS if area.bits else GAP_WORDS
+def knots(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans (start, end) that overlap, joined: what must travel together; ``spans`` sorted."""
     joined: list[tuple[int, int]] = []
     for start, end in spans:
+        if joined and start < joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def merge(spans: Sequence[tuple[int, int]], area: Area, output: bool) -> list[tuple[int, int]]:
+    """Disjoint requests that carry the spans (start, end) whole; ``spans`` must be sorted."""
+    gap = 0 if output else GAP_BITS if area.bits else GAP_WORDS
+    joined: list[tuple[int, int]] = []
+    for start, end in knots(spans):
         if joined:
             first, last = joined[-1]
             if start - last <= gap and max(last, end) - first <= area.per_request:

@@ -29,7 +29,8 @@ as `file:line:column: what; why; remedy`; `cellwright schema` prints a JSON Sche
 `device.area[index]`, or `device.area[index].bit` for a BOOL in a word (bit 0 is the lowest). The
 areas of a device follow from its driver. A value of 32 or 64 bits takes two or four words from
 the index on, an array consecutive ones; one value always travels in one request. Two inputs may
-share an address, two outputs may not. STRING and TIME live in memory only.
+share an address, two outputs may not. A STRING lies in words, two bytes to a word, ended by a
+zero byte; TIME lives in memory only.
 
 Consecutive addresses are read in one request, also across gaps of up to 16 words or 64 bits.
 Outputs are never written across a gap: an address that no tag owns is never touched. The one

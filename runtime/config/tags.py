@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cellwright.io.drivers.base import Area
 from cellwright.io.iec import Code, TagType, Value
 from cellwright.io.plan import Address, Direction, OnLoss, SafeAction, Scale, WireOrder
 from cellwright.runtime.config import model
@@ -23,6 +24,7 @@ from cellwright.runtime.config.addresses import (
     wire_type,
 )
 from cellwright.runtime.config.devices import DeviceDraft, Devices
+from cellwright.runtime.config.groups import knots
 from cellwright.runtime.config.problems import Complaint, Mark, Problems, nearest
 from cellwright.runtime.config.source import Entry, Node
 from cellwright.runtime.config.validation import validate
@@ -110,6 +112,10 @@ def _check_name(name: str, entry: Entry, folded: dict[str, Entry], problems: Pro
             "IEC 61131-3 does not tell case apart in names",
             "choose another name",
         )
+
+
+_Span = tuple[int, int, TagDraft]
+"""First and last-plus-one bit or word of a tag."""
 
 
 class _Checker:
@@ -357,24 +363,43 @@ class _Checker:
 
 def _check_overlaps(tags: Tags, root: Node, devices: Devices, problems: Problems) -> None:
     """Two outputs on one address: whoever writes last would win, by chance."""
-    places: dict[tuple[str, str], list[tuple[int, int, TagDraft]]] = {}
+    outputs: dict[tuple[str, str], list[_Span]] = {}
+    inputs: dict[tuple[str, str], list[_Span]] = {}
     for draft in tags.good.values():
-        if draft.direction is Direction.OUTPUT and draft.address is not None:
-            address = draft.address
-            area = devices.good[address.device].areas[address.area]
-            unit = 1 if area.bits else 16
-            start = address.index * unit + (address.bit or 0)
-            length = 1 if address.bit is not None else width(address.wire, area) * unit
-            places.setdefault((address.device, address.area), []).append(
-                (start, start + length, draft)
-            )
-    for (device, area_name), spans in places.items():
+        address = draft.address
+        if address is None:
+            continue
+        area = devices.good[address.device].areas[address.area]
+        place = (address.device, address.area)
+        length = width(address.wire, area)
+        if draft.direction is Direction.INPUT:
+            inputs.setdefault(place, []).append((address.index, address.index + length, draft))
+            continue
+        unit = 1 if area.bits else 16
+        start = address.index * unit + (address.bit or 0)
+        end = start + (1 if address.bit is not None else length * unit)
+        outputs.setdefault(place, []).append((start, end, draft))
+    for (device, area_name), spans in outputs.items():
         _sweep(f"{device}.{area_name}", spans, root, problems)
+    for (device, area_name), spans in inputs.items():
+        _check_knots(devices.good[device].areas[area_name], spans, root, problems)
 
 
-def _sweep(
-    where: str, spans: Sequence[tuple[int, int, TagDraft]], root: Node, problems: Problems
-) -> None:
+def _check_knots(area: Area, spans: Sequence[_Span], root: Node, problems: Problems) -> None:
+    """Inputs may share addresses, but what overlaps must travel in one request."""
+    ordered = sorted(spans, key=lambda span: span[:2])
+    for start, end in knots([span[:2] for span in ordered]):
+        if end - start > area.per_request:
+            last = max((span for span in ordered if start <= span[0] < end), key=lambda s: s[1])
+            problems.error(
+                root.at(("tags", last[2].name, "in")),
+                f"'{last[2].name}' and the inputs that it overlaps take {end - start} addresses",
+                f"one request carries {area.per_request} and a value is never torn",
+                "make the arrays smaller or keep them from overlapping",
+            )
+
+
+def _sweep(where: str, spans: Sequence[_Span], root: Node, problems: Problems) -> None:
     ordered = sorted(spans, key=lambda span: span[0])
     last_end, last = 0, None
     for start, end, draft in ordered:

@@ -10,7 +10,7 @@ FILES: Final = ("cell.yaml", "clamp.py")
 _SOURCE: Final = "cellwright.runtime.templates"
 
 
-class TemplateError(Exception):
+class TemplateError(OSError):
     """The folder cannot take a new cell; the sentence says what to do."""
 
 

@@ -47,7 +47,7 @@ def test_the_same_file_gives_the_same_plan(cell):
 def test_tags_come_declared_then_automatic_then_system(plan):
     names = [tag.name for tag in plan.tags]
     assert names[0] == "part_present"
-    assert names[18:24] == [
+    assert names[19:25] == [
         "press.strokes",
         "press.text",
         "press.profile",
@@ -55,7 +55,7 @@ def test_tags_come_declared_then_automatic_then_system(plan):
         "station.done",
         "station.count",
     ]
-    assert names[24:] == [tag.name for tag in SYSTEM_TAGS]
+    assert names[25:] == [tag.name for tag in SYSTEM_TAGS]
     assert [tag.index for tag in plan.tags] == list(range(len(names)))
 
 
@@ -126,6 +126,7 @@ def test_outputs_are_never_written_across_a_gap(plan):
         ("coils", 0, 2, 1),
         ("coils", 3, 1, 1),
         ("holding_registers", 0, 4, 8),
+        ("holding_registers", 20, 3, 6),
     ]
 
 
@@ -144,7 +145,7 @@ def test_group_payloads_lie_apart_within_the_areas_of_the_device(plan):
 
 def test_the_safe_payload_says_value_off_or_hold_for_every_output(plan):
     device = plan.device("io")
-    coils, horn, words = (group.offset for group in device.groups if group.output)
+    coils, horn, words, label = (group.offset for group in device.groups if group.output)
     safe, hold = device.safe_outputs, device.hold_mask
     assert safe[coils] == 0b10  # clamp_close false, lamp true
     assert safe[horn] == 0  # off
@@ -152,6 +153,7 @@ def test_the_safe_payload_says_value_off_or_hold_for_every_output(plan):
     assert safe[words + 4 : words + 6] == (500).to_bytes(2, "big")  # torque 50 % of 0..1000
     assert safe[words + 6 : words + 8] == b"\x02\x00"  # bit 9 of word 3
     assert hold[words + 6 : words + 8] == b"\x00\x01"  # bit 0 of word 3
+    assert safe[label : label + 6] == b"OFF\0\0\0"
     assert plan.tag("horn").safe_action is SafeAction.OFF
     assert plan.tag("lamp").safe is True
     assert plan.tag("speed").safe_action is SafeAction.HOLD
