@@ -61,8 +61,9 @@ def consume(session: Session, source: str, sequence: int, event: AnyEvent) -> li
     """Take one event into the store and return the commands that answer it.
 
     ``source`` names the journal, ``sequence`` (from 1) is the event's place in it; an event at or
-    before the stored position changes nothing, but a serial request is answered again. Deliver the
-    commands after the commit. Raises ValueError for a sequence below 1 and StoreError.
+    before the stored position changes nothing, but a serial request is answered again. A journal
+    that is begun anew needs a new name, or its events pass for old ones. Deliver the commands
+    after the commit. Raises ValueError for a sequence below 1 and StoreError.
     """
     if sequence < 1:
         raise ValueError(f"journal sequences start at 1, not {sequence}")

@@ -1,8 +1,8 @@
 """Part definitions and routings from a YAML file.
 
 The gateway loads the cell's file at start and the command line on request; applying the same
-content again changes nothing, changed content is audited. Orders keep the operations that they
-were stored with.
+content again changes nothing, changed content is audited. Orders keep what they were stored with:
+operations, serial pattern and marking fields.
 """
 
 from __future__ import annotations

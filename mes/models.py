@@ -209,6 +209,11 @@ class WorkOrder(Base):
     priority: Mapped[int]
     """Higher goes first."""
     parameters: Mapped[dict[str, str]]
+    part_version: Mapped[int]
+    """Version of the part definition when the order was stored; the next two were copied then."""
+    serial_pattern: Mapped[str]
+    fields: Mapped[dict[str, str]]
+    """Content for the marking template: the part definition's, overlaid by the parameters."""
     state: Mapped[WorkOrderState]
     version: Mapped[int]
     reserved: Mapped[int] = mapped_column(default=0)

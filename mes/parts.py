@@ -87,8 +87,13 @@ def counts(session: Session) -> Counts:
     )
 
 
-def units(session: Session, order: str | None = None) -> list[UnitView]:
-    """All parts in order of arrival, or those of one order (its number or job order id)."""
+def units(
+    session: Session, order: str | None = None, *, limit: int | None = None
+) -> list[UnitView]:
+    """All parts in order of arrival, or those of one order (its number or job order id).
+
+    With ``limit`` only that many of the newest.
+    """
     statement = (
         select(Unit)
         .options(
@@ -97,14 +102,15 @@ def units(session: Session, order: str | None = None) -> list[UnitView]:
             selectinload(Unit.marks),
             selectinload(Unit.inspections),
         )
-        .order_by(Unit.id)
+        .order_by(Unit.id.desc())
+        .limit(limit)
         .execution_options(populate_existing=True)
     )
     if order is not None:
         statement = statement.join(WorkOrder, Unit.order_id == WorkOrder.id).where(
             or_(WorkOrder.number == order, WorkOrder.job_order_id == order)
         )
-    return [_view(unit) for unit in session.scalars(statement)]
+    return [_view(unit) for unit in session.scalars(statement)][::-1]
 
 
 def _view(unit: Unit) -> UnitView:

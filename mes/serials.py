@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cellwright.mes import audit, moves, operations, order_flow, parts, utc
-from cellwright.mes.models import PartDefinition, Serial, SerialState, Unit, WorkOrder
+from cellwright.mes.models import Serial, SerialState, Unit, WorkOrder
 from cellwright.mes.serial_pattern import SerialPattern
 from cellwright.mes.text import mend_key
 from cellwright.mes.work_order_states import WorkOrderState
@@ -70,11 +70,11 @@ def reserve(
         if obstacle:
             reasons.append(obstacle)
             continue
-        serial = _next_serial(session, order.part_definition, at)
+        serial = _next_serial(session, order.serial_pattern, at)
         if serial is None:
             reasons.append(
-                f"serial pattern '{order.part_definition.serial_pattern}' of part "
-                f"{order.part_definition.part_number} is used up; give it a wider number"
+                f"serial pattern '{order.serial_pattern}' of work order {order.number} is used up; "
+                "give the part a wider number and store a new order"
             )
             continue
         return _grant(session, unit, order, serial, station, actor=actor, at=at)
@@ -112,8 +112,8 @@ def _running(session: Session) -> list[WorkOrder]:
     return list(session.scalars(statement))
 
 
-def _next_serial(session: Session, definition: PartDefinition, at: datetime) -> str | None:
-    pattern = SerialPattern.parse(definition.serial_pattern)
+def _next_serial(session: Session, serial_pattern: str, at: datetime) -> str | None:
+    pattern = SerialPattern.parse(serial_pattern)
     counter = pattern.counter(at)
     for _ in range(_MAX_SKIPS):
         n = moves.next_number(session, counter)
@@ -172,7 +172,7 @@ def _grant(
                 "station": station,
                 "part_number": reservation.part_number,
                 "revision": reservation.revision,
-                "part_version": order.part_definition.version,
+                "part_version": order.part_version,
                 "fields": reservation.fields,
             },
             correlation_id=unit.part_id,
@@ -228,7 +228,5 @@ def _reservation(unit: Unit, serial: Serial, order: WorkOrder) -> Reservation:
         order=order.number,
         part_number=definition.part_number,
         revision=definition.revision,
-        fields={
-            name: order.parameters.get(name, value) for name, value in definition.fields.items()
-        },
+        fields=dict(order.fields),
     )

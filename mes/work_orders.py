@@ -123,6 +123,9 @@ def store(session: Session, job: JobOrder, *, actor: str, reason: str) -> WorkOr
         quantity_counts=counts,
         priority=job.priority,
         parameters=dict(job.parameters),
+        part_version=definition.version,
+        serial_pattern=definition.serial_pattern,
+        fields={name: job.parameters.get(name, value) for name, value in definition.fields.items()},
         state=WorkOrderState.CREATED,
         version=1,
         reserved=0,
@@ -170,7 +173,9 @@ def store(session: Session, job: JobOrder, *, actor: str, reason: str) -> WorkOr
                 "job_order_id": order.job_order_id,
                 "part_number": definition.part_number,
                 "revision": definition.revision,
-                "part_version": definition.version,
+                "part_version": order.part_version,
+                "serial_pattern": order.serial_pattern,
+                "fields": order.fields,
                 "quantity": order.quantity,
                 "quantity_counts": counts,
                 "priority": order.priority,
@@ -235,15 +240,16 @@ def close(session: Session, job_order_id: str, *, actor: str, reason: str) -> Wo
     return _move(session, job_order_id, WorkOrderEvent.CLOSE, actor, reason)
 
 
-def list_orders(session: Session) -> list[WorkOrderView]:
-    """All orders, oldest first."""
+def list_orders(session: Session, *, limit: int | None = None) -> list[WorkOrderView]:
+    """All orders, oldest first; with ``limit`` only that many of the newest."""
     statement = (
         select(WorkOrder)
         .options(joinedload(WorkOrder.part_definition))
-        .order_by(WorkOrder.id)
+        .order_by(WorkOrder.id.desc())
+        .limit(limit)
         .execution_options(populate_existing=True)
     )
-    return [_view(order) for order in session.scalars(statement)]
+    return [_view(order) for order in session.scalars(statement)][::-1]
 
 
 def get(session: Session, job_order_id: str) -> WorkOrderView:

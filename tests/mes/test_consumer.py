@@ -109,6 +109,7 @@ def test_units_are_found_by_order_number_and_by_job_order_id(store, cell, run_or
     cell.make("b-2")
     with store.reading() as session:
         assert [unit.part_id for unit in parts.units(session)] == ["b-1", "b-2"]
+        assert [unit.part_id for unit in parts.units(session, limit=1)] == ["b-2"]
         for name in (order.number, "JOB-1"):
             assert [unit.part_id for unit in parts.units(session, name)] == ["b-1"]
         assert parts.units(session, "NOPE") == []

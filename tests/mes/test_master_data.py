@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from cellwright.mes import audit, master_data, operations, work_orders
+from cellwright.mes import audit, master_data, operations, serials, work_orders
 from cellwright.mes.audit import AuditRecord
 from cellwright.mes.errors import MasterDataError
 from cellwright.mes.models import PartDefinition, RoutingOperation
@@ -124,14 +124,18 @@ def test_a_new_revision_stands_beside_the_old_one(empty_store, load):
         assert work_orders.store(session, exact, actor="erp", reason="").revision == "D"
 
 
-def test_an_order_keeps_the_operations_that_it_was_stored_with(empty_store, load):
+def test_an_order_keeps_what_it_was_stored_with(empty_store, load):
     put(empty_store, load(GOOD))
     with empty_store.session() as session:
-        job = work_orders.JobOrder("J", "TB-4711", None, 1)
-        work_orders.store(session, job, actor="erp", reason="")
-    put(empty_store, load(GOOD.replace("name: Mark", "name: Peen")))
-    with empty_store.reading() as session:
+        job = work_orders.JobOrder("J", "TB-4711", None, 2)
+        work_orders.store_and_start(session, job, actor="erp", reason="")
+    changed = GOOD.replace("name: Mark", "name: Peen").replace("SN{", "XX{")
+    put(empty_store, load(changed.replace("1A2B3", "9Z9Z9")))
+    with empty_store.session() as session:
         assert operations.operations(session, "J")[0].name == "Mark"
+        granted = serials.reserve(session, part_id="b-1", station="mark", actor="test")
+        assert isinstance(granted, serials.Reservation)
+        assert (granted.serial[:2], granted.fields["cage"]) == ("SN", "1A2B3")
         names = select(RoutingOperation.name).order_by(RoutingOperation.sequence)
         assert session.scalars(names).all() == ["Peen", "Inspect", "Pack"]
 

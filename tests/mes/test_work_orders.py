@@ -285,6 +285,8 @@ def test_orders_are_listed_oldest_first(store, run_order):
     run_order("B", priority=9)
     with store.reading() as session:
         assert [view.job_order_id for view in work_orders.list_orders(session)] == ["A", "B"]
+        newest = work_orders.list_orders(session, limit=1)
+        assert [view.job_order_id for view in newest] == ["B"]
 
 
 SERVICES = {

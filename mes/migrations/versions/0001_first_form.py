@@ -132,6 +132,9 @@ def upgrade() -> None:
         ),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("parameters", _JSON, nullable=False),
+        sa.Column("part_version", sa.Integer(), nullable=False),
+        sa.Column("serial_pattern", sa.String(), nullable=False),
+        sa.Column("fields", _JSON, nullable=False),
         sa.Column(
             "state",
             sa.Enum(
