@@ -20,14 +20,16 @@ from cellwright.runtime.config.durations import Duration, DurationOrZero, proble
 from cellwright.runtime.config.problems import nearest
 
 ROLES: Final = (
-    "Observer",
-    "Operator",
-    "Engineer",
+    "Admin",
+    "Manager",
     "Supervisor",
-    "ConfigureAdmin",
-    "SecurityAdmin",
+    "Planner",
+    "Operator",
+    "QualityEngineer",
+    "QualityInspector",
+    "Maintenance",
 )
-"""Well-known roles that may be given rights to write (OPC 10000-18, 4.2)."""
+"""Roles of the people in a plant, as the MES knows them; a tag may be written by some of them."""
 
 
 class Section(BaseModel):
@@ -178,7 +180,11 @@ TagValue = Annotated[
         {TAKES: "value of the tag's type", "type": ["boolean", "number", "string", "array"]}
     ),
 ]
-Unit = Annotated[str, AfterValidator(_unit)]
+Unit = Annotated[
+    str,
+    AfterValidator(_unit),
+    WithJsonSchema({"type": "string", "examples": [*units.UNITS]}),
+]
 Role = Annotated[str, AfterValidator(_role), WithJsonSchema({"enum": list(ROLES)})]
 Pair = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_pair)]
 Span = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_span)]
@@ -252,7 +258,11 @@ class ScaleModel(Section):
 class Tag(Section):
     """One tag. Exactly one of `in`, `out` and `memory` says where its value lives."""
 
-    type: Annotated[str, AfterValidator(_type), WithJsonSchema({"type": "string"})]
+    type: Annotated[
+        str,
+        AfterValidator(_type),
+        WithJsonSchema({"type": "string", "examples": [*_TYPE_NAMES, "ARRAY[0..9] OF REAL"]}),
+    ]
     """IEC 61131-3 type: BOOL, SINT, INT, DINT, LINT, USINT, UINT, UDINT, ULINT, REAL, LREAL, TIME,
     STRING(n), or ARRAY[0..n] OF one of them. TIME values are written in nanoseconds."""
     in_: str | None = Field(None, alias="in")

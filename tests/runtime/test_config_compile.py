@@ -367,3 +367,12 @@ def test_the_plan_holds_plain_data_only(plan):
         return value is None or isinstance(value, bool | int | float | str | bytes)
 
     assert plain(msgspec.to_builtins(plan, builtin_types=(bytes,)))
+
+
+def test_the_blade_marking_cell_is_correct():
+    example = Path(__file__).resolve().parents[2] / "examples" / "blade_marking" / "cell.yaml"
+    report = check_file(example)
+    assert report.problems == []
+    assert report.plan is not None
+    assert [task.name for task in report.plan.tasks] == ["sequence", "mark", "inspect"]
+    assert plans.load(plans.dump(report.plan)) == report.plan
