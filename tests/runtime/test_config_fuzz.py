@@ -90,7 +90,7 @@ def bench(tmp_path_factory):
 GOOD = (BROKEN.parent / "cells" / "bench" / "cell.yaml").read_bytes()
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mutations(len(GOOD)))
 def test_a_mutated_cell_gives_a_plan_or_complaints_inside_the_file(bench, edits):
     assert_answer(bench.with_name("mutated.yaml"), mutate(GOOD, edits))
@@ -148,7 +148,7 @@ def flow(value) -> str:
 PLACES = sorted(set(re.findall(rb"(?<=: )[^\s{},\[\]#\"]+(?=[,}\n])", GOOD)))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(PLACES), VALUES)
 def test_any_value_at_any_key_gives_a_plan_or_complaints(bench, place, value):
     data = GOOD.replace(b": " + place, b": " + flow(value).encode(), 1)
