@@ -27,6 +27,8 @@ _ORDERS: Final = (
 )
 _RESEMBLES: Final = 0.4
 """Least correlation of a symbol with the pattern that it shows, before the grid is fitted."""
+_MOVES: Final = 12
+"""Most movements of one size."""
 _ROUNDS: Final = 3
 """Fits of a symbol of unknown codewords, each to what the one before has shown."""
 _MARGIN: Final = 2.0
@@ -56,6 +58,7 @@ def fit_grid(gray: Gray, quad: Quad, wanted: Modules) -> GridFit:
     """
     side = wanted.shape[0]
     crop = _Crop(gray, quad, side)
+    quad = _orient(crop, quad, wanted)
     pattern = wanted
     _, dark, _ = _classify(crop.sample(quad, side), wanted)
     if np.mean(dark == wanted) >= 0.75:
@@ -75,24 +78,6 @@ def fit_grid(gray: Gray, quad: Quad, wanted: Modules) -> GridFit:
     return GridFit(quad, values, dark, margin, contrast, noise)
 
 
-def orient(gray: Gray, quad: Quad, wanted: Modules) -> Quad:
-    """``quad`` with its corners in the order in which ``wanted`` bool[n, n] is seen best.
-
-    Decoders differ in which corner they call the first, in particular for mirrored symbols. A
-    symbol of other codewords resembles ``wanted`` in no order; its corners stay as they are.
-    """
-    side = len(wanted)
-    crop = _Crop(gray, quad, side)
-    signs = _signs(wanted)
-    best, found = _RESEMBLES, quad
-    for order in _ORDERS:
-        turned = quad[list(order)]
-        score = _score(crop.sample(turned, side), signs)
-        if score > best:
-            best, found = score, turned
-    return found
-
-
 class _Crop:
     """The part of a frame around a symbol under a box filter, sampled bilinearly."""
 
@@ -107,30 +92,37 @@ class _Crop:
         self._origin = np.array((x0, y0), np.float64)
         self._box = _box(gray[y0:y1, x0:x1], round(APERTURE * module / 2 - 0.25))
 
-    def sample(self, quad: Quad, side: int) -> Floats:
-        """Mean grey at the module centres, float64[side, side]."""
-        x, y = centres(quad - self._origin, side)
+    def sample(self, quads: Floats, side: int) -> Floats:
+        """Mean grey at the module centres of ``quads`` [..., 4, 2]: float64[..., side, side]."""
+        x, y = centres(quads - self._origin, side)
         height, width = self._box.shape
-        x = np.clip(x, 0, width - 1.001)
-        y = np.clip(y, 0, height - 1.001)
-        column, row = x.astype(np.intp), y.astype(np.intp)
-        right, down = x - column, y - row
+        np.clip(x, 0, width - 1.001, out=x)
+        np.clip(y, 0, height - 1.001, out=y)
+        place = y.astype(np.intp)
+        down = y - place
+        column = x.astype(np.intp)
+        right = x - column
+        place *= width
+        place += column
         flat = self._box.ravel()
-        place = row * width + column
-        upper = flat[place] * (1 - right) + flat[place + 1] * right
+        upper = flat[place]
+        upper += (flat[place + 1] - upper) * right
         place += width
-        lower = flat[place] * (1 - right) + flat[place + 1] * right
-        result: Floats = upper * (1 - down) + lower * down
-        return result
+        lower = flat[place]
+        lower += (flat[place + 1] - lower) * right
+        lower -= upper
+        lower *= down
+        upper += lower
+        return upper
 
 
-def _box(gray: Gray, radius: int) -> npt.NDArray[np.float32]:
+def _box(gray: Gray, radius: int) -> Floats:
     """Mean over (2 radius + 1) squared pixels, by an integral image; borders repeat."""
     if radius <= 0:
-        return gray.astype(np.float32)
+        return gray.astype(np.float64)
     padded = np.pad(gray, radius, mode="edge")
-    integral = np.zeros((padded.shape[0] + 1, padded.shape[1] + 1), np.int64)
-    np.cumsum(np.cumsum(padded, axis=0, dtype=np.int64), axis=1, out=integral[1:, 1:])
+    integral = np.zeros((padded.shape[0] + 1, padded.shape[1] + 1), np.int32)
+    np.cumsum(np.cumsum(padded, axis=0, dtype=np.int32), axis=1, out=integral[1:, 1:])
     span = 2 * radius + 1
     total = (
         integral[span:, span:]
@@ -138,36 +130,30 @@ def _box(gray: Gray, radius: int) -> npt.NDArray[np.float32]:
         - integral[span:, :-span]
         + integral[:-span, :-span]
     )
-    return (total / (span * span)).astype(np.float32)
+    mean: Floats = total / (span * span)
+    return mean
 
 
-def homography(quad: Quad) -> Floats:
-    """The 3 x 3 map from the unit square to ``quad`` (top left, top right, bottom right, ...)."""
-    (x0, y0), (x1, y1), (x2, y2), (x3, y3) = quad
+def centres(quads: Floats, side: int) -> tuple[Floats, Floats]:
+    """x and y of the module centres of ``quads`` [..., 4, 2], float64[..., side, side] each.
+
+    The map is the homography that takes the unit square to the quad (top left, top right, bottom
+    right, bottom left). Raises ValueError when the corners lie on one line.
+    """
+    x0, x1, x2, x3 = (quads[..., corner, 0, None, None] for corner in range(4))
+    y0, y1, y2, y3 = (quads[..., corner, 1, None, None] for corner in range(4))
     dx1, dx2, dx3 = x1 - x2, x3 - x2, x0 - x1 + x2 - x3
     dy1, dy2, dy3 = y1 - y2, y3 - y2, y0 - y1 + y2 - y3
     area = dx1 * dy2 - dx2 * dy1
-    if abs(area) < 1e-9:
+    if np.abs(area).min() < 1e-9:
         raise ValueError("the corners of the symbol lie on one line")
     g = (dx3 * dy2 - dx2 * dy3) / area
     h = (dx1 * dy3 - dx3 * dy1) / area
-    return np.array(
-        [
-            [x1 - x0 + g * x1, x3 - x0 + h * x3, x0],
-            [y1 - y0 + g * y1, y3 - y0 + h * y3, y0],
-            [g, h, 1.0],
-        ]
-    )
-
-
-def centres(quad: Quad, side: int) -> tuple[Floats, Floats]:
-    """x and y of the module centres, float64[side, side] each."""
-    matrix = homography(quad)
     steps = (np.arange(side) + 0.5) / side
     u, v = steps[None, :], steps[:, None]
-    depth = matrix[2, 0] * u + matrix[2, 1] * v + 1.0
-    x: Floats = (matrix[0, 0] * u + matrix[0, 1] * v + matrix[0, 2]) / depth
-    y: Floats = (matrix[1, 0] * u + matrix[1, 1] * v + matrix[1, 2]) / depth
+    depth = g * u + (h * v + 1.0)
+    x: Floats = ((x1 - x0 + g * x1) * u + ((x3 - x0 + h * x3) * v + x0)) / depth
+    y: Floats = ((y1 - y0 + g * y1) * u + ((y3 - y0 + h * y3) * v + y0)) / depth
     return x, y
 
 
@@ -196,33 +182,58 @@ def _signs(pattern: Modules) -> Floats:
     return signs
 
 
-def _score(values: Floats, signs: Floats) -> float:
-    """Correlation of the modules with the pattern, either polarity."""
-    centred = values - values.mean()
-    power = float(np.sqrt((centred * centred).sum()))
-    return abs(float((centred * signs).sum())) / power if power > 0 else 0.0
+def _scores(values: Floats, signs: Floats) -> Floats:
+    """Correlation of the modules with the pattern, either polarity: [..., n, n] to [...]."""
+    centred = values - values.mean(axis=(-2, -1), keepdims=True)
+    power = np.sqrt((centred * centred).sum(axis=(-2, -1)))
+    product = np.abs((centred * signs).sum(axis=(-2, -1)))
+    scores: Floats = product / np.where(power > 0, power, 1.0)
+    return scores
+
+
+def _orient(crop: _Crop, quad: Quad, wanted: Modules) -> Quad:
+    """``quad`` with its corners in the order in which ``wanted`` is seen best.
+
+    Decoders differ in which corner they call the first, in particular for mirrored symbols. A
+    symbol of other codewords resembles ``wanted`` in no order; its corners stay as they are.
+    """
+    turned = quad[np.array(_ORDERS)]
+    scores = _scores(crop.sample(turned, len(wanted)), _signs(wanted))
+    best = int(scores.argmax())
+    found: Quad = turned[best] if scores[best] > _RESEMBLES else quad
+    return found
 
 
 def _refine(crop: _Crop, quad: Quad, pattern: Modules) -> Quad:
-    """Move corners, one at a time and all together, as long as the correlation rises."""
+    """Move the corners, together and each by itself, as long as the correlation rises.
+
+    All movements of one size are tried at once, since numpy's cost is in the calls; the best of
+    each corner are then taken together where that is better still.
+    """
     side = pattern.shape[0]
     signs = _signs(pattern)
     across = (quad[1] - quad[0] + quad[2] - quad[3]) / (2 * side)
     down = (quad[3] - quad[0] + quad[2] - quad[1]) / (2 * side)
-    best = _score(crop.sample(quad, side), signs)
-    everyone = np.ones((4, 1))
-    groups = [everyone] + [np.eye(4)[:, [corner]] for corner in range(4)]
+    directions = np.stack([across, down, -across, -down])
+    who = np.concatenate([np.eye(4), np.ones((1, 4))])
+    moves = who[:, None, :, None] * directions[None, :, None, :]
+    best = float(_scores(crop.sample(quad, side), signs))
     for step in _STEPS:
-        for _ in range(4):
-            moved = False
-            for group in groups:
-                for shift in (across, down, -across, -down):
-                    candidate = quad + group * (shift * step)
-                    score = _score(crop.sample(candidate, side), signs)
-                    if score > best + 1e-6:
-                        best, quad, moved = score, candidate, True
-            if not moved:
+        for _ in range(_MOVES):
+            tried = quad + moves * step
+            scores = _scores(crop.sample(tried, side), signs)
+            choice = scores.argmax(axis=1)
+            gain = scores.max(axis=1) - best
+            single = int(gain.argmax())
+            if gain[single] <= 1e-6:
                 break
+            better = np.flatnonzero(gain[:4] > 0)
+            joint = quad + (moves[better, choice[better]] * step).sum(axis=0)
+            together = float(_scores(crop.sample(joint, side), signs))
+            if together > best + gain[single]:
+                best, quad = together, joint
+            else:
+                best, quad = best + float(gain[single]), tried[single, choice[single]]
     return quad
 
 

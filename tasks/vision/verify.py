@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from cellwright.tasks.marking.symbol import SymbolError, modules
-from cellwright.tasks.vision.grid import GridFit, Modules, finder, finder_mask, fit_grid, orient
+from cellwright.tasks.vision.grid import GridFit, Modules, finder, finder_mask, fit_grid
 from cellwright.tasks.vision.reader import Gray, MarkReading, Quad, decode
 
 MIN_CONTRAST: Final = 8.0
@@ -82,7 +82,7 @@ def verify(
         return replace(
             base, reason=f"symbol has {rows} x {columns} modules, ordered are {len(wanted)}"
         )
-    fit = fit_grid(gray, orient(gray, reading.quad, wanted), wanted)
+    fit = fit_grid(gray, reading.quad, wanted)
     if abs(fit.contrast) < max(MIN_CONTRAST, 1.5 * fit.noise):
         return replace(
             base,
