@@ -26,7 +26,7 @@ def copy_bench(folder: Path) -> Path:
 
 def copy_corpus(folder: Path) -> Path:
     """All broken cells with the modules that they name, in one folder."""
-    for path in [*BROKEN.glob("*.yaml"), *(BROKEN / "modules").glob("*.*")]:
+    for path in BROKEN.glob("*.*"):
         # A file that is not Python must not look like it to formatters.
         shutil.copy(path, folder / path.name.removesuffix(".txt"))
     return folder
