@@ -72,6 +72,7 @@ class CellInternalServer(InternalServer):
         self.subscription_service = self.subscriptions
         self.isession.subscription_service = self.subscriptions
         self.allow_remote_admin = False
+        self.disabled_clock = True  # `StandardNodes.refresh` writes the time
         tokens: tuple[Any, ...] = (ua.UserNameIdentityToken,)
         self.supported_tokens = (ua.AnonymousIdentityToken, *tokens) if anonymous else tokens
         self.max_pending_messages_per_connection = limits.MAX_QUEUED_MESSAGES

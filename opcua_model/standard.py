@@ -6,6 +6,7 @@ are taken out, so that a client that reads every variable finds none without a v
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -107,6 +108,7 @@ class StandardNodes:
     def refresh(self) -> None:
         """Write the counters and the lists of sessions and subscriptions; about once a second."""
         server = self._server
+        self._status()
         sessions = server.sessions
         subscriptions = server.subscriptions.subscriptions
         counters = server.counters
@@ -135,6 +137,15 @@ class StandardNodes:
             _SUBSCRIPTIONS,
             _array([_subscription_diagnostics(item) for item in subscriptions.values()]),
         )
+
+    def _status(self) -> None:
+        held = self._space[_id("Server_ServerStatus")].attributes[_A.Value].value
+        if held is None or held.Value is None or held.Value.Value is None:
+            return
+        now = utc_now()
+        status = dataclasses.replace(held.Value.Value, CurrentTime=now)
+        self._set("Server_ServerStatus", ua.Variant(status, _T.ExtensionObject))
+        self._set("Server_ServerStatus_CurrentTime", ua.Variant(now, _T.DateTime))
 
     def _capabilities(self) -> None:
         base = "Server_ServerCapabilities"

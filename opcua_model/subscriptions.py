@@ -17,6 +17,9 @@ from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.monitored_item_service import MonitoredItemData, MonitoredItemService
 from asyncua.server.subscription_service import SubscriptionService
 
+# The class that the codec makes; `ua.DataChangeFilter` is a subclass of it.
+from asyncua.ua.uaprotocol_auto import DataChangeFilter
+
 from cellwright.opcua_model import limits
 from cellwright.opcua_model.numbers import standard, status_code
 
@@ -43,7 +46,7 @@ class ItemCallback:
         """Take over the filter after a creation or modification."""
         self.client_handle = self.data.client_handle
         filter_ = self.data.filter
-        if isinstance(filter_, ua.DataChangeFilter):
+        if isinstance(filter_, DataChangeFilter):
             self.trigger = filter_.Trigger
             self.deadband = (
                 filter_.DeadbandValue if filter_.DeadbandType == ua.DeadbandType.Absolute else 0.0
@@ -153,7 +156,7 @@ class CellItems(MonitoredItemService):
     def _filter_refusal(self, item: ua.ReadValueId, filter_: Any) -> int | None:
         if filter_ is None or _is_null(filter_):
             return None
-        if not isinstance(filter_, ua.DataChangeFilter):
+        if not isinstance(filter_, DataChangeFilter):
             return ua.StatusCodes.BadMonitoredItemFilterUnsupported
         if item.AttributeId != ua.AttributeIds.Value:
             return ua.StatusCodes.BadFilterNotAllowed
@@ -161,7 +164,7 @@ class CellItems(MonitoredItemService):
             return None
         return self._deadband_refusal(item, filter_)
 
-    def _deadband_refusal(self, item: ua.ReadValueId, filter_: ua.DataChangeFilter) -> int | None:
+    def _deadband_refusal(self, item: ua.ReadValueId, filter_: DataChangeFilter) -> int | None:
         if filter_.DeadbandType != ua.DeadbandType.Absolute:
             return ua.StatusCodes.BadMonitoredItemFilterUnsupported
         if not filter_.DeadbandValue >= 0.0:

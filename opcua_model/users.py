@@ -30,7 +30,8 @@ LOCK_NS: Final = 30_000_000_000
 _REMEMBERED: Final = 10_000
 MAX_PASSWORD_BYTES: Final = 1024
 
-_hasher: Final = argon2.PasswordHasher()
+STRONG: Final = argon2.PasswordHasher()
+"""The library's defaults (RFC 9106, low memory); tests take a cheaper one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,14 @@ def load_users(path: Path) -> dict[str, UserRecord]:
     return {name: _record(path, name, entry) for name, entry in _read(path).items()}
 
 
-def add_user(path: Path, name: str, password: str, roles: list[str]) -> None:
+def add_user(
+    path: Path,
+    name: str,
+    password: str,
+    roles: list[str],
+    *,
+    hasher: argon2.PasswordHasher = STRONG,
+) -> None:
     """Add a user or give an existing one a new password and roles; the file gets mode 0600.
 
     Raises UsersError for an empty name, a password shorter than 8 characters or no role.
@@ -65,7 +73,7 @@ def add_user(path: Path, name: str, password: str, roles: list[str]) -> None:
     if not roles or not all(roles):
         raise UsersError(f"user {name} has no role; give at least one, for example Operator")
     entries = _read(path)
-    entries[name] = {"password": _hasher.hash(password), "roles": list(roles)}
+    entries[name] = {"password": hasher.hash(password), "roles": list(roles)}
     temporary = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,11 +145,18 @@ class Authenticator:
     `check` works for some tens of milliseconds on purpose: call it in a thread, one at a time.
     """
 
-    def __init__(self, users: Mapping[str, UserRecord], clock: Clock) -> None:
+    def __init__(
+        self,
+        users: Mapping[str, UserRecord],
+        clock: Clock,
+        hasher: argon2.PasswordHasher = STRONG,
+    ) -> None:
+        """``hasher`` sets what an unknown user costs; it should be the one of the user file."""
         self._users = dict(users)
         self._clock = clock
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
-        self._decoy = _hasher.hash(secrets.token_hex(16))
+        self._hasher = hasher
+        self._decoy = hasher.hash(secrets.token_hex(16))
 
     def locked(self, name: str) -> bool:
         """True while logins under this name are refused without a look at the password."""
@@ -158,7 +173,7 @@ class Authenticator:
             return None
         user = self._users.get(name)
         try:
-            _hasher.verify(self._decoy if user is None else user.password_hash, password)
+            self._hasher.verify(self._decoy if user is None else user.password_hash, password)
         except VerificationError:
             user = None
         if user is None:

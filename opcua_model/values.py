@@ -89,11 +89,14 @@ def from_client(type_: TagType, variant: ua.Variant) -> Value:
     if value is None:
         raise TypeError(f"{type_} takes {wire.variant.name}, not null")
     if type_.code is Code.TIME:
-        value = (
-            [round(item * NS_PER_MS) for item in value]
-            if type_.is_array
-            else round(value * NS_PER_MS)
-        )
+        try:
+            value = (
+                [round(item * NS_PER_MS) for item in value]
+                if type_.is_array
+                else round(value * NS_PER_MS)
+            )
+        except OverflowError as error:
+            raise ValueError(f"{type_} does not hold {value} ms") from error
     return type_.check(value)
 
 

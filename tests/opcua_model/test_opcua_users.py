@@ -1,0 +1,146 @@
+"""The user file, password checks and lock-out, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import argon2
+import pytest
+
+from cellwright.io.clock import SimulatedClock
+from cellwright.opcua_model.certificate import own_certificate
+from cellwright.opcua_model.errors import CertificateError, UsersError
+from cellwright.opcua_model.users import (
+    LOCK_AFTER,
+    LOCK_NS,
+    Authenticator,
+    UserRecord,
+    add_user,
+    load_users,
+)
+
+CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+NOW_NS = 1_790_000_000_000_000_000
+
+
+@pytest.fixture(scope="module")
+def users(tmp_path_factory: pytest.TempPathFactory) -> dict[str, UserRecord]:
+    path = tmp_path_factory.mktemp("users") / "users.yaml"
+    add_user(path, "anna", "correct horse", ["Operator", "Supervisor"], hasher=CHEAP)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "correct" not in path.read_text()
+    return load_users(path)
+
+
+def test_the_right_password_gives_the_user_with_roles(users: dict[str, UserRecord]) -> None:
+    user = Authenticator(users, SimulatedClock(, CHEAP)).check("anna", "correct horse")
+    assert user is not None
+    assert user.roles == {"Operator", "Supervisor"}
+
+
+def test_wrong_passwords_and_unknown_names_give_nobody(users: dict[str, UserRecord]) -> None:
+    authenticator = Authenticator(users, SimulatedClock(, CHEAP))
+    assert authenticator.check("anna", "wrong") is None
+    assert authenticator.check("Anna", "correct horse") is None
+    assert authenticator.check("", "") is None
+    assert authenticator.check("anna", "x" * 5000) is None
+
+
+def test_five_failures_lock_a_name_for_thirty_seconds_and_no_other(
+    users: dict[str, UserRecord],
+) -> None:
+    clock = SimulatedClock()
+    authenticator = Authenticator(users, clock, CHEAP)
+    for _ in range(LOCK_AFTER):
+        assert not authenticator.locked("anna")
+        assert authenticator.check("anna", "wrong") is None
+    assert authenticator.locked("anna")
+    assert not authenticator.locked("bert")
+    assert authenticator.check("anna", "correct horse") is None
+    clock.advance(LOCK_NS - 1)
+    assert authenticator.check("anna", "correct horse") is None
+    clock.advance(1)
+    assert authenticator.check("anna", "correct horse") is not None
+
+
+def test_a_success_forgets_the_failures_before_it(users: dict[str, UserRecord]) -> None:
+    authenticator = Authenticator(users, SimulatedClock(, CHEAP))
+    for _ in range(LOCK_AFTER - 1):
+        authenticator.check("anna", "wrong")
+    assert authenticator.check("anna", "correct horse") is not None
+    authenticator.check("anna", "wrong")
+    assert not authenticator.locked("anna")
+
+
+def test_an_absent_file_has_no_users(tmp_path: Path) -> None:
+    assert load_users(tmp_path / "users.yaml") == {}
+
+
+def test_adding_a_user_again_replaces_password_and_roles(tmp_path: Path) -> None:
+    path = tmp_path / "users.yaml"
+    add_user(path, "anna", "first password", ["Operator"], hasher=CHEAP)
+    add_user(path, "bert", "other password", ["Planner"], hasher=CHEAP)
+    add_user(path, "anna", "second password", ["Admin"], hasher=CHEAP)
+    found = load_users(path)
+    authenticator = Authenticator(found, SimulatedClock(, CHEAP))
+    assert authenticator.check("anna", "first password") is None
+    assert authenticator.check("anna", "second password") is not None
+    assert found["anna"].roles == {"Admin"}
+    assert found["bert"].roles == {"Planner"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("users: [", "not YAML"),
+        ("anna: {}", "expected 'users:'"),
+        ("users: {1: {}}", "expected 'users:'"),
+        ("users: {anna: secret}", "user anna: expected 'password' and 'roles'"),
+        ("users: {anna: {password: secret, roles: [A]}}", "must be an argon2 hash"),
+        ("users: {anna: {password: $argon2id$x, roles: [A]}}", "damaged"),
+        ("users: {anna: {password: $argon2id$x, roles: []}}", "at least one role"),
+        ("users: {anna: {password: $argon2id$x, roles: [A], mail: x}}", "unknown key mail"),
+    ],
+)
+def test_a_bad_user_file_is_told_by_entry_and_remedy(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "users.yaml"
+    path.write_text(text)
+    with pytest.raises(UsersError, match=told) as caught:
+        load_users(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "roles"),
+    [("", "long enough", ["A"]), (" x", "long enough", ["A"]), ("x", "short", ["A"]),
+     ("x", "long enough", []), ("x", "y" * 2000, ["A"])],
+)  # fmt: skip
+def test_a_user_that_cannot_be_is_refused(
+    tmp_path: Path, name: str, password: str, roles: list[str]
+) -> None:
+    with pytest.raises(UsersError):
+        add_user(tmp_path / "users.yaml", name, password, roles, hasher=CHEAP)
+    assert not (tmp_path / "users.yaml").exists()
+
+
+def test_a_certificate_is_made_once_and_kept(tmp_path: Path) -> None:
+    first = own_certificate(tmp_path, "urn:test:a", "A", NOW_NS)
+    again = own_certificate(tmp_path, "urn:test:a", "A", NOW_NS)
+    assert first.certificate == again.certificate
+    assert first.key.key_size >= 2048
+    days = (first.certificate.not_valid_after_utc - first.certificate.not_valid_before_utc).days
+    assert days == 3652
+    assert stat.S_IMODE((tmp_path / "own" / "key.pem").stat().st_mode) == 0o600
+
+
+def test_a_certificate_that_does_not_fit_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    own_certificate(tmp_path, "urn:test:a", "A", NOW_NS)
+    with pytest.raises(CertificateError, match="another application"):
+        own_certificate(tmp_path, "urn:test:b", "A", NOW_NS)
+    (tmp_path / "own" / "certificate.der").write_bytes(b"not a certificate")
+    with pytest.raises(CertificateError, match="remove both"):
+        own_certificate(tmp_path, "urn:test:a", "A", NOW_NS)
+    (tmp_path / "own" / "certificate.der").unlink()
+    with pytest.raises(CertificateError, match="restore both files"):
+        own_certificate(tmp_path, "urn:test:a", "A", NOW_NS)
