@@ -30,6 +30,9 @@ REFRESH_NS: Final = 100_000_000
 SAFE_RETRY_NS: Final = 100_000_000
 """Longest pause between attempts while the device has not taken its safe outputs."""
 
+PATIENCE_NS: Final = 5_000_000
+"""What a pending request gets to end by itself before safe outputs go out on a new connection."""
+
 READ_BACKS: Final = 3
 """Attempts to learn the outputs to be held before the declared safe ones are written instead."""
 
@@ -89,15 +92,16 @@ class PollStatistics(msgspec.Struct):
 
 
 class _PreemptedError(Exception):
-    """The pending request was given up for the safe outputs."""
+    """The pending request was given up, with its connection, for the safe outputs."""
 
 
 class DevicePoller:
     """One device: polls it, drives it, keeps it safe.
 
     ``scan_beat`` gives the time of the scan's last heartbeat (the same monotonic clock as
-    ``clock``), ``parent_alive`` whether the supervisor lives; both are asked every 2 ms. A driver's
-    requests may be cancelled at any time and the next request must still be sent or fail.
+    ``clock``), ``parent_alive`` whether the supervisor lives; both are asked every 2 ms. A request
+    of the driver may be cancelled; it is then closed and connected anew, because many a device does
+    not look at a second request before it has answered the first.
     """
 
     def __init__(  # noqa: PLR0917 - what one device is made of
@@ -122,6 +126,7 @@ class DevicePoller:
         self._clock = clock
         self._parent_alive = parent_alive
         latched = Trip.SCAN_LOST if port.trip else Trip.NONE
+        self._quiet_ns = watchdog.time_ns // 2
         self._gate = OutputGate(base_ns + watchdog.time_ns, base_ns, latched)
         self._back_off = BackOff(back_off or BackOffLimits(), seed)
         self._inputs = [group for group in device.groups if not group.output]
@@ -151,6 +156,8 @@ class DevicePoller:
         self._wake = asyncio.Event()
         self._pending: asyncio.Future[Any] | None = None
         self._pending_passes = False
+        self._impatient: tuple[asyncio.Future[Any], int] | None = None
+        self._quiet = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until ``stop`` is set or the supervisor dies; ends with safe outputs and closed.
@@ -216,8 +223,16 @@ class DevicePoller:
             self._write_retry_ns = now_ns
             self._wake.set()
             if self._pending is not None and self._pending_passes:
-                self._pending.cancel()
+                self._impatient = self._pending, now_ns + PATIENCE_NS
         self._passes = passes
+        # While the beat is overdue no request is begun that the safe outputs would have to wait
+        # for; it mostly comes, late, and then polling goes on.
+        self._quiet = passes and now_ns > decision.deadline_ns - self._quiet_ns
+        if self._impatient is not None:
+            pending, patient_until_ns = self._impatient
+            if pending is not self._pending or now_ns >= patient_until_ns:
+                pending.cancel()
+                self._impatient = None
         if self._connected and self._write_due(now_ns):
             self._wake.set()
         return decision.deadline_ns if passes else now_ns + GUARD_PERIOD_NS
@@ -227,34 +242,42 @@ class DevicePoller:
     async def _traffic(self) -> None:
         schedule = PollSchedule(max(self.device.poll_ns, 1), self._clock.now_ns())
         while not self._traffic_done():
+            if _is_cancelled():
+                # A driver may swallow it: asyncio.wait_for does when the answer comes just then.
+                raise asyncio.CancelledError
             self._wake.clear()
-            now_ns = self._clock.now_ns()
             try:
-                if not self._connected:
-                    if now_ns >= self._retry_ns:
-                        await self._connect()
-                    else:
-                        await self._pause_until(self._retry_ns)
-                elif self._write_due(now_ns):
-                    await self._write(now_ns)
-                elif self._polls() and now_ns >= schedule.next_ns:
-                    self.statistics.skipped_polls += schedule.begin(now_ns)
-                    await self._poll()
-                else:
-                    due_ns = now_ns + REFRESH_NS
-                    if self._outputs:
-                        due_ns = min(due_ns, max(self._refresh_ns, self._write_retry_ns))
-                    if self._polls():
-                        due_ns = min(due_ns, schedule.next_ns)
-                    await self._pause_until(due_ns)
+                await self._most_urgent(schedule, self._clock.now_ns())
             except _PreemptedError:
                 self.statistics.preempted += 1
+                await self._disconnect()
             except DriverError as error:
                 await self._failed(error)
 
+    async def _most_urgent(self, schedule: PollSchedule, now_ns: int) -> None:
+        """Connect, write, poll or wait: whichever comes first in this order."""
+        if not self._connected and now_ns < self._retry_ns:
+            await self._pause_until(self._retry_ns)
+        elif not self._connected:
+            await self._connect()
+        elif self._write_due(now_ns):
+            await self._write(now_ns)
+        elif self._polls() and now_ns >= schedule.next_ns:
+            self.statistics.skipped_polls += schedule.begin(now_ns)
+            await self._poll()
+        else:
+            due_ns = now_ns + REFRESH_NS
+            if self._quiet:
+                due_ns = now_ns + GUARD_PERIOD_NS
+            elif self._outputs:
+                due_ns = min(due_ns, max(self._refresh_ns, self._write_retry_ns))
+            if self._polls():
+                due_ns = min(due_ns, schedule.next_ns)
+            await self._pause_until(due_ns)
+
     def _polls(self) -> bool:
         """Inputs are read once the outputs are in, and not any more while the loop ends."""
-        return bool(self._inputs) and self._restored and self._ending_ns is None
+        return bool(self._inputs) and self._restored and self._ending_ns is None and not self._quiet
 
     def _is_safe(self) -> bool:
         """The device has confirmed the safe outputs in full."""
@@ -272,7 +295,7 @@ class DevicePoller:
     def _write_due(self, now_ns: int) -> bool:
         if not self._outputs or now_ns < self._write_retry_ns:
             return False
-        return now_ns >= self._refresh_ns or any(
+        return (now_ns >= self._refresh_ns and not self._quiet) or any(
             self._written.get(group.index) != _part(self._wanted, group) for group in self._outputs
         )
 
@@ -358,8 +381,7 @@ class DevicePoller:
         try:
             return await pending
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if _is_cancelled():
                 raise
             raise _PreemptedError from None
         finally:
@@ -373,10 +395,7 @@ class DevicePoller:
     async def _failed(self, error: DriverError) -> None:
         self._count_failure(error)
         if error.lost:
-            self._connected = False
-            self._written.clear()
-            self._port.connected = False
-            await self._driver.close()
+            await self._disconnect()
             if not self._reported_lost:
                 self._reported_lost = True
                 self._log.warning("device does not answer", error=str(error))
@@ -394,6 +413,12 @@ class DevicePoller:
             pause_ns = min(pause_ns, SAFE_RETRY_NS)
         self._port.back_off_ns = pause_ns
         self._retry_ns = self._write_retry_ns = self._clock.now_ns() + pause_ns
+
+    async def _disconnect(self) -> None:
+        self._connected = False
+        self._port.connected = False
+        self._written.clear()
+        await self._driver.close()
 
     def _count_failure(self, error: DriverError) -> None:
         port = self._port
@@ -437,6 +462,11 @@ class DevicePoller:
                 await self._driver.write(group, _part(wanted, group))
         except Exception as error:  # noqa: BLE001 - the task's edge; the first error is raised
             self._log.error("device left without its safe outputs", error=str(error))
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _part(area: bytes, group: PollGroup) -> bytes:

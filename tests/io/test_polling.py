@@ -171,7 +171,7 @@ async def polling(
 async def eventually(condition: Callable[[], object], what: str) -> None:
     try:
         async with asyncio.timeout(15):
-            while not condition():  # noqa: ASYNC110 - looks at a device from outside
+            while not condition():
                 await asyncio.sleep(0.002)
     except TimeoutError:
         pytest.fail(f"never: {what}")
@@ -331,7 +331,26 @@ async def test_safe_outputs_do_not_wait_for_a_pending_request(tmp_path: Path) ->
         await eventually(lambda: peer.coils == SAFE, "safe at the device")
         assert peer.writes()[-1].at_ns - died_ns < 5_000 * MS
         assert rig.poller.statistics.preempted >= 1
+        assert peer.connections == 2, "a second request on the same connection might not be read"
         await peer.stop()
+
+
+async def test_a_beat_that_is_late_but_comes_costs_no_outputs_and_no_connection(
+    tmp_path: Path,
+) -> None:
+    async with coupler() as peer, polling(peer, tmp_path, watchdog_ms=400) as rig:
+        rig.cell.commit(0b0101)
+        await eventually(lambda: peer.coils == 0b0101 and is_good(rig), "running")
+        rig.cell.kill_scan()
+        await asyncio.sleep(0.3)  # overdue by more than half of the watchdog's time: no new polls
+        requests = len(peer.log)
+        await asyncio.sleep(0.03)
+        assert len(peer.log) == requests
+        rig.cell.beat_ns = None
+        await eventually(lambda: len(peer.log) > requests + 5, "polling goes on")
+        assert rig.cell.port.trip == 0
+        assert peer.coils == 0b0101
+        assert peer.connections == 1
 
 
 async def test_a_device_that_is_gone_gets_its_safe_outputs_as_soon_as_it_is_back(
@@ -395,6 +414,30 @@ async def test_a_cancelled_loop_leaves_safe_outputs(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await rig.run
         assert peer.coils == SAFE
+
+
+class StubbornModbus(ModbusTcp):
+    """A driver whose pending read ends well although it was cancelled."""
+
+    async def read(self, group: PollGroup) -> bytes:
+        payload = await super().read(group)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.05)
+        return payload
+
+
+async def test_a_loop_is_cancelled_although_its_driver_swallows_it(tmp_path: Path) -> None:
+    async with coupler() as peer:
+        driver = StubbornModbus("remote_io", ModbusOptions(host="127.0.0.1", port=peer.port))
+        async with polling(peer, tmp_path, driver=driver) as rig:
+            rig.cell.commit(0b0101)
+            await eventually(lambda: peer.coils == 0b0101 and is_good(rig), "running")
+            await asyncio.sleep(0.02)
+            rig.run.cancel()
+            async with asyncio.timeout(10):
+                with pytest.raises(asyncio.CancelledError):
+                    await rig.run
+            assert peer.coils == SAFE
 
 
 class DefectiveModbus(ModbusTcp):
@@ -465,7 +508,7 @@ async def test_a_device_without_inputs_is_written_all_the_same(tmp_path: Path) -
     async with coupler() as peer, polling(peer, tmp_path, plan=device(inputs=False)) as rig:
         rig.cell.commit(0b0111)
         await eventually(lambda: peer.coils == 0b0111, "outputs")
-        assert rig.cell.statuses == (quality.GOOD,)
+        await eventually(lambda: rig.cell.statuses == (quality.GOOD,), "output group good")
 
 
 async def test_healthy_devices_are_polled_while_others_are_dead(tmp_path: Path) -> None:

@@ -147,9 +147,14 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         for end in (ready, tell, writes, note):
             stack.callback(os.close, end)
         server = stack.enter_context(process(lambda: serve(tell, note)))
-        tcp_port = int.from_bytes(os.read(ready, 2), "little")
+        tcp_port = told_port(ready)
         driver = stack.enter_context(process(lambda: drive(image, port, tcp_port, parent)))
         yield Rig(image, port, driver, writes, server)
+
+
+def told_port(ready: int) -> int:
+    assert select.select([ready], [], [], 20)[0], "the server did not start"
+    return int.from_bytes(os.read(ready, 2), "little")
 
 
 def is_running(value: int) -> bool:
@@ -234,7 +239,7 @@ def test_a_device_process_whose_supervisor_died_makes_the_device_safe_and_ends(
         for end in (ready, tell, writes, note):
             stack.callback(os.close, end)
         server = stack.enter_context(process(lambda: serve(tell, note)))
-        tcp_port = int.from_bytes(os.read(ready, 2), "little")
+        tcp_port = told_port(ready)
         rig = Rig(image, port, 0, writes, server)
         stack.enter_context(rig.scan())
         ended, ending = os.pipe()  # only the supervisor and its device process have these ends
