@@ -11,10 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
 from typing import Any, Final
-
-from pydantic import Field
 
 from cellwright.io.messages import (
     AnyEvent,
@@ -32,10 +29,10 @@ from cellwright.tasks.api import (
     UDINT,
     Input,
     Output,
-    ProgramOptions,
     Retained,
     ScanContext,
 )
+from cellwright.tasks.marking.options import MarkingOptions, complaints
 from cellwright.tasks.station import NANOSECONDS, TableStation, Transition, clip
 
 REMEMBERED_PARTS: Final = 64
@@ -44,29 +41,6 @@ REMEMBERED_PARTS: Final = 64
 ACKNOWLEDGED: Final = "acknowledged"
 FAILED: Final = "failed"
 UNKNOWN: Final = "unknown"
-
-
-class MarkingOptions(ProgramOptions):
-    """Options of ``marking.station``."""
-
-    marker: str
-    """Name of the marking device."""
-    template: str
-    """Lua template that makes the content; relative to the cell file's folder."""
-    station: str = ""
-    """Name of the station in the records; the task's name when empty."""
-    pattern: str = ""
-    """Layout stored in the marker, for templates that name none."""
-    resend_s: float = Field(2.0, gt=0)
-    """Scan time between two requests for a serial that has not been answered."""
-    serial_timeout_s: float = Field(30.0, gt=0)
-    """Longest wait for a serial."""
-    prepare_timeout_s: float = Field(60.0, gt=0)
-    """Longest wait for rendering the content and loading it into the marker."""
-    mark_timeout_s: float = Field(120.0, gt=0)
-    """Longest wait for the worker's answer to a mark; afterwards the outcome is unknown."""
-    lua_timeout_ms: float = Field(51.0, gt=0)
-    """Watchdog time of the Lua engine."""
 
 
 class MarkingStep(IntEnum):
@@ -154,7 +128,7 @@ class MarkingStation(TableStation[MarkingOptions]):
         Transition(MarkingStep.MARKING, "job_succeeded", "report_outcome", MarkingStep.REPORTING),
         Transition(MarkingStep.MARKING, "job_failed", "report_killed", MarkingStep.REPORTING),
         Transition(MarkingStep.MARKING, "mark_overdue", "report_overdue", MarkingStep.REPORTING),
-        Transition(MarkingStep.REPORTING, "failure_durable", "show_failure", MarkingStep.ERROR),
+        Transition(MarkingStep.REPORTING, "failure_durable", "", MarkingStep.ERROR),
         Transition(MarkingStep.REPORTING, "is_durable", "", MarkingStep.DONE),
         Transition(MarkingStep.DONE, "released", "clear", MarkingStep.IDLE),
         Transition(MarkingStep.ERROR, "released", "clear", MarkingStep.IDLE),
@@ -172,21 +146,7 @@ class MarkingStation(TableStation[MarkingOptions]):
         cls, options: MarkingOptions, plan_folder: str, devices: Mapping[str, str]
     ) -> list[str]:
         """The marker must exist and the template must compile."""
-        # lupa must not be loaded in the scan process, which imports this module.
-        from cellwright.tasks.marking.lua_engine import check_template  # noqa: PLC0415
-
-        complaints: list[str] = []
-        kind = devices.get(options.marker)
-        if kind is None:
-            complaints.append(f"marker: no device is called '{options.marker}'; declare it")
-        elif kind != "marker":
-            complaints.append(f"marker: device '{options.marker}' is a {kind}, not a marker")
-        path = Path(plan_folder) / options.template
-        complaints += [
-            f"template: {options.template}:{line}: {message}"
-            for line, message in check_template(path)
-        ]
-        return complaints
+        return complaints(options, plan_folder, devices)
 
     def recover(self, events: Sequence[AnyEvent], ctx: ScanContext) -> None:
         """Rebuild which serials are reserved and which are spent.
@@ -408,9 +368,8 @@ class MarkingStation(TableStation[MarkingOptions]):
 
     def show_failure(self, ctx: ScanContext) -> None:
         """Publish that the serial is spent without a mark."""
-        text = self.error_text
         self.show_assignment(ctx)
-        self._say(text or f"serial {self._current.serial} is spent, but the part was not marked")
+        self._say(f"serial {self._current.serial} is spent, but the part was not marked")
 
     def prepare(self, ctx: ScanContext) -> None:
         """Have the content rendered and loaded into the marker."""

@@ -22,7 +22,7 @@ from cellwright.io.registry import RegistryError, load
 from cellwright.tasks.api import JobError, Worker, WorkerContext
 from cellwright.tasks.marking.lua_engine import Rendered, Template, TemplateError
 from cellwright.tasks.marking.lua_process import LuaProcess, WatchdogError
-from cellwright.tasks.marking.station import MarkingOptions
+from cellwright.tasks.marking.options import MarkingOptions
 from cellwright.tasks.marking.symbol import SymbolError, modules
 
 _REMEMBERED_SERIALS: Final = 4096

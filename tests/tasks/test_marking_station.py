@@ -18,7 +18,8 @@ from cellwright.io.messages import (
     SerialRefused,
     SerialRequested,
 )
-from cellwright.tasks.marking.station import MarkingOptions, MarkingStation, MarkingStep
+from cellwright.tasks.marking.options import MarkingOptions
+from cellwright.tasks.marking.station import MarkingStation, MarkingStep
 from tasks.harness import Harness, SubmittedJob
 
 OPTIONS = MarkingOptions(marker="peen", template="blade.lua")
@@ -240,6 +241,20 @@ def test_withdrawing_after_authorisation_reports_a_serial_spent_without_a_mark()
     assert [job.kind for job in cell.jobs] == ["prepare"]
     assert cell["error"]
     assert cell["failed"] == 1
+
+
+def test_a_withdrawn_part_is_reported_even_when_another_part_is_there_already() -> None:
+    cell = station()
+    to_preparing(cell)
+    cell.auto_durable = False
+    prepared(cell)
+    cell["part_id"] = "p2"
+    cell.scan()
+    cell.make_durable()
+    cell.scan()
+    [completed] = cell.of_kind(MarkCompleted)
+    assert (completed.part_id, completed.outcome) == ("p1", "failed")
+    assert cell.of_kind(SerialRequested)[-1].part_id == "p2"
 
 
 def test_abort_has_no_effect_once_the_marker_was_started() -> None:
