@@ -28,12 +28,15 @@ from cellwright.io.plan import Plan, Tag
 from cellwright.runtime import logs, views
 from cellwright.runtime.command_client import CommandClient, CommandFailed
 from cellwright.runtime.config import (
-    ConfigError,
-    compile_file,
+    Problem,
+    check_file,
     cross_reference,
     json_schema,
     write_template,
 )
+from cellwright.runtime.config.model import ROLES
+from cellwright.runtime.config.problems import Problems, nearest
+from cellwright.runtime.config.source import read
 from cellwright.runtime.run_folder import RunError, find
 from cellwright.runtime.supervisor import Supervisor
 
@@ -56,6 +59,10 @@ CellOption = Annotated[
     str | None,
     typer.Option("--cell", "-c", help="Name, file or folder of a running cell, if several run."),
 ]
+TagArgument = Annotated[str, typer.Argument(help="Name of the tag.")]
+ValueArgument = Annotated[
+    str, typer.Argument(help="true, 3.5, text, or a list like '[1, 2]' for an array.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; lands in the audit.")]
 
@@ -72,15 +79,23 @@ def cell_file(path: Path) -> Path:
 
 
 def compiled(path: Path, data: Path | None = None) -> Plan:
-    """The plan of a file, or all its problems on stderr and exit code 2."""
-    try:
-        return compile_file(cell_file(path), data=data)
-    except ConfigError as error:
-        for problem in error.problems:
-            err.print(escape(str(problem)), highlight=False)
-        count = len(error.problems)
-        err.print(f"{count} problem{'s' if count != 1 else ''}", highlight=False)
-        raise typer.Exit(2) from None
+    """The plan of a file, its warnings on stderr; or all its problems and exit code 2."""
+    report = check_file(cell_file(path), data=data)
+    _show_problems(report.problems)
+    if report.plan is None:
+        err.print(counted(len(report.problems), "problem"), highlight=False)
+        raise typer.Exit(2)
+    return report.plan
+
+
+def _show_problems(problems: list[Problem]) -> None:
+    for problem in problems:
+        err.print(escape(str(problem)), highlight=False)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 task``, ``2 tasks``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 @contextmanager
@@ -144,8 +159,9 @@ def check(file: FileArgument = Path()) -> None:
     """Compile a cell's file and say everything that is wrong with it."""
     plan = compiled(file)
     out.print(
-        f"{plan.source}: correct; {len(plan.tags)} tags, {len(plan.devices)} devices, "
-        f"{len(plan.tasks)} tasks, layout {plan.layout_hash.hex()[:12]}",
+        f"{plan.source}: correct; {counted(len(plan.tags), 'tag')}, "
+        f"{counted(len(plan.devices), 'device')}, {counted(len(plan.tasks), 'task')}, "
+        f"layout {plan.layout_hash.hex()[:12]}",
         highlight=False,
     )
 
@@ -225,7 +241,7 @@ def tags_list(
 
 
 @tags_app.command("get")
-def tags_get(name: str, cell: CellOption = None, as_json: JsonOption = False) -> None:
+def tags_get(name: TagArgument, cell: CellOption = None, as_json: JsonOption = False) -> None:
     """Print one tag's value; exit code 1 when its quality is bad."""
     with attached(cell) as (plan, image):
         tag = known_tag(plan, name)
@@ -240,7 +256,9 @@ def tags_get(name: str, cell: CellOption = None, as_json: JsonOption = False) ->
 
 
 @tags_app.command("set")
-def tags_set(name: str, value: str, cell: CellOption = None, reason: ReasonOption = "") -> None:
+def tags_set(
+    name: TagArgument, value: ValueArgument, cell: CellOption = None, reason: ReasonOption = ""
+) -> None:
     """Write a tag once (memory tags, and outputs that no task writes)."""
     with attached(cell) as (plan, image):
         tag = known_tag(plan, name)
@@ -250,7 +268,9 @@ def tags_set(name: str, value: str, cell: CellOption = None, reason: ReasonOptio
 
 
 @app.command()
-def force(name: str, value: str, cell: CellOption = None, reason: ReasonOption = "") -> None:
+def force(
+    name: TagArgument, value: ValueArgument, cell: CellOption = None, reason: ReasonOption = ""
+) -> None:
     """Hold a tag at a value until it is released."""
     with attached(cell) as (plan, image):
         typed = _parsed(known_tag(plan, name), value)
@@ -291,11 +311,14 @@ def watch(
                     time.sleep(interval)
         except KeyboardInterrupt:
             return
+        finally:
+            if not out.is_terminal:
+                out.line()
 
 
 @user_app.command("add")
 def user_add(
-    name: str,
+    name: Annotated[str, typer.Argument(help="Name to log in with.")],
     file: FileArgument = Path(),
     role: Annotated[list[str] | None, typer.Option(help="Role; may be repeated.")] = None,
     password_env: Annotated[
@@ -306,19 +329,32 @@ def user_add(
     from cellwright.opcua_model.errors import UsersError  # noqa: PLC0415 - brings asyncua
     from cellwright.opcua_model.users import add_user  # noqa: PLC0415
 
-    plan = compiled(file)
-    if plan.opcua is None or not plan.opcua.users_file:
-        fail(f"{plan.source}: opcua has no users file; add 'users: users.yaml' to it", 2)
+    users = _users_file(cell_file(file))
+    for unknown in set(role or []) - set(ROLES):
+        fail(f"'{unknown}' is no role; {nearest(unknown, ROLES)}", 2)
     password = (
         os.environ.get(password_env, "")
         if password_env
         else getpass.getpass(f"password of {name}: ")
     )
     try:
-        add_user(Path(plan.opcua.users_file), name, password, role or ["Operator"])
+        add_user(users, name, password, role or ["Operator"])
     except (UsersError, OSError) as error:
         fail(str(error))
     out.print(f"{name}: {', '.join(role or ['Operator'])}", highlight=False)
+
+
+def _users_file(file: Path) -> Path:
+    """The users file that the cell names. It need not exist: the first user makes it."""
+    problems = Problems(str(file))
+    root = read(file, problems)
+    if root is None:
+        _show_problems(problems.ordered())
+        raise typer.Exit(2)
+    entry = root.section("opcua").get("users")
+    if entry is None or not isinstance(entry.node.value, str) or not entry.node.value:
+        fail(f"{file}: opcua has no users file; add 'users: users.yaml' to it", 2)
+    return file.resolve().parent / entry.node.value
 
 
 @app.command(name="version")
