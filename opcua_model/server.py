@@ -81,7 +81,9 @@ class CellServer:
         self._reader = reader
         self._clock = clock
         self._pki = pki
-        users = load_users(Path(plan.folder) / plan.opcua.users_file)
+        file = plan.opcua.users_file
+        # Without a users file nobody can log in; anonymous reading does not need one.
+        users = load_users(Path(plan.folder) / file) if file else {}
         self._writes = WritePath(commands)
         self._authenticator = Authenticator(users, clock)
         self._mes = MesView(mes) if mes is not None else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,7 +153,7 @@ MakeCell = Callable[..., AbstractAsyncContextManager[Cell]]
 
 @pytest.fixture(scope="session")
 def make_cell(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> MakeCell:
-    """Give a context manager that runs a server; ``anonymous``, ``insecure``, ``reals``, ``mes``."""
+    """Context managers that run a server; ``anonymous``, ``insecure``, ``reals``, ``mes``."""
 
     @asynccontextmanager
     async def make(
@@ -197,7 +197,6 @@ async def cell(make_cell: MakeCell) -> AsyncIterator[Cell]:
 
 
 @pytest.fixture(autouse=True)
-def quiet_library(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def quiet_library(caplog: pytest.LogCaptureFixture) -> None:
     """asyncua logs every refusal with a traceback; here refusals are what is tested."""
     caplog.set_level("CRITICAL", logger="asyncua")
-    yield

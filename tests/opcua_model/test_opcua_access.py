@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import stat
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -232,9 +230,7 @@ async def test_subscriptions_of_another_session_look_unknown(cell: Any) -> None:
         await subscription.delete()
 
 
-async def test_the_server_makes_its_own_key_and_keeps_it_to_itself(cell: Any) -> None:
-    key: Path = cell.keys.server / "own" / "key.pem"
-    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+async def test_the_endpoints_name_the_cell_and_offer_no_open_one(cell: Any) -> None:
     async with asyncio.timeout(10), cell.client() as client:
         endpoints = await client.get_endpoints()
     uris = {endpoint.Server.ApplicationUri for endpoint in endpoints}

@@ -34,13 +34,13 @@ def users(tmp_path_factory: pytest.TempPathFactory) -> dict[str, UserRecord]:
 
 
 def test_the_right_password_gives_the_user_with_roles(users: dict[str, UserRecord]) -> None:
-    user = Authenticator(users, SimulatedClock(, CHEAP)).check("anna", "correct horse")
+    user = Authenticator(users, SimulatedClock(), CHEAP).check("anna", "correct horse")
     assert user is not None
     assert user.roles == {"Operator", "Supervisor"}
 
 
 def test_wrong_passwords_and_unknown_names_give_nobody(users: dict[str, UserRecord]) -> None:
-    authenticator = Authenticator(users, SimulatedClock(, CHEAP))
+    authenticator = Authenticator(users, SimulatedClock(), CHEAP)
     assert authenticator.check("anna", "wrong") is None
     assert authenticator.check("Anna", "correct horse") is None
     assert authenticator.check("", "") is None
@@ -65,7 +65,7 @@ def test_five_failures_lock_a_name_for_thirty_seconds_and_no_other(
 
 
 def test_a_success_forgets_the_failures_before_it(users: dict[str, UserRecord]) -> None:
-    authenticator = Authenticator(users, SimulatedClock(, CHEAP))
+    authenticator = Authenticator(users, SimulatedClock(), CHEAP)
     for _ in range(LOCK_AFTER - 1):
         authenticator.check("anna", "wrong")
     assert authenticator.check("anna", "correct horse") is not None
@@ -83,7 +83,7 @@ def test_adding_a_user_again_replaces_password_and_roles(tmp_path: Path) -> None
     add_user(path, "bert", "other password", ["Planner"], hasher=CHEAP)
     add_user(path, "anna", "second password", ["Admin"], hasher=CHEAP)
     found = load_users(path)
-    authenticator = Authenticator(found, SimulatedClock(, CHEAP))
+    authenticator = Authenticator(found, SimulatedClock(), CHEAP)
     assert authenticator.check("anna", "first password") is None
     assert authenticator.check("anna", "second password") is not None
     assert found["anna"].roles == {"Admin"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,11 +18,10 @@ MEMORY = "ns=4;s=BladeMarking.IO.Memory"
 
 
 @pytest.fixture(autouse=True)
-def fresh_scan(cell: Any) -> Iterator[None]:
+def fresh_scan(cell: Any) -> None:
     """Every test begins with an obliging scan that has received nothing."""
     cell.scan.received.clear()
     cell.scan.answer = lambda command: (ReplyCode.OK, "done")
-    yield
 
 
 async def write(client: Any, tag: str, value: ua.Variant, **more: Any) -> int:
