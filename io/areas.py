@@ -30,7 +30,9 @@ class Area:
     def __init__(self, view: memoryview) -> None:
         self.view = view
         self.size = len(view)
-        self.pointer: Pointer = ffi.from_buffer("uint8_t[]", view, require_writable=True)
+        # A bare address: Python before 3.12.3 crashes when the garbage collector takes a view that
+        # somebody still has a buffer of (gh-77894), so nothing may hold a buffer of `view`.
+        self.pointer: Pointer = ffi.cast("uint8_t *", ffi.from_buffer(view, require_writable=True))
 
     def part(self, offset: int, size: int) -> Area:
         """``size`` bytes from ``offset``, as an area of their own."""
