@@ -24,8 +24,8 @@ from cellwright.io.poll_timing import BackOff, BackOffLimits, PollSchedule
 GUARD_PERIOD_NS: Final = 2_000_000
 """Longest time between two looks at the scan's heartbeat and its committed outputs."""
 
-REFRESH_NS: Final = 100_000_000
-"""Outputs are written at least this often, which also feeds a coupler's own watchdog."""
+REFRESH_NS: Final = 80_000_000
+"""Outputs are written again after this time, so that a coupler's own watchdog may have 100 ms."""
 
 SAFE_RETRY_NS: Final = 100_000_000
 """Longest pause between attempts while the device has not taken its safe outputs."""
@@ -126,6 +126,7 @@ class DevicePoller:
         self._clock = clock
         self._parent_alive = parent_alive
         latched = Trip.SCAN_LOST if port.trip else Trip.NONE
+        self._period_ns = device.poll_ns or base_ns
         self._quiet_ns = watchdog.time_ns // 2
         self._gate = OutputGate(base_ns + watchdog.time_ns, base_ns, latched)
         self._back_off = BackOff(back_off or BackOffLimits(), seed)
@@ -240,7 +241,7 @@ class DevicePoller:
     # --- The traffic: one request at a time, outputs before inputs --------------------------------
 
     async def _traffic(self) -> None:
-        schedule = PollSchedule(max(self.device.poll_ns, 1), self._clock.now_ns())
+        schedule = PollSchedule(self._period_ns, self._clock.now_ns())
         while not self._traffic_done():
             if _is_cancelled():
                 # A driver may swallow it: asyncio.wait_for does when the answer comes just then.

