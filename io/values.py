@@ -18,8 +18,8 @@ from cellwright.io.plan import Tag
 Reader = Callable[[], Any]
 Writer = Callable[[Any], None]
 
-_REAL_MAX: Final = 3.4028234663852886e38
-"""Largest finite REAL (IEC 60559 binary32)."""
+_REAL_END: Final = float(2**128 - 2**103)
+"""The smallest number that does not round to a finite REAL (IEC 60559 binary32)."""
 
 
 class ValueViews:
@@ -117,7 +117,7 @@ def _real_writer(views: ValueViews, tag: Tag) -> Writer:
             value.__class__ is bool or not isinstance(value, int | float)
         ):
             raise _refused(tag, value)
-        if rounds and not -_REAL_MAX <= value <= _REAL_MAX and _overflows(value):
+        if rounds and not -_REAL_END < value < _REAL_END and _overflows(value):
             raise _refused(tag, value)
         try:
             view[place] = value
@@ -177,7 +177,7 @@ def _array_writer(views: ValueViews, tag: Tag) -> Writer:
             raise ValueError(f"tag {tag.name}: {error}") from None
         assert isinstance(checked, list)
         if kind.code is Code.REAL and any(
-            abs(item) > _REAL_MAX and _overflows(item)
+            abs(item) >= _REAL_END and _overflows(item)
             for item in checked
             if isinstance(item, float)
         ):

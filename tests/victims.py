@@ -1,17 +1,20 @@
 """Child processes that work until they are killed, for tests of what a kill leaves behind.
 
 `Victim` forks, runs a function in the child until SIGKILL comes, and reaps it. The child never
-returns into the test.
+returns into the test and dies with it.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import signal
 import time
 import traceback
 from collections.abc import Callable
+
+_PR_SET_PDEATHSIG = 1
 
 
 class Victim:
@@ -21,6 +24,7 @@ class Victim:
         self.pid = os.fork()
         if self.pid == 0:
             try:
+                ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
                 work()
             except BaseException:  # noqa: BLE001 - the child's outermost edge
                 traceback.print_exc()

@@ -69,9 +69,7 @@ def build(specs: list[dict[str, Any]], bit_counts: list[int | None], start: int)
 
     def add(area: str, spec: dict[str, Any], taken: int) -> None:
         kind: TagType = spec["kind"]
-        address = Address(
-            "coupler", area, width[area], spec["wire"], spec["bit"], spec["order"]
-        )
+        address = Address("coupler", area, width[area], spec["wire"], spec["bit"], spec["order"])
         width[area] += taken
         tags.append(
             make_tag(
