@@ -14,9 +14,9 @@ from typing import Final, TypeVar
 
 from cellwright.mes import parts, work_orders
 from cellwright.mes.parts import UnitView
-from cellwright.mes.store import Store as MesStore
 from cellwright.mes.work_orders import JobOrder, WorkOrderView
 from cellwright.opcua_model import limits
+from cellwright.opcua_model.ports import MesStore
 
 T = TypeVar("T")
 

@@ -7,8 +7,11 @@ these protocols and must never write to either by another way.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
+
+from sqlalchemy.orm import Session
 
 from cellwright.io.iec import Value
 from cellwright.io.messages import AnyCommand
@@ -73,6 +76,19 @@ class ImageReader(Protocol):
 
     def device(self, index: int) -> DeviceStatistics:
         """Statistics of a device of the plan, by its place in ``plan.devices``."""
+
+
+class MesStore(Protocol):
+    """The MES store (`cellwright.mes.store.Store`), or what stands for it until it is open.
+
+    Both give a transaction for a ``with`` and raise MesError when the database is away.
+    """
+
+    def session(self) -> AbstractContextManager[Session]:
+        """A transaction: committed at the end, rolled back on an error."""
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """A snapshot for reading, which waits for nobody."""
 
 
 class CommandSender(Protocol):

@@ -18,7 +18,6 @@ from asyncua import ua
 from cellwright.io.clock import Clock
 from cellwright.io.plan import Plan
 from cellwright.mes.errors import MesError
-from cellwright.mes.store import Store as MesStore
 from cellwright.opcua_model import structures
 from cellwright.opcua_model.access import ServiceRules
 from cellwright.opcua_model.cell_tree import OBJECTS, CellTree, application_uri
@@ -28,7 +27,7 @@ from cellwright.opcua_model.internal import CellInternalServer
 from cellwright.opcua_model.job_control import JobControl
 from cellwright.opcua_model.mes_view import MesState, MesView
 from cellwright.opcua_model.numbers import type_id, type_numbers
-from cellwright.opcua_model.ports import CommandSender, ImageReader
+from cellwright.opcua_model.ports import CommandSender, ImageReader, MesStore
 from cellwright.opcua_model.publishing import Diagnostics, TagPublisher
 from cellwright.opcua_model.server_methods import ServerMethods
 from cellwright.opcua_model.space import Builder
