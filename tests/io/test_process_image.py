@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plans import make_device, make_group, make_plan, make_tag, small_plan
+from plans import make_device, make_group, make_plan, make_tag
 
 from cellwright.io import quality
 from cellwright.io.iec import Code, TagType
@@ -394,7 +394,7 @@ def test_set_takes_what_the_type_takes_and_refuses_the_rest(data: st.DataObject)
         expected: Any = kind.check(value)
         if kind.code is Code.REAL:
             many = expected if isinstance(expected, list) else [expected]
-            rounded = [struct.unpack("f", struct.pack("f", one))[0] for one in many]
+            rounded = [struct.unpack("<f", struct.pack("<f", one))[0] for one in many]
             expected = rounded if kind.is_array else rounded[0]
     except (ValueError, OverflowError):
         before = bytes(views.bytes)
