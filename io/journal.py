@@ -17,12 +17,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 import structlog
 
-from cellwright.io.messages import AnyEvent, Event, MessageError, PartReleased, decode_event
+from cellwright.io.messages import AnyEvent, Event, MessageError, decode_event
 
 CORRUPT: Final = "corrupt"
 """Kind of a row whose payload is not an event; it is kept for inspection and never delivered."""
-
-RELEASED: Final = str(PartReleased.__struct_config__.tag)
 
 FORMAT_VERSION: Final = 1
 APPLICATION_ID: Final = 0x43574A4C
@@ -44,9 +42,12 @@ CREATE TABLE events (
     payload BLOB NOT NULL,
     UNIQUE (producer, boot_id, producer_sequence)
 );
-CREATE INDEX events_of_task ON events (task, sequence);
-CREATE INDEX releases ON events (sequence) WHERE kind = 'part_released';
 """
+
+LAST_OF_KIND: Final = (
+    "coalesce((SELECT sequence FROM events WHERE kind = ? ORDER BY sequence DESC LIMIT 1), 0)"
+)
+"""Found from the end, so that a long journal costs no more than a short one."""
 
 _REMEDIES: Final = {
     "SQLITE_FULL": (errno.ENOSPC, "free space on that disk"),
@@ -176,19 +177,6 @@ class JournalReader:
             found.extend(self._decoded(rows))
         return found
 
-    def since_last_release(self, task: str) -> list[AnyEvent]:
-        """That task's events after the cell's last `PartReleased`, in order; all when none was.
-
-        What happened to the part that is in the cell now: the scan's recovery replays it.
-        """
-        rows = self._rows(
-            "SELECT sequence, payload FROM events WHERE task = ? AND kind <> ? AND sequence > "
-            "coalesce((SELECT max(sequence) FROM events WHERE kind = 'part_released'), 0) "
-            "ORDER BY sequence",
-            (task, CORRUPT),
-        )
-        return [event for _, event in self._decoded(rows)]
-
     def since_last(self, kind: type[Event]) -> list[AnyEvent]:
         """All events after the last one of that kind, in order; all when there was none.
 
@@ -196,8 +184,8 @@ class JournalReader:
         the programs rebuild their state from it when the scan restarts.
         """
         rows = self._rows(
-            "SELECT sequence, payload FROM events WHERE kind <> ? AND sequence > "
-            "coalesce((SELECT max(sequence) FROM events WHERE kind = ?), 0) ORDER BY sequence",
+            f"SELECT sequence, payload FROM events WHERE kind <> ? AND sequence > {LAST_OF_KIND} "
+            "ORDER BY sequence",
             (CORRUPT, kind.__struct_config__.tag),
         )
         return [event for _, event in self._decoded(rows)]

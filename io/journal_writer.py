@@ -21,18 +21,21 @@ from cellwright.io.journal import (
     APPLICATION_ID,
     CORRUPT,
     FORMAT_VERSION,
+    LAST_OF_KIND,
     SCHEMA,
     JournalError,
     Record,
     check_format,
     database_error,
 )
-from cellwright.io.messages import MessageError, decode_event
+from cellwright.io.messages import MessageError, PartDeparted, decode_event
 from cellwright.io.poll_timing import BackOff, BackOffLimits
 from cellwright.io.rings import RingDamaged
 
 KEEP_NS: Final = 7 * 24 * 3600 * 1_000_000_000
 """Rows that every consumer has taken are kept this long."""
+
+DEPARTED: Final = str(PartDeparted.__struct_config__.tag)
 
 PURGE_ROWS: Final = 2000
 """Most rows that one call of `JournalWriter.purge` deletes, so that events do not wait for it."""
@@ -113,7 +116,7 @@ class JournalWriter:
     def purge(self, consumed_up_to: int, older_than_utc_ns: int) -> int:
         """Delete rows that are consumed and older than that time; how many, at most 2000.
 
-        Events from the cell's last release on stay whatever their age: recovery needs them.
+        Events from the last departure of a part on stay whatever their age: recovery needs them.
         """
         deleted = 0
 
@@ -121,10 +124,9 @@ class JournalWriter:
             nonlocal deleted
             deleted = connection.execute(
                 "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events "
-                "WHERE sequence <= ? AND utc_ns < ? AND sequence < "
-                "coalesce((SELECT max(sequence) FROM events WHERE kind = 'part_released'), 0) "
+                f"WHERE sequence <= ? AND utc_ns < ? AND sequence < {LAST_OF_KIND} "
                 "ORDER BY sequence LIMIT ?)",
-                (consumed_up_to, older_than_utc_ns, PURGE_ROWS),
+                (consumed_up_to, older_than_utc_ns, DEPARTED, PURGE_ROWS),
             ).rowcount
 
         self._use("purge", delete)
