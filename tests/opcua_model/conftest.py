@@ -36,6 +36,7 @@ PASSWORDS = {
     "planner": "planner-1",
     "super": "supervisor-1",
     "clumsy": "clumsy-1",
+    "foreman": "foreman-1",
 }
 PARTS = {
     "parts": [
@@ -89,6 +90,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     add_user(users, "planner", PASSWORDS["planner"], ["Planner"], hasher=CHEAP)
     add_user(users, "super", PASSWORDS["super"], ["Supervisor"], hasher=CHEAP)
     add_user(users, "clumsy", PASSWORDS["clumsy"], ["Operator"], hasher=CHEAP)
+    add_user(users, "foreman", PASSWORDS["foreman"], ["Operator", "Planner"], hasher=CHEAP)
     return Keys(root / "server", *files, users)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import struct
 from typing import Any
@@ -36,10 +37,8 @@ async def exchange(cell: Any, *parts: bytes) -> bytes:
         return b""
     finally:
         writer.close()
-        try:
+        with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
-        except ConnectionError:
-            pass
 
 
 @pytest.mark.parametrize(
