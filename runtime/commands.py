@@ -93,20 +93,19 @@ class CommandDesk:
             )
         value = _typed(tag, command.value)
         _in_range(tag, value)
-        old = self._image.get(tag.index)
-        self._image.set(tag.index, value)
-        self._emit(
+        self._record(
             TagWritten(
                 task="runtime",
                 utc_ns=self._utc_ns,
                 cycle=self._cycle,
                 tag=tag.name,
-                old=old,
+                old=self._image.get(tag.index),
                 new=value,
                 actor=command.actor,
                 reason=command.reason,
             )
         )
+        self._image.set(tag.index, value)
 
     @_obey.register
     def _force(self, command: ForceTag) -> None:
@@ -116,8 +115,8 @@ class CommandDesk:
                 ReplyCode.NOT_WRITABLE, f"'{tag.name}' tells the runtime's own state; not forced"
             )
         value = _typed(tag, command.value)
-        self._image.force(tag.index, value)
         self._force_changed(tag.name, value, command.actor, command.reason)
+        self._image.force(tag.index, value)
 
     @_obey.register
     def _unforce(self, command: UnforceTag) -> None:
@@ -126,7 +125,7 @@ class CommandDesk:
         self._force_changed(command.tag, None, command.actor, command.reason)
 
     def _force_changed(self, tag: str, value: Value | None, actor: str, reason: str) -> None:
-        self._emit(
+        self._record(
             ForceChanged(
                 task="runtime",
                 utc_ns=self._utc_ns,
@@ -137,6 +136,13 @@ class CommandDesk:
                 reason=reason,
             )
         )
+
+    def _record(self, event: AnyEvent) -> None:
+        """What cannot be audited is not done."""
+        try:
+            self._emit(event)
+        except ValueError as error:
+            raise RefusalError(ReplyCode.OUT_OF_RANGE, str(error)) from error
 
     @_obey.register
     def _mode(self, command: SetMode) -> None:

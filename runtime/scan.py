@@ -36,6 +36,7 @@ from cellwright.runtime.run_folder import ScanStart
 from cellwright.runtime.scheduler import Schedule
 from cellwright.runtime.states import RefusedError, Request, step
 from cellwright.tasks.api import Program, ScanContext
+from cellwright.tasks.station import clip
 
 COMMANDS_PER_CYCLE: Final = 32
 """Commands applied in one cycle; the rest waits, so that a flood cannot make the scan late."""
@@ -46,6 +47,11 @@ JOURNAL_SILENCE_NS: Final = 5_000_000_000
 
 OWN_TASK: Final = "runtime"
 """Task name in events that the scan itself emits."""
+
+FAULT_BYTES: Final = 1000
+"""Longest reason of a fault in an event."""
+TAG_BYTES: Final = 200
+"""What ``sys.first_fault`` holds of it."""
 
 
 class Scan:
@@ -82,6 +88,7 @@ class Scan:
             context._submit = self._jobs.submitter(task.index)
         self._late_in_a_row = [0] * len(plan.tasks)
         self._first_scan = False
+        self._not_run_yet = [False] * len(plan.tasks)
         self._latched: LatchResult | None = None
         self._now_ns = 0
         self._utc_ns = 0
@@ -89,6 +96,9 @@ class Scan:
         self.cycle_number = 0
         self.state = CellState.INIT
         self.first_fault = ""
+        # What a predecessor left: its fault is not ours, and a kill may have torn a record.
+        image.scan.fault_code = image.scan.fault_text = ""
+        image.statistics.repair()
 
     # --- the cycle ----------------------------------------------------------------------------
 
@@ -128,7 +138,7 @@ class Scan:
             context.now_ns = now_ns
             context.utc_ns = utc_ns
             context.durable = durable
-            context.first_scan = self._first_scan
+            context.first_scan = self._not_run_yet[index]
             context.inbox = self._commands.take_inbox(index)
             context.results = self._jobs.take_results(index)
             begin = clock_now()
@@ -137,12 +147,18 @@ class Scan:
             except Exception as error:  # noqa: BLE001 - the task's outermost edge
                 self._task_failed(task.name, error)
                 return
+            self._not_run_yet[index] = False
             took = clock_now() - begin
             late = took > task.watchdog_ns
-            statistics.record(index, begin - now_ns, took, watchdog_hits=int(late))
+            statistics.record(
+                index,
+                begin - now_ns,
+                took,
+                overruns=int(took > task.interval_ns),
+                watchdog_hits=int(late),
+            )
             if self._tripped(index, took, late):
                 return
-        self._first_scan = False
 
     def _tripped(self, index: int, took_ns: int, late: bool) -> bool:
         task = self._plan.tasks[index]
@@ -161,11 +177,12 @@ class Scan:
         return True
 
     def _task_failed(self, name: str, error: Exception) -> None:
-        where = traceback.extract_tb(error.__traceback__)[-1]
+        # Not `extract_tb`, which reads source files.
+        *_, (frame, line) = traceback.walk_tb(error.__traceback__)
         self.fault(
             "task_exception",
-            f"task '{name}' raised {type(error).__name__}: {error} "
-            f"({where.filename}:{where.lineno}); mend the program, then reset",
+            f"task '{name}' raised {_described(error)} "
+            f"({frame.f_code.co_filename}:{line}); mend the program, then reset",
         )
 
     # --- surroundings -------------------------------------------------------------------------
@@ -203,12 +220,18 @@ class Scan:
         return ""
 
     def _unread_inputs(self) -> str:
-        """A program must not take the initial value of an input for the truth."""
+        """A program must not take the initial value of an input for the truth.
+
+        An input that was read once is never Bad for a loss (but for ``on_loss: fault``).
+        """
         for tag in self._plan.tags:
             if tag.direction is Direction.INPUT:
                 status = self.process_image.quality(tag.index)
-                if status == quality.BAD_WAITING_FOR_INITIAL_DATA:
-                    return f"input '{tag.name}' has not been read yet; is its device connected?"
+                if quality.is_bad(status) and status != quality.BAD_OUT_OF_SERVICE:
+                    return (
+                        f"input '{tag.name}' has not been read ({quality.name(status)}); "
+                        f"is its device connected?"
+                    )
         return ""
 
     def _alive(self, process: str, silence_ns: int) -> bool:
@@ -231,7 +254,7 @@ class Scan:
         self.state = new
         if request is Request.RESET:
             self.first_fault = ""
-            self._image.scan.fault_text = ""
+            self._image.scan.fault_code = self._image.scan.fault_text = ""
         self.emit(
             ModeChanged(
                 task=OWN_TASK,
@@ -243,11 +266,12 @@ class Scan:
                 reason=fault or reason,
             )
         )
-        if new is CellState.RUN:
-            self._start_programs()
+        if new is CellState.RUN and not self._start_programs():
+            raise RefusedError(self.first_fault)
 
     def fault(self, code: str, text: str) -> None:
         """Go to FAULT; outputs fall to their safe state in this same cycle."""
+        text = clip(text.encode(errors="backslashreplace").decode(), FAULT_BYTES)
         already = self.state is CellState.FAULT
         self.emit(
             FaultRaised(
@@ -257,13 +281,19 @@ class Scan:
         self._request(Request.FAULT, "scan", text, text)
         if not already and not self.first_fault:
             self.first_fault = text
+            self._image.scan.fault_code = code
             self._image.scan.fault_text = text
 
-    def _start_programs(self) -> None:
-        """Warm start: fresh programs, retained values kept, open parts handed to `recover`."""
+    def _start_programs(self) -> bool:
+        """Warm start: fresh programs, retained values kept, open parts handed to `recover`.
+
+        False when one of them raised; the cell is in FAULT then.
+        """
         self.process_image.reset_volatile()
         self._instances = []
         self._first_scan = True
+        self._not_run_yet = [True] * len(self._plan.tasks)
+        self._late_in_a_row = [0] * len(self._plan.tasks)
         for task, kind, context in zip(
             self._plan.tasks, self._programs, self._contexts, strict=True
         ):
@@ -278,15 +308,16 @@ class Scan:
                 program.recover([e for e in self._open_events if e.task == task.name], context)
             except Exception as error:  # noqa: BLE001 - the program's outermost edge
                 self._task_failed(task.name, error)
-                return
+                return False
             self._instances.append(program)
+        return True
 
     def _apply_commands(self) -> None:
         ring = self._image.commands
         for ticket, data in ring.receive(COMMANDS_PER_CYCLE):
             try:
                 command = decode_command(data)
-            except MessageError as error:
+            except (MessageError, RecursionError) as error:
                 ring.reply(ticket, ReplyCode.MALFORMED, str(error))
                 continue
             try:
@@ -310,12 +341,21 @@ class Scan:
     # --- events ---------------------------------------------------------------------------------
 
     def emit(self, event: AnyEvent) -> int:
-        """Put an event on its way to the journal; the number is reached by ``durable`` later."""
+        """Put an event on its way to the journal; the number is reached by ``durable`` later.
+
+        Raises ValueError when the event is longer than the ring takes.
+        """
+        data = encode(event)
+        if len(data) > self._events.longest:
+            raise ValueError(
+                f"a {type(event).__name__} of {len(data)} bytes is longer than the "
+                f"{self._events.longest} that the journal takes; say less in it"
+            )
         if isinstance(event, PartDeparted):
             self._open_events.clear()
         elif hasattr(event, "part_id"):
             self._open_events.append(event)
-        self._unsent.append(encode(event))
+        self._unsent.append(data)
         self._flush_events()
         return self._events.written + len(self._unsent)
 
@@ -335,7 +375,8 @@ class Scan:
         put(tags["sys.cycle"], self.cycle_number)
         put(tags["sys.elapsed"], tick + 1)
         put(tags["sys.skipped"], self._image.scan.skipped_ticks)
-        put(tags["sys.first_scan"], self._first_scan)
+        put(tags["sys.first_scan"], self._first_scan and self.state is CellState.RUN)
+        self._first_scan = False
         put(tags["sys.clock_1s"], now_ns % 1_000_000_000 < 500_000_000)
         put(tags["sys.clock_100ms"], now_ns % 100_000_000 < 50_000_000)
         put(tags["sys.load"], 100.0 * self._busy_ns / base)
@@ -347,4 +388,11 @@ class Scan:
         put, tags = self.process_image.set, self._tags
         put(tags["sys.state"], int(self.state))
         put(tags["sys.forces_active"], bool(self.process_image.forced))
-        put(tags["sys.first_fault"], self.first_fault[:180])
+        put(tags["sys.first_fault"], clip(self.first_fault, TAG_BYTES))
+
+
+def _described(error: Exception) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - an author's exception may be broken itself
+        return f"{type(error).__name__} (which cannot say why)"
