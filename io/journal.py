@@ -42,6 +42,8 @@ CREATE TABLE events (
     payload BLOB NOT NULL,
     UNIQUE (producer, boot_id, producer_sequence)
 );
+CREATE TABLE identity (id TEXT NOT NULL);
+INSERT INTO identity VALUES (lower(hex(randomblob(8))))
 """
 
 LAST_OF_KIND: Final = (
@@ -153,6 +155,12 @@ class JournalReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def identity(self) -> str:
+        """Names this file for ever: a consumer's position counts for the journal it was read of."""
+        identity: str = self._rows("SELECT id FROM identity", ())[0][0]
+        return identity
 
     @property
     def last_sequence(self) -> int:

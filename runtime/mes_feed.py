@@ -16,10 +16,10 @@ from cellwright.io.journal import JournalError, JournalReader
 from cellwright.mes.consumer import consume, position
 from cellwright.mes.errors import MesError
 from cellwright.runtime.command_client import CommandClient, CommandFailed
+from cellwright.runtime.consumed import Consumed
 from cellwright.runtime.gateway_store import GatewayStore
 from cellwright.runtime.run_folder import JOURNAL_FILE
 
-SOURCE: Final = "journal"
 BATCH: Final = 200
 IDLE_S: Final = 0.02
 RETRY_S: Final = 1.0
@@ -36,6 +36,7 @@ class MesFeed:
         self._thread = threading.Thread(target=self._run, name="mes-feed", daemon=True)
         self._log = structlog.get_logger(__name__)
         self._told = ""
+        self._consumed = Consumed(data)
 
     def start(self) -> None:
         """Begin to feed."""
@@ -67,16 +68,18 @@ class MesFeed:
             self._log.error("MES feed waits and tries again", error=sentence, **more)
 
     def _follow(self, reader: JournalReader) -> None:
+        source = reader.identity
         with self._store.session() as session:
-            last = position(session, SOURCE)
+            last = position(session, source)
         while not self._stop.is_set():
             rows = reader.read(last, BATCH)
+            self._consumed.tell(source, last)
             if not rows:
                 self._stop.wait(IDLE_S)
                 continue
             for sequence, event in rows:
                 with self._store.session() as session:
-                    answers = consume(session, SOURCE, sequence, event)
+                    answers = consume(session, source, sequence, event)
                 last = sequence
                 for command in answers:
                     try:

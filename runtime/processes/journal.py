@@ -10,11 +10,14 @@ from pathlib import Path
 
 import structlog
 
-from cellwright.io.journal_writer import JournalPump
+from cellwright.io.journal import JournalError, JournalReader
+from cellwright.io.journal_writer import KEEP_NS, JournalPump, JournalWriter
 from cellwright.io.retain import RetainedValue, RetainError, RetainStore
+from cellwright.runtime.consumed import Consumed
 from cellwright.runtime.processes.common import Membership, join
 from cellwright.runtime.run_folder import JOURNAL_FILE
 
+PURGE_INTERVAL_NS = 60_000_000_000
 RETAIN_INTERVAL_NS = 50_000_000
 WAIT_S = 0.02
 
@@ -25,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     data = Path(member.plan.data)
     pump = JournalPump(member.image, data / JOURNAL_FILE, member.clock)
     retain = RetainKeeper(member, RetainStore(data))
+    purger = Purger(member, data)
     ring = member.image.events["scan"]
     try:
         while not member.should_stop():
@@ -32,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
             taken = pump.step()
             retain.step()
             if not taken:
+                purger.step()
                 # What cannot be committed now still lies on the ring: wait for more, do not spin.
                 ring.wait(WAIT_S, after=None if member.image.journal.ok else ring.written)
         pump.step()
@@ -39,6 +44,34 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         pump.close()
     return 0
+
+
+class Purger:
+    """Deletes rows that the MES has had for a week, a few thousand at a time, when idle."""
+
+    def __init__(self, member: Membership, data: Path) -> None:
+        self._clock = member.clock
+        self._file = data / JOURNAL_FILE
+        self._consumed = Consumed(data)
+        self._due_ns = 0
+        self._log = structlog.get_logger(__name__)
+
+    def step(self) -> None:
+        """Purge once a minute; a failure is logged and tried again."""
+        now_ns = self._clock.now_ns()
+        if now_ns < self._due_ns:
+            return
+        self._due_ns = now_ns + PURGE_INTERVAL_NS
+        try:
+            with JournalReader(self._file) as reader:
+                position = self._consumed.read(reader.identity)
+            if position:
+                with JournalWriter(self._file) as writer:
+                    purged = writer.purge(position, self._clock.utc_ns() - KEEP_NS)
+                if purged:
+                    self._log.info("journal purged", rows=purged)
+        except JournalError as error:
+            self._log.warning("journal not purged", error=str(error))
 
 
 class RetainKeeper:

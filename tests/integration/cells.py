@@ -7,16 +7,17 @@ would: the image, the journal, the database, the plant's log, and signals to pro
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from plant.process import PlantProcess
 from prepare import free_port, prepare
 
 from cellwright.io.image import Image
@@ -29,6 +30,7 @@ from cellwright.mes.work_orders import JobOrder, WorkOrderView, get, store_and_s
 from cellwright.runtime.command_client import CommandClient
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.run_folder import RunFolder, folder_for
+from plant.process import PlantProcess
 
 PAUSE_S = 0.002
 
@@ -124,6 +126,17 @@ class CellUnderTest:
         if self.plant.running:
             self.plant.stop()
 
+    def power_failure(self) -> None:
+        """SIGKILL every process of the cell at once; the plant goes on."""
+        assert self._supervisor is not None
+        pids = [slot.pid for slot in self.image.processes.values() if slot.pid]
+        for pid in {self._supervisor.pid, *pids}:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._supervisor.wait()
+        self._forget_image()
+        shutil.rmtree(self.run_folder.path)
+
     def _forget_image(self) -> None:
         if self._image is not None:
             self._image.close()
@@ -170,6 +183,12 @@ class CellUnderTest:
         reader = self.image.snapshot_reader()
         reader.read()
         return reader.value(self.plan.tag(tag).index)
+
+    def values(self, *tags: str) -> tuple[Any, ...]:
+        """Several tags out of one snapshot."""
+        reader = self.image.snapshot_reader()
+        reader.read()
+        return tuple(reader.value(self.plan.tag(tag).index) for tag in tags)
 
     def events(self) -> list[AnyEvent]:
         """Everything in the journal."""

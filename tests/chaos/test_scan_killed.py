@@ -1,0 +1,141 @@
+"""The scan is killed and stopped: the plant sees safe outputs, and no blade is marked twice."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import time
+
+import pytest
+from cells import CellUnderTest
+
+from cellwright.io.messages import PartDeparted, PartReleased
+from cellwright.io.system_tags import CellState
+from cellwright.mes.parts import counts
+from cellwright.runtime.command_client import CommandFailed
+
+LIMIT_MS = 50.0
+SAFE = {"clamp_close": False, "conveyor_run": False, "eject_good": False, "eject_reject": False,
+        "lamp_green": False, "lamp_red": True, "marker_enable": False}  # fmt: skip
+
+
+def restart(cell: CellUnderTest, old_pid: int) -> None:
+    """Wait for the new scan, see that it waits in STOP, and start it as an operator."""
+    cell.until(lambda: cell.pid("scan") not in (0, old_pid), "a new scan process", 30)
+    new_pid = cell.pid("scan")
+    cell.until(lambda: cell.image.scan.pid == new_pid and cell.image.scan.cycle > 3, "it beats", 30)
+    assert cell.state is CellState.STOP, "a scan that died must wait for an operator"
+
+    def started() -> bool:
+        try:
+            cell.request("start")
+        except CommandFailed:
+            return False
+        return True
+
+    cell.until(started, "the cell accepts a start", 10)
+    cell.until_state(CellState.RUN, 10)
+
+
+def safe_after_ms(cell: CellUnderTest, at_ns: int) -> float:
+    """Time from ``at_ns`` to the last change that brought all outputs to their safe values."""
+
+    def is_safe() -> bool:
+        now = cell.plant.outputs_at(time.monotonic_ns())
+        return all(now.get(name, False) == value for name, value in SAFE.items())
+
+    cell.until(is_safe, "every output at its safe value", 5)
+    changes = [e["mono_ns"] for e in cell.plant.events("output") if e["mono_ns"] >= at_ns]
+    return (max(changes) - at_ns) / 1e6 if changes else 0.0
+
+
+@pytest.mark.realtime
+@pytest.mark.timeout(300)
+def test_outputs_are_safe_within_50_ms_20_of_20_times_when_the_scan_is_killed_or_stopped(
+    tmp_path, record_property
+):
+    delays = []
+    moments = random.Random(7)
+    with CellUnderTest(tmp_path / "cell", speed=2.0) as cell:
+        cell.until_state(CellState.RUN)
+        for number in [signal.SIGKILL, signal.SIGSTOP] * 10:
+            cell.until(lambda: not cell.plant.outputs_at(time.monotonic_ns())["lamp_red"], "green")
+            time.sleep(moments.uniform(0.0, 0.3))
+            pid = cell.pid("scan")
+            at_ns = time.monotonic_ns()
+            os.kill(pid, number)
+            delays.append(safe_after_ms(cell, at_ns))
+            restart(cell, pid)
+    delays.sort()
+    figures = f"safe after p50 {delays[10]:.1f} ms, max {delays[-1]:.1f} ms of {len(delays)}"
+    record_property("safe_state", figures)
+    print(figures)
+    assert all(delay <= LIMIT_MS for delay in delays), delays
+
+
+STEPS = [
+    *(("mark.step", step, after) for step in range(1, 8) for after in (0.0, 0.012)),
+    *(("sequence.step", step, 0.0) for step in (1, 2, 5, 6, 7, 8, 9)),
+]
+"""Handshake steps of the marking station (requesting to done), then the rest of the sequence."""
+
+
+def account(cell: CellUnderTest, parts: int) -> None:
+    """The plant, the journal and the MES agree on every blade."""
+    doubles = cell.plant.events("double_mark") + cell.plant.events("duplicate_content")
+    assert not doubles
+    released = [e.part_id for e in cell.events() if isinstance(e, PartReleased)]
+    assert len(released) == len(set(released)) == parts
+
+    def recorded() -> bool:
+        store = cell.store()
+        try:
+            with store.session() as session:
+                found = counts(session)
+        finally:
+            store.close()
+        return found.recorded == parts and found.duplicates == 0
+
+    cell.until(recorded, f"{parts} parts in the MES", 30)
+
+
+def departed(cell: CellUnderTest) -> int:
+    return sum(isinstance(event, PartDeparted) for event in cell.events())
+
+
+@pytest.mark.timeout(600)
+def test_no_serial_is_marked_twice_when_the_scan_is_killed_at_every_step_of_the_handshake(tmp_path):
+    with CellUnderTest(tmp_path / "cell", parts=len(STEPS), speed=10.0) as cell:
+        cell.until_state(CellState.RUN)
+        cell.order("JO-1", len(STEPS) + 10)
+        for done, (tag, step, delay) in enumerate(STEPS):
+            cell.until(lambda tag=tag, step=step: cell.value(tag) == step, f"{tag} = {step}", 60)
+            time.sleep(delay)
+            pid = cell.pid("scan")
+            os.kill(pid, signal.SIGKILL)
+            restart(cell, pid)
+            cell.until(lambda done=done: departed(cell) > done, f"blade {done + 1} leaves", 60)
+        account(cell, len(STEPS))
+
+
+@pytest.mark.timeout(600)
+def test_a_power_failure_of_everything_at_any_step_loses_and_doubles_nothing(tmp_path):
+    steps = [2, 3, 4, 5, 6]
+    with CellUnderTest(tmp_path / "cell", parts=len(steps), speed=10.0) as cell:
+        cell.until_state(CellState.RUN)
+        cell.order("JO-1", len(steps) + 5)
+        for done, step in enumerate(steps):
+            cell.until(lambda step=step: cell.value("mark.step") == step, f"mark.step {step}", 60)
+            cell.power_failure()
+            cell.launch()
+            assert cell.state in (CellState.INIT, CellState.STOP)
+            for _ in itertools.repeat(None):
+                try:
+                    cell.request("start")
+                    break
+                except CommandFailed:
+                    time.sleep(0.1)
+            cell.until(lambda done=done: departed(cell) > done, f"blade {done + 1} leaves", 60)
+        account(cell, len(steps))
