@@ -74,8 +74,14 @@ def decode(gray: Gray, scale: int = 1, *, pure: bool = False) -> list[MarkReadin
 
 
 #: Reduction and number of softenings of the copies, in the order of trial: what large and medium
-#: modules need costs least. Sharp copies are left out: what they show, a softened one does.
-_PLAN: Final = ((4, 1), (4, 2), (8, 1), (8, 2), (2, 2), (2, 4), (2, 1), (1, 2), (1, 1))
+#: modules need costs least, what only displaced and missing dots need comes later. Sharp copies
+#: are left out: what they show, a softened one does.
+_PLAN: Final = (
+    *((4, 1), (4, 2), (8, 1), (8, 2), (2, 2), (2, 4), (2, 1)),
+    *((3, 2), (4, 5), (2, 6), (6, 1), (3, 8), (1, 2), (1, 1)),
+)
+#: Of which reduction a reduction is made, and by how much.
+_MADE_OF: Final = {2: (1, 2), 3: (1, 3), 4: (2, 2), 6: (3, 2), 8: (4, 2)}
 
 
 def _copies(gray: Gray) -> Iterator[tuple[Gray, int]]:
@@ -84,9 +90,11 @@ def _copies(gray: Gray) -> Iterator[tuple[Gray, int]]:
 
     def copy(scale: int, times: int) -> Gray:
         if (scale, times) not in made:
-            made[scale, times] = (
-                soften(copy(scale, times - 1)) if times else halve(copy(scale // 2, 0))
-            )
+            if times:
+                made[scale, times] = soften(copy(scale, times - 1))
+            else:
+                source, factor = _MADE_OF[scale]
+                made[scale, 0] = shrink(copy(source, 0), factor)
         return made[scale, times]
 
     for scale, times in _PLAN:
@@ -94,13 +102,17 @@ def _copies(gray: Gray) -> Iterator[tuple[Gray, int]]:
             yield copy(scale, times), scale
 
 
-def halve(gray: Gray) -> Gray:
-    """The frame at half its size, each pixel the mean of four."""
-    height, width = gray.shape[0] // 2 * 2, gray.shape[1] // 2 * 2
-    even, odd = gray[0:height:2, :width], gray[1:height:2, :width]
-    rows = np.add(even, odd, dtype=np.uint16)
-    total = rows[:, 0::2] + rows[:, 1::2]
-    total >>= 2
+def shrink(gray: Gray, factor: int) -> Gray:
+    """The frame reduced by ``factor`` 2 to 8, each pixel the mean of a square."""
+    height, width = gray.shape[0] // factor * factor, gray.shape[1] // factor * factor
+    part = gray[:height, :width]
+    rows = part[0::factor].astype(np.uint16)
+    for offset in range(1, factor):
+        rows += part[offset::factor]
+    total = rows[:, 0::factor].copy()
+    for offset in range(1, factor):
+        total += rows[:, offset::factor]
+    total //= factor * factor
     return total.astype(np.uint8)
 
 

@@ -46,6 +46,8 @@ class Drawn:
     quad: npt.NDArray[np.float64]
     modules: npt.NDArray[np.bool_]
     content: str
+    made: npt.NDArray[np.bool_]
+    """Modules that were really peened."""
 
 
 def background(
@@ -103,6 +105,7 @@ def draw(
     radius = look.fill * look.module / 2
     edge = max(look.blur, 0.3)
     reach = int(np.ceil(radius + 3 * edge)) + 1
+    struck = np.zeros_like(made)
     sign = 1.0 if look.invert else -1.0
     dots = np.argwhere(made)
     keep = rng.random(len(dots)) >= look.missing
@@ -114,6 +117,7 @@ def draw(
         ys = np.arange(y0 - reach, y0 + reach + 1)
         if xs[0] < 0 or ys[0] < 0 or xs[-1] >= size[0] or ys[-1] >= size[1]:
             continue
+        struck[row, column] = True
         distance = np.hypot(xs[None, :] - place[0], ys[:, None] - place[1])
         depth = 1 / (1 + np.exp(np.clip((distance - radius) / (edge * 0.6), -30, 30)))
         shine = look.highlight * np.exp(-(distance**2) / (2 * (radius * 0.35) ** 2))
@@ -121,7 +125,7 @@ def draw(
         patch += (sign * look.contrast * (depth - shine)).astype(np.float32)
     corners = np.array([(0, 0), (side, 0), (side, side), (0, side)], float)
     quad = origin + corners[:, :1] * ux + corners[:, 1:] * uy
-    return Drawn(finish(rng, image, look), quad, wanted, content)
+    return Drawn(finish(rng, image, look), quad, wanted, content, struck)
 
 
 def empty(look: Look | None = None, seed: int = 0, size: tuple[int, int] = (1280, 1024)) -> Gray:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from cellwright.tasks.marking.symbol import modules
-from cellwright.tasks.vision.reader import halve, read_marks, soften
+from cellwright.tasks.vision.reader import read_marks, shrink, soften
 from tasks.marks import Look, draw, empty
 
 CONTENT = "1AB23/B-17/S000123"
@@ -82,11 +82,15 @@ def test_another_type_of_frame_is_refused(frame: np.ndarray) -> None:
         read_marks(frame)
 
 
-@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=12)))
-def test_halving_takes_the_mean_of_four_pixels(gray: np.ndarray) -> None:
-    height, width = gray.shape[0] // 2, gray.shape[1] // 2
-    blocks = gray[: 2 * height, : 2 * width].reshape(height, 2, width, 2).astype(int)
-    assert np.array_equal(halve(gray), blocks.sum(axis=(1, 3)) // 4)
+@given(
+    hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=4, max_side=12)),
+    st.integers(2, 4),
+)
+def test_shrinking_takes_the_mean_of_a_square(gray: np.ndarray, factor: int) -> None:
+    height, width = gray.shape[0] // factor, gray.shape[1] // factor
+    part = gray[: factor * height, : factor * width].astype(int)
+    blocks = part.reshape(height, factor, width, factor)
+    assert np.array_equal(shrink(gray, factor), blocks.sum(axis=(1, 3)) // factor**2)
 
 
 @given(hnp.arrays(np.uint8, (6, 7)))
