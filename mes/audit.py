@@ -15,16 +15,26 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from cellwright.mes import utc
-from cellwright.mes.models import AuditHead, AuditRecord
+from cellwright.mes.models import AuditHead, AuditRecord, Base
 
 GENESIS: Final = "0" * 64
 """``prev_hash`` of the first record."""
 
 _json = msgspec.json.Encoder(order="sorted")
+
+# Plain tables: the unit of work has nothing to add to a record that never changes.
+_head = Base.metadata.tables[AuditHead.__tablename__]
+_LOCK_HEAD = select(_head.c.sequence, _head.c.hash).where(_head.c.id == 1).with_for_update()
+_MOVE_HEAD = (
+    update(_head)
+    .where(_head.c.id == 1)
+    .values(sequence=bindparam("to_sequence"), hash=bindparam("to_hash"))
+)
+_ADD = insert(Base.metadata.tables[AuditRecord.__tablename__])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +110,8 @@ def append(session: Session, entry: AuditEntry, *, at: datetime | None = None) -
     ``at`` is when it happened (default: now). Concurrent writers wait for each other here.
     """
     session.flush()
-    head = session.execute(
-        select(AuditHead.sequence, AuditHead.hash).where(AuditHead.id == 1).with_for_update()
-    ).one()
+    connection = session.connection()
+    sequence, prev_hash = connection.execute(_LOCK_HEAD).one()
     content = _Hashed(
         action=entry.action,
         actor=entry.actor,
@@ -113,21 +122,14 @@ def append(session: Session, entry: AuditEntry, *, at: datetime | None = None) -
         new=canonical(entry.new),
         old=canonical(entry.old),
         reason=entry.reason,
-        sequence=head.sequence + 1,
+        sequence=sequence + 1,
         utc_us=utc.to_us(at or utc.now(session)),
     )
-    digest = _hash(head.hash, content)
-    session.execute(
-        insert(AuditRecord).values(
-            **msgspec.structs.asdict(content), prev_hash=head.hash, hash=digest
-        )
+    digest = _hash(prev_hash, content)
+    connection.execute(
+        _ADD, {**msgspec.structs.asdict(content), "prev_hash": prev_hash, "hash": digest}
     )
-    session.execute(
-        update(AuditHead)
-        .where(AuditHead.id == 1)
-        .values(sequence=content.sequence, hash=digest)
-        .execution_options(synchronize_session=False)
-    )
+    connection.execute(_MOVE_HEAD, {"to_sequence": content.sequence, "to_hash": digest})
     return content.sequence
 
 

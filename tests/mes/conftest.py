@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Table, make_url, select
+from sqlalchemy import Engine, Table, event, make_url, select
 
 from cellwright.io.messages import (
     AnyEvent,
@@ -206,18 +206,54 @@ def postgresql_server() -> Iterator[str]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite database that nobody has open."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    Store.open(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_script(postgresql_server: str) -> str:
+    """What the migrations send to PostgreSQL, recorded once to be replayed in one go."""
+    script: list[str] = []
+
+    def record(_1: Any, _2: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if not statement.lstrip().upper().startswith("SELECT"):
+            assert not parameters, statement
+            script.append(statement.replace("%%", "%"))  # doubled for the driver's parameters
+
+    schemas = Schemas(postgresql_server, "")
+    event.listen(Engine, "before_cursor_execute", record)
+    try:
+        Store.open(schemas.create()).close()
+    finally:
+        event.remove(Engine, "before_cursor_execute", record)
+        schemas.drop()
+    return ";\n".join(script)
+
+
 class Schemas:
-    """Makes fresh, empty PostgreSQL schemas and drops them at the end of the test.
+    """Makes fresh PostgreSQL schemas and drops them at the end of the test.
 
     A schema costs a tenth of a database, and the URL confines a store to it as well.
     """
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, script: str) -> None:
         self.server = server
+        self.script = script
         self.names: list[str] = []
 
+    def create_migrated(self) -> str:
+        """URL of a new schema as the migrations leave it."""
+        url = self.create()
+        with psycopg.connect(url) as connection:
+            connection.execute(self.script)
+        return url
+
     def create(self) -> str:
-        """URL of a new schema."""
+        """URL of a new, empty schema."""
         name = f"mes_{next(_numbers)}"
         self.names.append(name)
         with psycopg.connect(self.server, autocommit=True) as connection:
@@ -247,17 +283,40 @@ _numbers = _count()
 @pytest.fixture
 def postgresql(request: pytest.FixtureRequest) -> Iterator[Schemas]:
     """PostgreSQL schemas of this test."""
-    schemas = Schemas(request.getfixturevalue("postgresql_server"))
+    schemas = Schemas(
+        request.getfixturevalue("postgresql_server"), request.getfixturevalue("postgresql_script")
+    )
     yield schemas
     schemas.drop()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of a fresh database, which the first store migrates."""
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a database without any table."""
     if request.param == "postgresql":
         return request.getfixturevalue("postgresql").create()
-    return f"sqlite:///{tmp_path / 'mes.db'}"
+    return f"sqlite:///{tmp_path / 'empty.db'}"
+
+
+@pytest.fixture
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """Makes migrated, empty databases; takes ``sqlite`` or ``postgresql``."""
+    numbers = _count()
+
+    def make(kind: str) -> str:
+        if kind == "postgresql":
+            return request.getfixturevalue("postgresql").create_migrated()
+        path = tmp_path / f"mes-{next(numbers)}.db"
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+        return f"sqlite:///{path}"
+
+    return make
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, migrated_url: Callable[[str], str]) -> str:
+    """URL of a migrated, empty database."""
+    return migrated_url(request.param)
 
 
 @pytest.fixture
@@ -301,7 +360,7 @@ def _run(
 
 @pytest.fixture
 def twin(
-    request: pytest.FixtureRequest, database_url: str, tmp_path: Path
+    database_url: str, migrated_url: Callable[[str], str]
 ) -> Iterator[Callable[..., tuple[Store, str]]]:
     """Makes further stores of the kind of ``store``, as it was when its first order had started.
 
@@ -310,10 +369,7 @@ def twin(
     opened: list[Store] = []
 
     def make(**order: Any) -> tuple[Store, str]:
-        if database_url.startswith("sqlite"):
-            url = f"sqlite:///{tmp_path / f'twin-{len(opened)}.db'}"
-        else:
-            url = request.getfixturevalue("postgresql").create()
+        url = migrated_url(database_url.partition(":")[0])
         store = Store.open(url, utc_ns=FakeClock())
         opened.append(store)
         _apply_parts(store)

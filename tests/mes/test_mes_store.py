@@ -21,16 +21,16 @@ from cellwright.mes.store import Store, migration_config
 ENTRY = AuditEntry(actor="a", action="x", entity_type="t", entity_id="1")
 
 
-def test_migrations_make_exactly_the_tables_of_the_models(database_url):
-    store = Store.open(database_url)
+def test_migrations_make_exactly_the_tables_of_the_models(empty_url):
+    store = Store.open(empty_url)
     with store.reading() as session:
         context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
     store.close()
 
 
-def test_constraints_of_the_models_are_in_the_database(database_url):
-    store = Store.open(database_url)
+def test_constraints_of_the_models_are_in_the_database(empty_url):
+    store = Store.open(empty_url)
     with store.reading() as session:
         inspector = inspect(session.connection())
         for table in Base.metadata.sorted_tables:
@@ -66,13 +66,13 @@ def test_opening_a_migrated_database_again_keeps_its_content(database_url):
     second.close()
 
 
-def test_programs_that_open_an_empty_database_at_once_migrate_it_once(database_url):
+def test_programs_that_open_an_empty_database_at_once_migrate_it_once(empty_url):
     stores: list[Store] = []
     failures: list[BaseException] = []
 
     def open_it() -> None:
         try:
-            stores.append(Store.open(database_url))
+            stores.append(Store.open(empty_url))
         except BaseException as error:  # noqa: BLE001 - shown by the assertion below
             failures.append(error)
 
