@@ -239,6 +239,27 @@ def test_a_full_disk_is_told_and_loses_only_the_transaction_at_hand(tmp_path):
     store.close()
 
 
+def test_a_connection_that_the_server_ends_costs_the_transaction_and_nothing_more(migrated_url):
+    url = migrated_url("postgresql")
+    store, other = Store.open(url), Store.open(url)
+
+    def work_while_the_server_ends_the_connection() -> None:
+        with store.session() as session:
+            audit.append(session, ENTRY)
+            backend = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            with other.reading() as killer:
+                killer.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": backend})
+            audit.append(session, ENTRY)
+
+    with pytest.raises(StoreError, match=r"the server ended|that the server runs") as caught:
+        work_while_the_server_ends_the_connection()
+    assert caught.value.code == "store_unreachable"
+    with store.session() as session:
+        assert audit.append(session, ENTRY) == 1
+    store.close()
+    other.close()
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path):
     path = tmp_path / "mes.db"
     path.write_text("this is not a database, but it is long enough to look at " * 10)
