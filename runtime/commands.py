@@ -200,9 +200,10 @@ def _in_range(tag: Tag, value: Value) -> None:
     if tag.range is None:
         return
     low, high = tag.range
+    unit = f" {tag.unit}" if tag.unit else ""
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, int | float) and not low <= item <= high:
             raise RefusalError(
                 ReplyCode.OUT_OF_RANGE,
-                f"tag '{tag.name}' takes {low:g} to {high:g} {tag.unit}, not {item:g}".rstrip(),
+                f"tag '{tag.name}' takes {low:g} to {high:g}{unit}, not {item:g}",
             )

@@ -127,6 +127,14 @@ class Scan:
         image.publish(self.cycle_number, now_ns, utc_ns)
         self._busy_ns = self._clock.now_ns() - now_ns
 
+    def end(self) -> None:
+        """Leave RUN in order and take the outputs away; the process is about to end."""
+        if self.state is CellState.RUN:
+            self._request(Request.STOP, "supervisor", "the scan process ends", "")
+        self._flush_events()
+        self._image.scan.state = self.state
+        self.process_image.commit(self.cycle_number + 1, enabled=False)
+
     def _run_tasks(self, tick: int, now_ns: int, utc_ns: int) -> None:
         clock_now = self._clock.now_ns
         statistics = self._image.statistics

@@ -28,6 +28,7 @@ from cellwright.io.journal_writer import JournalWriter
 from cellwright.io.messages import AnyEvent, FaultRaised, PartDeparted, SetMode, encode
 from cellwright.io.plan import Plan
 from cellwright.io.retain import RetainError, RetainStore, fit
+from cellwright.io.rings import RingError
 from cellwright.io.system_tags import CellState
 from cellwright.runtime.command_client import CommandClient, CommandFailed
 from cellwright.runtime.run_folder import (
@@ -132,15 +133,15 @@ class Supervisor:
             ) from error
         self._lock.acquire()
         try:
-            self._dirty_mark = self._data / "running"
-            self._clean_start = not self._dirty_mark.exists()
-            self._dirty_mark.write_text(f"{os.getpid()}\n")
             JournalWriter(self._data / JOURNAL_FILE).close()
             self.folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._boot_id = secrets.token_hex(4)
             replace_file(self.folder.plan_file, plans.dump(self._plan))
             self._image = Image.create(self.folder.image, self._plan, self._boot_id)
             restored = RetainStore(self._data).load()
+            self._dirty_mark = self._data / "running"
+            self._clean_start = not self._dirty_mark.exists()
+            self._dirty_mark.write_text(f"{os.getpid()}\n")
         except (OSError, JournalError, RetainError, ImageError) as error:
             self._lock.release()
             raise RunError(f"the cell cannot keep its records: {error}") from error
@@ -180,7 +181,12 @@ class Supervisor:
         return children
 
     def _start(self, child: Child) -> None:
-        child.before()
+        try:
+            child.before()
+        except (JournalError, OSError) as error:
+            self._tell(f"process '{child.name}' cannot be started yet: {error}")
+            child.due_at = time.monotonic() + BACKOFF_LAST_S
+            return
         slot = self._image.processes[child.name]
         slot.restarts = child.restarts
         arguments = list(child.arguments)
@@ -269,6 +275,7 @@ class Supervisor:
             if code is not None:
                 self._bury(child, code, now)
             elif self._hangs(child, now):
+                self._tell(f"process '{child.name}' hangs and is killed")
                 self._log.error("process hangs and is killed", name=child.name)
                 child.popen.kill()
 
@@ -299,13 +306,13 @@ class Supervisor:
             text += "; the cell waits in STOP for an operator"
         self._tell(text)
         self._log.error("process ended", name=child.name, how=how, restarts=child.restarts)
-        self._image.events["supervisor"].put(
-            encode(
-                FaultRaised(
-                    task="supervisor", utc_ns=time.time_ns(), code="process_ended", text=text
-                )
-            )
+        event = FaultRaised(
+            task="supervisor", utc_ns=time.time_ns(), code="process_ended", text=text
         )
+        try:
+            self._image.events["supervisor"].put(encode(event))
+        except RingError as error:
+            self._log.error("event not recorded", error=str(error))
 
     # --- stop -----------------------------------------------------------------------------------
 

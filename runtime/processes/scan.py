@@ -36,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     status.pid = os.getpid()
     status.base_ns = plan.scan.base_ns
     status.elapsed_ticks = status.run_ticks = status.skipped_ticks = 0
+    image.statistics.repair()
     scan = Scan(plan, image, start, clock, programs)
     lacking = acquire(plan.scan.priority, plan.scan.core)
     status.degraded = "; ".join(lacking)
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         beat(scan, member)
     finally:
-        scan.process_image.commit(scan.cycle_number + 1, enabled=False)
+        scan.end()
         log.info("scan ends", cycles=scan.cycle_number, skipped=status.skipped_ticks)
     return 0
 
@@ -62,7 +63,8 @@ def beat(scan: Scan, member: Membership) -> None:
     collect_at = 0
     while not member.should_stop():
         tick_ns = tick_start_ns(start_ns, base_ns, tick)
-        lib.cw_wait_until(tick_ns)
+        if lib.cw_wait_until(tick_ns) < tick_ns:
+            continue  # a signal came: look whether it asks to stop, then wait again
         now_ns = clock.now_ns()
         status.beat_ns = now_ns
         member.slot.beat_ns = now_ns
