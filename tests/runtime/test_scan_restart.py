@@ -1,0 +1,204 @@
+"""What a start hands to the programs: retained values, initial values, and the part in the cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plans import make_tag
+from scan_bench import BOOT_ID, Bench, coupler, output_bit, program, scan_start
+
+from cellwright.io.messages import (
+    AnyEvent,
+    MarkAuthorised,
+    PartArrived,
+    PartDeparted,
+    PartReleased,
+    WriteTag,
+)
+from cellwright.io.system_tags import CellState
+from cellwright.tasks.api import BOOL, INT, UDINT, Input, Output, Retained, ScanContext
+
+
+def arrived(part: str, task: str = "sequence") -> PartArrived:
+    return PartArrived(task=task, utc_ns=1, part_id=part)
+
+
+def authorised(part: str, task: str = "mark") -> MarkAuthorised:
+    return MarkAuthorised(
+        task=task,
+        utc_ns=2,
+        part_id=part,
+        station="mark",
+        serial="S1",
+        content="S1",
+        device="peen",
+        template="t.lua",
+    )
+
+
+class Memory:
+    """Two programs that note what `recover` gives them; ``say`` is emitted by the sequence."""
+
+    def __init__(self, folder: Path) -> None:
+        self.recovered: list[tuple[str, list[AnyEvent]]] = []
+        self.say: list[tuple[type, dict[str, Any]]] = []
+        self.fresh: list[Any] = []
+
+        def recover(program: Any, events: Any, ctx: ScanContext) -> None:
+            self.recovered.append((ctx.task, list(events)))
+            self.fresh.append(program)
+
+        def scan(program: Any, ctx: ScanContext) -> None:
+            while ctx.task == "sequence" and self.say:
+                kind, fields = self.say.pop(0)
+                ctx.emit(kind, **fields)
+
+        kind = program(scan, recover)
+        self.bench = Bench(folder, [], {"sequence": kind, "mark": kind})
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Memory:
+    return Memory(tmp_path)
+
+
+def test_a_program_gets_its_own_events_of_the_part_in_the_cell(memory: Memory) -> None:
+    events: list[AnyEvent] = [arrived("p1"), authorised("p1")]
+    memory.bench.launch(scan_start(events=events))
+    memory.bench.run()
+    assert memory.recovered == [("sequence", [arrived("p1")]), ("mark", [authorised("p1")])]
+
+
+def test_each_start_makes_new_programs_and_recovers_them_again(memory: Memory) -> None:
+    memory.bench.launch(scan_start(events=[arrived("p1")]))
+    memory.bench.run()
+    memory.bench.request("stop")
+    memory.bench.request("start")
+    assert [events for task, events in memory.recovered if task == "sequence"] == [
+        [arrived("p1")],
+        [arrived("p1")],
+    ]
+    assert len({id(one) for one in memory.fresh}) == 4
+
+
+def test_events_of_this_scan_are_recovered_durable_or_not(memory: Memory) -> None:
+    memory.say = [(PartArrived, {"part_id": "p9"})]
+    memory.bench.run()
+    memory.bench.request("stop")
+    memory.bench.request("start")
+    task, (event,) = memory.recovered[-2]
+    assert (task, event.part_id) == ("sequence", "p9")
+
+
+def test_a_released_part_is_still_there_and_a_departed_one_is_not(memory: Memory) -> None:
+    memory.say = [
+        (PartArrived, {"part_id": "p1"}),
+        (PartReleased, {"part_id": "p1", "serial": "", "verdict": "rejected"}),
+    ]
+    memory.bench.launch(scan_start(events=[authorised("p1")]))
+    memory.bench.run()
+    memory.bench.request("stop")
+    memory.bench.request("start")
+    assert [type(event) for event in memory.recovered[-2][1]] == [PartArrived, PartReleased]
+    assert memory.recovered[-1] == ("mark", [authorised("p1")])
+    memory.say = [(PartDeparted, {"part_id": "p1"})]
+    memory.bench.cycle()
+    memory.bench.request("stop")
+    memory.bench.request("start")
+    assert memory.recovered[-2:] == [("sequence", []), ("mark", [])]
+
+
+def test_events_without_a_part_are_not_recovered(memory: Memory) -> None:
+    memory.bench.run()
+    memory.bench.send(WriteTag(tag="nothing", value=1, actor="a"))
+    assert memory.bench.events()
+    memory.bench.request("stop")
+    memory.bench.request("start")
+    assert memory.recovered[-2:] == [("sequence", []), ("mark", [])]
+
+
+def test_programs_are_told_the_boot_id_that_the_supervisor_gave(tmp_path: Path) -> None:
+    seen: list[str] = []
+    bench = Bench(tmp_path, [], {"t": program(lambda self, ctx: seen.append(ctx.boot_id))})
+    bench.launch(scan_start(boot_id=BOOT_ID + "03"))
+    bench.run()
+    assert seen == [BOOT_ID + "03"]
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+def counting(folder: Path) -> Bench:
+    def scan(self: Any, ctx: ScanContext) -> None:
+        self.strokes += 1
+        self.shown = self.shown + 1
+        self.lamp = True
+
+    control = program(
+        scan, strokes=Retained(UDINT), shown=Output(INT), lamp=Output(BOOL), recipe=Input(INT)
+    )
+    tags = [
+        make_tag("strokes", "UDINT", retain=True, writer="control"),
+        make_tag("shown", "INT", initial=100, writer="control"),
+        make_tag("recipe", "INT", retain=True, initial=1),
+        make_tag("note", "STRING(10)", initial="none"),
+        output_bit("lamp", 0, writer="control"),
+    ]
+    return Bench(folder, tags, {"control": control}, devices=[coupler()])
+
+
+def test_a_warm_start_keeps_retained_values_and_resets_the_others(tmp_path: Path) -> None:
+    bench = counting(tmp_path)
+    bench.run()
+    bench.cycle(4)
+    bench.send(WriteTag(tag="recipe", value=7, actor="a"))
+    bench.send(WriteTag(tag="note", value="hello", actor="a"))
+    assert (bench.value("strokes"), bench.value("shown")) == (7, 107)
+    bench.request("stop")
+    assert (bench.value("strokes"), bench.value("note")) == (7, "hello"), "STOP changes nothing"
+    bench.request("start")
+    assert (bench.value("strokes"), bench.value("shown")) == (8, 101)
+    assert (bench.value("recipe"), bench.value("note")) == (7, "none")
+
+
+def test_a_cold_start_gives_initial_values(tmp_path: Path) -> None:
+    bench = counting(tmp_path)
+    bench.cycle()
+    assert [bench.value(name) for name in ("strokes", "shown", "recipe", "note")] == [
+        0,
+        100,
+        1,
+        "none",
+    ]
+
+
+def test_a_new_scan_takes_over_what_the_supervisor_kept(tmp_path: Path) -> None:
+    bench = counting(tmp_path)
+    bench.launch(scan_start(retained={"strokes": 41, "recipe": 9}))
+    bench.cycle()
+    assert (bench.value("strokes"), bench.value("recipe")) == (41, 9)
+    bench.request("start")
+    assert bench.value("strokes") == 42
+
+
+def test_retained_values_that_do_not_fit_any_more_leave_the_initial_ones(tmp_path: Path) -> None:
+    bench = counting(tmp_path)
+    bench.launch(
+        scan_start(retained={"strokes": -1, "recipe": "x", "shown": 5, "gone": 1, "note": "y"})
+    )
+    bench.run()
+    assert bench.scan.state is CellState.RUN
+    assert (bench.value("strokes"), bench.value("recipe")) == (1, 1)
+    assert (bench.value("shown"), bench.value("note")) == (101, "none")
+
+
+def test_outputs_of_a_new_scan_are_off_until_it_is_started(tmp_path: Path) -> None:
+    bench = counting(tmp_path)
+    bench.run()
+    assert bench.outputs() == (b"\x01", True)
+    bench.launch()
+    bench.cycle()
+    assert bench.outputs() == (b"\x00", False)
+    assert bench.scan.state is CellState.STOP
