@@ -139,6 +139,7 @@ class Scan:
         clock_now = self._clock.now_ns
         statistics = self._image.statistics
         durable = self._events.acknowledged
+        emitted = self._emitted
         for index in self.schedule.due(tick):
             task = self._plan.tasks[index]
             context = self._contexts[index]
@@ -146,6 +147,7 @@ class Scan:
             context.now_ns = now_ns
             context.utc_ns = utc_ns
             context.durable = durable
+            context.emitted = emitted
             context.first_scan = self._not_run_yet[index]
             context.inbox = self._commands.take_inbox(index)
             context.results = self._jobs.take_results(index)
@@ -309,6 +311,7 @@ class Scan:
             context.utc_ns = self._utc_ns
             context.cycle = self.cycle_number
             context.durable = self._events.acknowledged
+            context.emitted = self._emitted
             try:
                 program = kind(
                     self.process_image, task.binding, kind.Options.model_validate(task.options)
@@ -365,6 +368,10 @@ class Scan:
             self._open_events.append(event)
         self._unsent.append(data)
         self._flush_events()
+        return self._emitted
+
+    @property
+    def _emitted(self) -> int:
         return self._events.written + len(self._unsent)
 
     def _flush_events(self) -> None:

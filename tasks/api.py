@@ -132,6 +132,8 @@ class ScanContext:
     first_scan: bool = False
     boot_id: str = ""
     durable: int = 0
+    emitted: int = 0
+    """Highest number that `emit` has given in this process, by any task, before this cycle."""
     inbox: tuple[TaskMessage, ...] = ()
     results: tuple[Result, ...] = ()
     _emit: Callable[[AnyEvent], int] = field(default=lambda event: 0, repr=False)

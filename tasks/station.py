@@ -56,12 +56,18 @@ class TableStation(Program[O]):
         self._state: IntEnum = next(iter(self.Step))
         self._entered_ns = 0
         self._event = 0
+        self._rebuilt_from = 0
         self._job = 0
         self._result: Result | None = None
 
-    def restart_table(self) -> None:
-        """Back to the initial state; what was in flight is no longer waited for."""
+    def restart_table(self, ctx: ScanContext) -> None:
+        """Back to the initial state, as `recover` begins; what was in flight is not waited for.
+
+        The table stands still until all that `recover` was given is durable: a restart may hand
+        over events that are still on their way to the journal.
+        """
         self._state = next(iter(self.Step))
+        self._rebuilt_from = ctx.emitted
         self.forget_job()
 
     @classmethod
@@ -77,6 +83,8 @@ class TableStation(Program[O]):
 
     def step_table(self, ctx: ScanContext) -> None:
         """Take all transitions that are due, at most one round through the states."""
+        if ctx.durable < self._rebuilt_from:
+            return
         for result in ctx.results:
             if self._job and result.number == self._job:
                 self._result = result

@@ -154,7 +154,7 @@ class MarkingStation(TableStation[MarkingOptions]):
         What this process knows beyond the durable events stays in mind: a serial whose spending
         is still on its way to the journal counts as spent.
         """
-        self.restart_table()
+        self.restart_table(ctx)
         for event in events:
             match event:
                 case SerialAssigned() if not self._is_known(event.part_id, event.serial):

@@ -124,7 +124,7 @@ class VisionStation(TableStation[VisionOptions]):
 
     def recover(self, events: Sequence[AnyEvent], ctx: ScanContext) -> None:
         """Verdicts that were given stand; no part is inspected twice for the records."""
-        self.restart_table()
+        self.restart_table(ctx)
         for event in events:
             if isinstance(event, InspectionCompleted):
                 self._remember(

@@ -141,6 +141,7 @@ class Sequence(TableStation[SequenceOptions]):
 
     def recover(self, events: Events[AnyEvent], ctx: ScanContext) -> None:
         """Know again which blade lies in the cell and whether it is decided."""
+        self.restart_table(ctx)
         for event in events:
             match event:
                 case PartArrived():
