@@ -25,11 +25,12 @@ from cellwright.io.image import Image
 from cellwright.io.plan import Direction, OnLoss, Plan
 from cellwright.io.snapshot_reader import BlockLayout, Changes
 from cellwright.io.values import ValueViews, Writer, reader, writer
-from cellwright.io.wire import fill, new_operations, placed_tags
+from cellwright.io.wire import Placed, fill, merge, new_operations, placed_tags
 from cellwright.native import ffi, lib
 
 _SHORTEST_SILENCE_NS: Final = 200_000_000
 _SILENT_POLLS: Final = 10
+_OPERATION: Final = ffi.sizeof("struct cw_operation")
 
 
 class LatchResult(msgspec.Struct, frozen=True):
@@ -276,20 +277,30 @@ class ProcessImage:
         devices = ffi.new("struct cw_device[]", max(1, len(plan.devices)))
         for number in range(len(plan.devices)):
             self._fill_device(devices[number], image.device(number))
-        for number, one in enumerate(placed):
-            fill(operations[number], one.tag, one.group)
+        used = 0
+        before: Placed | None = None
+        for one in placed:
+            fill(operations[used], one.tag, one.group)
             device = devices[one.device]
             group = self._groups[one.device][one.group.index]
             if one.tag.on_loss is OnLoss.FAULT:
                 group.faults = 1
-            if one.tag.direction is Direction.OUTPUT:
-                first, count = device.output_first, device.output_count
-                device.output_first = first if count else number
-                device.output_count = count + 1
-            else:
-                group.first = group.first if group.count else number
-                group.count += 1
+            if one.tag.direction is Direction.INPUT:
                 self._input_place[one.tag.index] = (one.device, one.group.index)
+            together = (
+                before is not None and before.device == one.device and before.group is one.group
+            )
+            before = one
+            if together and merge(operations[used - 1], operations[used]):
+                ffi.memmove(operations + used, bytes(_OPERATION), _OPERATION)
+                continue
+            if one.tag.direction is Direction.OUTPUT:
+                device.output_first = device.output_first if device.output_count else used
+                device.output_count += 1
+            else:
+                group.first = group.first if group.count else used
+                group.count += 1
+            used += 1
         table = ffi.new("struct cw_table *")
         table.block = ffi.cast("uint8_t *", self._block)
         table.block_size = layout.size
@@ -297,9 +308,14 @@ class ProcessImage:
         table.quality_at, table.timestamps_at = layout.quality, layout.timestamps
         table.tag_count = layout.tags
         table.substitutes = self._pointer("uint8_t[]", self._substitutes)
-        table.operations, table.operation_count = operations, len(placed)
+        table.operations, table.operation_count = operations, used
         table.devices, table.device_count = devices, len(plan.devices)
         self._keep += [operations, devices]
+        if lib.cw_table_check(table) != 0:
+            raise TableError(
+                f"the {used} operations do not fit the areas of their devices; the plan "
+                f"{plan.source} does not come from this version's compiler"
+            )
         return table
 
     def _fill_device(self, device: Any, port: DevicePort) -> None:

@@ -85,6 +85,7 @@ def fill(operation: Any, tag: Tag, group: PollGroup) -> None:
     assert address is not None
     kind, wire = tag.type, address.wire
     operation.tag = tag.index
+    operation.tags = 1
     operation.value = tag.offset
     operation.count = kind.count
     operation.length = kind.length
@@ -147,6 +148,51 @@ def _add_numbers(operation: Any, tag: Tag) -> None:
         operation.range_low, operation.range_high = min(tag.range), max(tag.range)
 
 
+_KIND: Final = (
+    "length",
+    "form",
+    "wire",
+    "code",
+    "order",
+    "flags",
+    "on_loss",
+    "size",
+    "wire_size",
+    "gain",
+    "offset",
+    "raw_low",
+    "raw_high",
+    "range_low",
+    "range_high",
+)
+
+
+def merge(last: Any, one: Any) -> bool:
+    """Let operation ``last`` take over ``one`` when that goes on where ``last`` ends.
+
+    Then one pass over many tags does the work of many operations. Only bits and numbers of the
+    same kind, in the same order as tags, in the image and in the device.
+    """
+    if one.form not in (lib.CW_FORM_BITS, lib.CW_FORM_COPY, lib.CW_FORM_NUMBER):
+        return False
+    if any(getattr(last, name) != getattr(one, name) for name in _KIND):
+        return False
+    if last.form == lib.CW_FORM_BITS:
+        meets = last.place * 8 + last.bit + last.count == one.place * 8 + one.bit
+    else:
+        meets = last.place + last.count * last.wire_size == one.place
+    if not (
+        meets
+        and last.tag + last.tags == one.tag
+        and last.value + last.count * last.size == one.value
+        and last.count == last.tags * one.count
+    ):
+        return False
+    last.tags += 1
+    last.count += one.count
+    return True
+
+
 def new_operations(count: int) -> Any:
-    """A zeroed table of ``count`` operations (at least one, so that it has an address)."""
-    return ffi.new("struct cw_operation[]", max(1, count))
+    """A zeroed table for ``count`` operations and one more to try."""
+    return ffi.new("struct cw_operation[]", count + 1)

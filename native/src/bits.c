@@ -15,12 +15,14 @@ static inline uint64_t spread(uint8_t byte)
     return ((lanes + UINT64_C(0x7F7F7F7F7F7F7F7F)) | lanes) >> 7 & UINT64_C(0x0101010101010101);
 }
 
+/* The inverse; any byte but 0 counts as 1. */
 static inline uint8_t gather(const uint8_t *bytes)
 {
-    uint8_t byte = 0;
-    for (unsigned bit = 0; bit < 8; bit++)
-        byte |= (uint8_t)((bytes[bit] != 0) << bit);
-    return byte;
+    const uint64_t low = UINT64_C(0x7F7F7F7F7F7F7F7F);
+    uint64_t word;
+    memcpy(&word, bytes, 8);
+    word = ((((word & low) + low) | word) & ~low) >> 7;
+    return (uint8_t)(word * UINT64_C(0x0102040810204080) >> 56);
 }
 
 int cw_unpack_bits(const uint8_t *packed, size_t packed_size, size_t first, uint8_t *bytes,

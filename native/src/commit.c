@@ -11,43 +11,39 @@ struct header {
 };
 
 /* The quality tells of a value that did not go out as it is, and of the end of that. */
-static void judge(struct cw_operation *operation, uint32_t *quality, int outcome,
+static void judge(struct cw_operation *operation, uint32_t *quality, uint32_t tag, int outcome,
                   struct cw_committed *committed)
 {
     if (outcome == CW_FITS) {
-        if (operation->known && quality[operation->tag] != CW_GOOD_LOCAL_OVERRIDE)
-            quality[operation->tag] = CW_GOOD;
-        operation->known = 0;
+        if (quality[tag] == CW_BAD_DEVICE_FAILURE || quality[tag] == CW_UNCERTAIN_UNITS_EXCEEDED)
+            quality[tag] = CW_GOOD;
         return;
     }
     int32_t *first = outcome == CW_NOT_A_NUMBER ? &committed->refused : &committed->clamped;
     if (*first < 0)
-        *first = (int32_t)operation->tag;
-    quality[operation->tag] =
+        *first = (int32_t)tag;
+    quality[tag] =
         outcome == CW_NOT_A_NUMBER ? CW_BAD_DEVICE_FAILURE : (uint32_t)CW_UNCERTAIN_UNITS_EXCEEDED;
     operation->known = 1;
 }
 
-static int encode_device(struct cw_table *table, const struct cw_device *device,
-                         struct cw_committed *committed)
+static void encode_device(struct cw_table *table, const struct cw_device *device,
+                          struct cw_committed *committed)
 {
     const uint8_t *values = table->block + table->values_at;
     uint32_t *quality = (uint32_t *)(void *)(table->block + table->quality_at);
-    if (device->output_first > table->operation_count ||
-        device->output_count > table->operation_count - device->output_first)
-        return -EINVAL;
     for (uint32_t index = 0; index < device->output_count; index++) {
         struct cw_operation *operation = &table->operations[device->output_first + index];
-        if (operation->tag >= table->tag_count)
-            return -EINVAL;
-        int outcome = cw_encode(operation, device->committed, device->output_size, values,
-                                table->value_size);
-        if (outcome < 0)
-            return outcome;
-        if (outcome != CW_FITS || operation->known)
-            judge(operation, quality, outcome, committed);
+        int outcome = cw_encode(operation, device->committed, values);
+        if (outcome == CW_FITS && !operation->known)
+            continue;
+        operation->known = 0;
+        for (uint32_t which = 0; which < operation->tags; which++) {
+            struct cw_operation one = cw_operation_of(operation, which);
+            judge(operation, quality, one.tag, cw_encode(&one, device->committed, values),
+                  committed);
+        }
     }
-    return 0;
 }
 
 void cw_commit(struct cw_table *table, uint64_t cycle, int enabled, struct cw_committed *committed)
@@ -59,9 +55,7 @@ void cw_commit(struct cw_table *table, uint64_t cycle, int enabled, struct cw_co
         if (size == 0)
             continue;
         if (enabled) {
-            committed->error = encode_device(table, device, committed);
-            if (committed->error != 0)
-                return;
+            encode_device(table, device, committed);
         } else {
             for (size_t byte = 0; byte < size; byte++)
                 device->committed[byte] =

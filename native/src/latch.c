@@ -26,22 +26,34 @@ static uint32_t quality_of(uint32_t group, int outcome)
     return outcome == CW_OUTSIDE ? (uint32_t)CW_UNCERTAIN_UNITS_EXCEEDED : group;
 }
 
-static int decode_group(struct cw_table *table, const struct cw_device *device,
-                        const struct cw_group *group, struct target to, struct state state)
+static void mark(struct target to, uint32_t first, uint32_t count, uint32_t quality,
+                 int64_t utc_ns)
 {
+    for (uint32_t tag = first; tag < first + count; tag++)
+        to.quality[tag] = quality;
+    for (uint32_t tag = first; tag < first + count; tag++)
+        to.timestamps[tag] = utc_ns;
+}
+
+static void decode_group(struct cw_table *table, const struct cw_device *device,
+                         const struct cw_group *group, struct target to, struct state state)
+{
+    const uint8_t *payload = device->block + device->payload_at;
     for (uint32_t index = group->first; index < group->first + group->count; index++) {
         struct cw_operation *operation = &table->operations[index];
-        if (operation->tag >= table->tag_count)
-            return -EINVAL;
-        int outcome = cw_decode(operation, device->block + device->payload_at,
-                                device->payload_size, to.values, table->value_size);
-        if (outcome < 0)
-            return outcome;
+        int outcome = cw_decode(operation, payload, to.values);
         operation->known = 1;
-        to.quality[operation->tag] = quality_of(state.quality, outcome);
-        to.timestamps[operation->tag] = state.utc_ns;
+        mark(to, operation->tag, operation->tags, quality_of(state.quality, outcome),
+             state.utc_ns);
+        if (outcome == CW_FITS || operation->tags == 1)
+            continue;
+        /* Some of them: ask one by one. Decoding twice gives the same. */
+        for (uint32_t which = 0; which < operation->tags; which++) {
+            struct cw_operation one = cw_operation_of(operation, which);
+            outcome = cw_decode(&one, payload, to.values);
+            to.quality[one.tag] = quality_of(state.quality, outcome);
+        }
     }
-    return 0;
 }
 
 static size_t image_size(const struct cw_operation *operation)
@@ -51,30 +63,23 @@ static size_t image_size(const struct cw_operation *operation)
     return item * operation->count;
 }
 
-static int lose_group(struct cw_table *table, const struct cw_group *group, struct target to,
-                      struct state state)
+static void lose_group(struct cw_table *table, const struct cw_group *group, struct target to,
+                       struct state state)
 {
     for (uint32_t index = group->first; index < group->first + group->count; index++) {
         const struct cw_operation *operation = &table->operations[index];
-        if (operation->tag >= table->tag_count)
-            return -EINVAL;
         uint32_t quality = state.quality;
         if (quality == CW_BAD_OUT_OF_SERVICE || operation->on_loss == CW_FAULT) {
             /* The value stays; the quality says what is the matter. */
         } else if (operation->on_loss == CW_SUBSTITUTE) {
-            size_t size = image_size(operation);
-            if (operation->value > table->value_size ||
-                size > table->value_size - operation->value)
-                return -EINVAL;
-            memcpy(to.values + operation->value, table->substitutes + operation->value, size);
+            memcpy(to.values + operation->value, table->substitutes + operation->value,
+                   image_size(operation));
             quality = CW_UNCERTAIN_SUBSTITUTE;
         } else if (operation->known) {
             quality = CW_UNCERTAIN_LAST_USABLE;
         }
-        to.quality[operation->tag] = quality;
-        to.timestamps[operation->tag] = state.utc_ns;
+        mark(to, operation->tag, operation->tags, quality, state.utc_ns);
     }
-    return 0;
 }
 
 /* What the group counts as now: what the driver says, unless the driver itself is silent. */
@@ -88,26 +93,9 @@ static struct state state_of(const struct cw_device *device, size_t group, int64
     return state;
 }
 
-static int is_sound(const struct cw_table *table, const struct cw_device *device)
-{
-    if (device->payload_at > device->block_size ||
-        device->payload_size > device->block_size - device->payload_at ||
-        device->group_count > (device->payload_at - 8) / sizeof(struct state))
-        return 0;
-    for (size_t index = 0; index < device->group_count; index++) {
-        const struct cw_group *group = &device->groups[index];
-        if (group->first > table->operation_count ||
-            group->count > table->operation_count - group->first)
-            return 0;
-    }
-    return 1;
-}
-
 static int latch_device(struct cw_table *table, struct cw_device *device, int64_t now_ns,
                         int64_t utc_ns, struct target to, int *faults)
 {
-    if (device->payload_at < 8 || !is_sound(table, device))
-        return -EINVAL;
     int64_t found = cw_snapshot_read(device->inputs, device->inputs_size, device->block,
                                      device->block_size, device->sequence, 3);
     if (found == -EINVAL)
@@ -130,10 +118,10 @@ static int latch_device(struct cw_table *table, struct cw_device *device, int64_
             *faults = 1;
         if (!device->dirty && state.quality == group->quality && (bad || !fresh))
             continue;
-        int error = bad ? lose_group(table, group, to, state)
-                        : decode_group(table, device, group, to, state);
-        if (error != 0)
-            return error;
+        if (bad)
+            lose_group(table, group, to, state);
+        else
+            decode_group(table, device, group, to, state);
         group->quality = state.quality;
     }
     device->dirty = 0;

@@ -176,6 +176,16 @@ static struct limits limits_of(uint8_t code)
 
 static int is_floating(uint8_t code) { return code == CW_REAL || code == CW_LREAL; }
 
+/* Rounds half away from zero. Inline: the library call is most of an encoding. */
+static inline double half_away(double value)
+{
+    if (!(value > -0x1p52 && value < 0x1p52))
+        return value; /* whole already, or infinite */
+    double whole = (double)(int64_t)value;
+    double part = value - whole;
+    return whole + (part >= 0.5) - (part <= -0.5);
+}
+
 /* The bits of `number` in type `code`, clamped into it; rounds half away from zero. */
 static uint64_t bits_of(struct number number, uint8_t code, int *outcome)
 {
@@ -197,7 +207,7 @@ static uint64_t bits_of(struct number number, uint8_t code, int *outcome)
     }
     struct limits limits = limits_of(code);
     if (number.kind == FLOATING) {
-        double value = round(number.is.d);
+        double value = half_away(number.is.d);
         /* As doubles, the limits 2^63-1 and 2^64-1 become 2^63 and 2^64: too large by one. */
         if (value < (double)limits.low) {
             *outcome = CW_OUTSIDE;
@@ -231,18 +241,28 @@ static inline uint64_t load_image(const uint8_t *from, uint8_t size)
     return raw;
 }
 
+/* Bytes of a STRING's text, on the wire and in the image. */
+static size_t text_size(const struct cw_operation *operation)
+{
+    return ((size_t)operation->length + 1) / 2 * 2;
+}
+
 static int is_width(uint8_t size) { return size == 1 || size == 2 || size == 4 || size == 8; }
 
-static int fits(const struct cw_operation *operation, size_t payload_size, size_t value_size)
+int cw_operation_fits(const struct cw_operation *operation, size_t payload_size,
+                      size_t value_size, size_t tag_count)
 {
-    if (operation->form == CW_FORM_BITS && operation->bit > 7)
-        return 0;
     size_t bits = (size_t)operation->place * 8 + operation->bit + operation->count;
     size_t wire, image;
+    if (operation->tags == 0 || operation->count % operation->tags != 0 ||
+        operation->tag > tag_count || operation->tags > tag_count - operation->tag)
+        return 0;
     switch (operation->form) {
     case CW_FORM_BITS:
         wire = (bits + 7) / 8;
         image = operation->count;
+        if (operation->bit > 7)
+            return 0;
         break;
     case CW_FORM_WORD_BIT:
         wire = operation->place + (size_t)2 * operation->count;
@@ -251,19 +271,84 @@ static int fits(const struct cw_operation *operation, size_t payload_size, size_
             return 0;
         break;
     case CW_FORM_TEXT:
-        wire = operation->place + ((size_t)operation->length + 1) / 2 * 2 * operation->count;
-        image = ((size_t)operation->length + 3) / 2 * 2 * operation->count;
+        wire = operation->place + text_size(operation) * operation->count;
+        image = (2 + text_size(operation)) * operation->count;
         break;
     default:
         wire = operation->place + (size_t)operation->wire_size * operation->count;
         image = (size_t)operation->size * operation->count;
         if (!is_width(operation->size) || !is_width(operation->wire_size) ||
-            operation->wire_size == 1)
+            operation->wire_size == 1 ||
+            (operation->form == CW_FORM_COPY && operation->size != operation->wire_size))
             return 0;
         break;
     }
     return wire <= payload_size && operation->value <= value_size &&
            image <= value_size - operation->value;
+}
+
+static int in_use(const struct cw_table *table, uint32_t first, uint32_t count, size_t payload_size)
+{
+    if (first > table->operation_count || count > table->operation_count - first)
+        return 0;
+    for (uint32_t index = first; index < first + count; index++)
+        if (!cw_operation_fits(&table->operations[index], payload_size, table->value_size,
+                               table->tag_count))
+            return 0;
+    return 1;
+}
+
+static int device_fits(const struct cw_table *table, const struct cw_device *device)
+{
+    const size_t state = 16;
+    if (device->payload_at > device->block_size || device->payload_at < 8 ||
+        device->payload_size > device->block_size - device->payload_at ||
+        device->group_count > (device->payload_at - 8) / state)
+        return 0;
+    for (size_t index = 0; index < device->group_count; index++) {
+        const struct cw_group *group = &device->groups[index];
+        if (!in_use(table, group->first, group->count, device->payload_size))
+            return 0;
+    }
+    return in_use(table, device->output_first, device->output_count, device->output_size);
+}
+
+int cw_table_check(const struct cw_table *table)
+{
+    for (size_t index = 0; index < table->device_count; index++)
+        if (!device_fits(table, &table->devices[index]))
+            return -EINVAL;
+    size_t end_of_values = table->values_at + table->value_size;
+    size_t end_of_quality = table->quality_at + 4 * table->tag_count;
+    size_t end_of_stamps = table->timestamps_at + 8 * table->tag_count;
+    return end_of_values <= table->block_size && end_of_quality <= table->block_size &&
+                   end_of_stamps <= table->block_size
+               ? 0
+               : -EINVAL;
+}
+
+struct cw_operation cw_operation_of(const struct cw_operation *operation, uint32_t which)
+{
+    struct cw_operation one = *operation;
+    one.tags = 1;
+    one.tag += which;
+    one.count /= operation->tags;
+    uint32_t elements = which * one.count;
+    if (one.form == CW_FORM_BITS) {
+        one.place += (one.bit + elements) / 8;
+        one.bit = (uint8_t)((one.bit + elements) % 8);
+        one.value += elements;
+    } else if (one.form == CW_FORM_WORD_BIT) {
+        one.place += 2 * elements;
+        one.value += elements;
+    } else if (one.form == CW_FORM_TEXT) {
+        one.place += (uint32_t)text_size(operation) * elements;
+        one.value += (uint32_t)(2 + text_size(operation)) * elements;
+    } else {
+        one.place += one.wire_size * elements;
+        one.value += one.size * elements;
+    }
+    return one;
 }
 
 static int in_range(const struct cw_operation *operation, double value)
@@ -316,7 +401,7 @@ static int decode_copy(const struct cw_operation *operation, const uint8_t *from
 
 static void decode_text(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
 {
-    size_t wire = ((size_t)operation->length + 1) / 2 * 2;
+    size_t wire = text_size(operation);
     uint8_t *bytes = to + 2;
     uint16_t length = 0;
     memset(to, 0, 2 + wire);
@@ -329,50 +414,126 @@ static void decode_text(const struct cw_operation *operation, const uint8_t *fro
     memcpy(to, &length, 2);
 }
 
-int cw_decode(const struct cw_operation *operation, const uint8_t *payload, size_t payload_size,
-              uint8_t *values, size_t value_size)
+/* Reorders `count` elements; the loops are simple enough to be vectorised. */
+static void reorder(const uint8_t *from, uint8_t *to, uint32_t count, uint8_t size, uint8_t order)
 {
-    if (!fits(operation, payload_size, value_size))
-        return -EINVAL;
-    if (operation->count == 0)
+    if (size == 2) {
+        for (uint32_t index = 0; index < count; index++) {
+            uint16_t raw;
+            memcpy(&raw, from + 2 * index, 2);
+            raw = order16(raw, order);
+            memcpy(to + 2 * index, &raw, 2);
+        }
+    } else if (size == 4) {
+        for (uint32_t index = 0; index < count; index++) {
+            uint32_t raw;
+            memcpy(&raw, from + 4 * index, 4);
+            raw = order32(raw, order);
+            memcpy(to + 4 * index, &raw, 4);
+        }
+    } else {
+        for (uint32_t index = 0; index < count; index++) {
+            uint64_t raw;
+            memcpy(&raw, from + 8 * index, 8);
+            raw = order64(raw, order);
+            memcpy(to + 8 * index, &raw, 8);
+        }
+    }
+}
+
+/* True when one of the REAL or LREAL elements is infinite or not a number. */
+static int any_not_finite(const uint8_t *from, uint32_t count, uint8_t size, uint8_t order)
+{
+    uint32_t found = 0;
+    if (size == 4) {
+        for (uint32_t index = 0; index < count; index++) {
+            uint32_t raw;
+            memcpy(&raw, from + 4 * index, 4);
+            found |= (order32(raw, order) & 0x7F800000u) == 0x7F800000u;
+        }
+    } else {
+        const uint64_t exponent = UINT64_C(0x7FF0000000000000);
+        for (uint32_t index = 0; index < count; index++) {
+            uint64_t raw;
+            memcpy(&raw, from + 8 * index, 8);
+            found |= (order64(raw, order) & exponent) == exponent;
+        }
+    }
+    return found != 0;
+}
+
+/* Analogue words to REAL, the commonest scaling: 1 when all went well, 0 to do it one by one. */
+static int decode_words_to_reals(const struct cw_operation *operation, const uint8_t *from,
+                                 uint8_t *to)
+{
+    int is_signed = operation->wire == CW_INT;
+    if ((!is_signed && operation->wire != CW_UINT) || operation->code != CW_REAL ||
+        (operation->flags & CW_SCALED) == 0 ||
+        fabs(operation->gain) * 65536 + fabs(operation->offset) > 0x1p127)
+        return 0;
+    double low = operation->flags & CW_RANGED ? operation->range_low : -INFINITY;
+    double high = operation->flags & CW_RANGED ? operation->range_high : INFINITY;
+    int outside = 0;
+    for (uint32_t index = 0; index < operation->count; index++) {
+        uint16_t word;
+        memcpy(&word, from + 2 * index, 2);
+        word = order16(word, operation->order);
+        double raw = is_signed ? (int16_t)word : word;
+        double value = operation->gain * raw + operation->offset;
+        float real = (float)value;
+        outside |= (raw < operation->raw_low) | (raw > operation->raw_high) | (value < low) |
+                   (value > high);
+        memcpy(to + 4 * index, &real, 4);
+    }
+    return !outside;
+}
+
+static int decode_numbers(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
+{
+    int worst = CW_FITS;
+    int copy = operation->form == CW_FORM_COPY;
+    if (copy && (operation->flags & CW_RANGED) == 0 &&
+        (!is_floating(operation->code) ||
+         !any_not_finite(from, operation->count, operation->size, operation->order))) {
+        reorder(from, to, operation->count, operation->size, operation->order);
         return CW_FITS;
+    }
+    if (!copy && operation->count > 1 && decode_words_to_reals(operation, from, to))
+        return CW_FITS;
+    for (uint32_t index = 0; index < operation->count; index++) {
+        const uint8_t *source = from + index * operation->wire_size;
+        uint8_t *target = to + index * operation->size;
+        int outcome = copy ? decode_copy(operation, source, target)
+                           : decode_number(operation, source, target);
+        worst = outcome > worst ? outcome : worst;
+    }
+    return worst;
+}
+
+int cw_decode(const struct cw_operation *operation, const uint8_t *payload, uint8_t *values)
+{
     const uint8_t *from = payload + operation->place;
     uint8_t *to = values + operation->value;
-    int worst = CW_FITS;
     switch (operation->form) {
     case CW_FORM_BITS:
         if (operation->count == 1)
             *to = *from >> operation->bit & 1;
         else
-            cw_unpack_bits(payload, payload_size, (size_t)operation->place * 8 + operation->bit, to,
-                           operation->count);
-        break;
+            cw_unpack_bits(from, ((size_t)operation->bit + operation->count + 7) / 8,
+                           operation->bit, to, operation->count);
+        return CW_FITS;
     case CW_FORM_WORD_BIT:
         for (uint32_t index = 0; index < operation->count; index++)
             to[index] = load_raw(from + 2 * index, 2, operation->order) >> operation->bit & 1;
-        break;
-    case CW_FORM_COPY:
-        for (uint32_t index = 0; index < operation->count; index++) {
-            int outcome = decode_copy(operation, from + index * operation->wire_size,
-                                      to + index * operation->size);
-            worst = outcome > worst ? outcome : worst;
-        }
-        break;
-    case CW_FORM_TEXT: {
-        size_t wire = ((size_t)operation->length + 1) / 2 * 2;
+        return CW_FITS;
+    case CW_FORM_TEXT:
         for (uint32_t index = 0; index < operation->count; index++)
-            decode_text(operation, from + index * wire, to + index * (wire + 2));
-        break;
-    }
+            decode_text(operation, from + index * text_size(operation),
+                        to + index * (2 + text_size(operation)));
+        return CW_FITS;
     default:
-        for (uint32_t index = 0; index < operation->count; index++) {
-            int outcome = decode_number(operation, from + index * operation->wire_size,
-                                        to + index * operation->size);
-            worst = outcome > worst ? outcome : worst;
-        }
-        break;
+        return decode_numbers(operation, from, to);
     }
-    return worst;
 }
 
 static int encode_number(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
@@ -410,7 +571,7 @@ static int encode_number(const struct cw_operation *operation, const uint8_t *fr
 
 static void encode_text(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
 {
-    size_t wire = ((size_t)operation->length + 1) / 2 * 2;
+    size_t wire = text_size(operation);
     uint16_t length;
     memcpy(&length, from, 2);
     for (size_t index = 0; index < wire; index++) {
@@ -419,49 +580,89 @@ static void encode_text(const struct cw_operation *operation, const uint8_t *fro
     }
 }
 
-int cw_encode(const struct cw_operation *operation, uint8_t *payload, size_t payload_size,
-              const uint8_t *values, size_t value_size)
+/* REAL to analogue words: 1 when all went well and was written, 0 to do it one by one. */
+static int encode_reals_to_words(const struct cw_operation *operation, const uint8_t *from,
+                                 uint8_t *to)
 {
-    if (!fits(operation, payload_size, value_size))
-        return -EINVAL;
-    const uint8_t *from = values + operation->value;
-    uint8_t *to = payload + operation->place;
-    int worst = CW_FITS;
-    switch (operation->form) {
-    case CW_FORM_BITS:
-        cw_pack_bits(payload, payload_size, (size_t)operation->place * 8 + operation->bit, from,
-                     operation->count);
-        break;
-    case CW_FORM_WORD_BIT:
-        for (uint32_t index = 0; index < operation->count; index++) {
-            uint64_t mask = UINT64_C(1) << operation->bit;
-            uint64_t word = load_raw(to + 2 * index, 2, operation->order);
-            store_raw(to + 2 * index, from[index] ? word | mask : word & ~mask, 2,
-                      operation->order);
+    enum { CHUNK = 64 };
+    int is_signed = operation->wire == CW_INT;
+    if ((!is_signed && operation->wire != CW_UINT) || operation->code != CW_REAL ||
+        (operation->flags & CW_SCALED) == 0)
+        return 0;
+    /* Within these limits nothing is clamped, so that rounding cannot leave the word either. */
+    double low = fmax(operation->raw_low, is_signed ? INT16_MIN : 0);
+    double high = fmin(operation->raw_high, is_signed ? INT16_MAX : UINT16_MAX);
+    double first = operation->flags & CW_RANGED ? operation->range_low : -INFINITY;
+    double last = operation->flags & CW_RANGED ? operation->range_high : INFINITY;
+    uint16_t words[CHUNK];
+    for (uint32_t done = 0; done < operation->count; done += CHUNK) {
+        uint32_t count = operation->count - done < CHUNK ? operation->count - done : CHUNK;
+        int fine = 1;
+        for (uint32_t index = 0; index < count; index++) {
+            float real;
+            memcpy(&real, from + 4 * (done + index), 4);
+            double raw = ((double)real - operation->offset) / operation->gain;
+            /* False for what is not a number, too. */
+            int fits = (raw >= low) & (raw <= high) & (real >= first) & (real <= last);
+            fine &= fits;
+            raw = fits ? raw : 0;
+            int32_t whole = (int32_t)raw;
+            double part = raw - whole;
+            words[index] = (uint16_t)(whole + (part >= 0.5) - (part <= -0.5));
         }
-        break;
-    case CW_FORM_COPY:
-        if (!is_floating(operation->code) && (operation->flags & CW_RANGED) == 0) {
-            for (uint32_t index = 0; index < operation->count; index++)
-                store_raw(to + index * operation->wire_size,
-                          load_image(from + index * operation->size, operation->size),
-                          operation->wire_size, operation->order);
-            break;
-        }
-        /* fall through */
-    case CW_FORM_NUMBER:
-        for (uint32_t index = 0; index < operation->count; index++) {
-            int outcome = encode_number(operation, from + index * operation->size,
-                                        to + index * operation->wire_size);
-            worst = outcome > worst ? outcome : worst;
-        }
-        break;
-    default: {
-        size_t wire = ((size_t)operation->length + 1) / 2 * 2;
-        for (uint32_t index = 0; index < operation->count; index++)
-            encode_text(operation, from + index * (wire + 2), to + index * wire);
-        break;
+        if (!fine)
+            return 0;
+        reorder((const uint8_t *)words, to + 2 * done, count, 2, operation->order);
     }
+    return 1;
+}
+
+static int encode_numbers(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
+{
+    int worst = CW_FITS;
+    if (operation->form == CW_FORM_COPY && (operation->flags & CW_RANGED) == 0 &&
+        (!is_floating(operation->code) ||
+         !any_not_finite(from, operation->count, operation->size, CW_DCBA))) {
+        reorder(from, to, operation->count, operation->size, operation->order);
+        return CW_FITS;
+    }
+    if (operation->form == CW_FORM_NUMBER && operation->count > 1 &&
+        encode_reals_to_words(operation, from, to))
+        return CW_FITS;
+    for (uint32_t index = 0; index < operation->count; index++) {
+        int outcome = encode_number(operation, from + index * operation->size,
+                                    to + index * operation->wire_size);
+        worst = outcome > worst ? outcome : worst;
     }
     return worst;
+}
+
+int cw_encode(const struct cw_operation *operation, uint8_t *payload, const uint8_t *values)
+{
+    const uint8_t *from = values + operation->value;
+    uint8_t *to = payload + operation->place;
+    uint8_t mask = (uint8_t)(1u << (operation->bit & 7));
+    switch (operation->form) {
+    case CW_FORM_BITS:
+        if (operation->count == 1)
+            *to = *from ? *to | mask : *to & (uint8_t)~mask;
+        else
+            cw_pack_bits(to, ((size_t)operation->bit + operation->count + 7) / 8, operation->bit,
+                         from, operation->count);
+        return CW_FITS;
+    case CW_FORM_WORD_BIT:
+        for (uint32_t index = 0; index < operation->count; index++) {
+            uint64_t bit = UINT64_C(1) << operation->bit;
+            uint64_t word = load_raw(to + 2 * index, 2, operation->order);
+            store_raw(to + 2 * index, from[index] ? word | bit : word & ~bit, 2, operation->order);
+        }
+        return CW_FITS;
+    case CW_FORM_TEXT:
+        for (uint32_t index = 0; index < operation->count; index++)
+            encode_text(operation, from + index * (2 + text_size(operation)),
+                        to + index * text_size(operation));
+        return CW_FITS;
+    default:
+        return encode_numbers(operation, from, to);
+    }
 }

@@ -53,11 +53,13 @@ enum {
     CW_RANGED = 2  /* engineering value in range_low..range_high */
 };
 
+/* One tag, or several of one kind that lie one behind the other on both sides. */
 struct cw_operation {
-    uint32_t tag;
+    uint32_t tag;    /* the first */
+    uint32_t tags;   /* how many, with consecutive indexes */
     uint32_t value;  /* byte offset in the value area */
     uint32_t place;  /* byte offset in the payload */
-    uint32_t count;  /* elements */
+    uint32_t count;  /* elements of all tags together */
     uint16_t length; /* bytes of a STRING */
     uint8_t bit;
     uint8_t form;
@@ -66,7 +68,7 @@ struct cw_operation {
     uint8_t order;
     uint8_t flags;
     uint8_t on_loss;
-    uint8_t known;   /* latch: a value was read; commit: the quality is this operation's doing */
+    uint8_t known;   /* latch: a value was read; commit: a quality is this operation's doing */
     uint8_t size;    /* bytes of an element in the image, 0 for STRING */
     uint8_t wire_size;
     double gain;
@@ -132,14 +134,23 @@ struct cw_table {
 /* What one item of the payload comes to. */
 enum { CW_FITS, CW_OUTSIDE, CW_NOT_A_NUMBER };
 
-/* Decodes all elements of one operation into the value area: the worst of the outcomes above, or
- * -EINVAL when it does not fit. Elements that are not a number keep their value. */
-int cw_decode(const struct cw_operation *operation, const uint8_t *payload, size_t payload_size,
-              uint8_t *values, size_t value_size);
+/* True when the operation stays within both memories and the tag table. The functions below rely
+ * on it: check each operation once when its table is made. */
+int cw_operation_fits(const struct cw_operation *operation, size_t payload_size,
+                      size_t value_size, size_t tag_count);
 
-/* The inverse: scaled, clamped, rounded half away from zero. CW_OUTSIDE when it was clamped; an
+/* The same for a whole table, its devices and groups; 0 or -EINVAL. */
+int cw_table_check(const struct cw_table *table);
+
+/* One of the merged tags as an operation of its own. */
+struct cw_operation cw_operation_of(const struct cw_operation *operation, uint32_t which);
+
+/* Decodes all elements of one operation into the value area: the worst of the outcomes above.
+ * Elements that are not a number keep their value. */
+int cw_decode(const struct cw_operation *operation, const uint8_t *payload, uint8_t *values);
+
+/* The inverse; scaled, clamped, rounded half away from zero. CW_OUTSIDE when it was clamped; an
  * element that is not a finite number keeps its bytes in the payload. */
-int cw_encode(const struct cw_operation *operation, uint8_t *payload, size_t payload_size,
-              const uint8_t *values, size_t value_size);
+int cw_encode(const struct cw_operation *operation, uint8_t *payload, const uint8_t *values);
 
 #endif
