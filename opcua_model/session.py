@@ -7,7 +7,9 @@ and continuation points; writes go to the write path, never into the address spa
 from __future__ import annotations
 
 import dataclasses
+import math
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,6 +48,8 @@ class CellSession(InternalSession):
         """The connection that the session is bound to."""
         self.client_certificate: bytes | None = None
         self.description = ua.ApplicationDescription()
+        self.timed_out = False
+        """The session was closed because its client had been silent for too long."""
         self.label = ""
         self.endpoint_url = ""
         self.created = utc_now()
@@ -82,6 +86,9 @@ class CellSession(InternalSession):
         """End the session; its token is worth nothing from here on."""
         if self.state is not SessionState.Closed:
             self.channel = None
+            idle_s = time.monotonic() - self._last_activity
+            self.timed_out = idle_s >= (self.session_timeout or math.inf)
+            self.cell.counters.session_timeouts += self.timed_out
             await super().close_session(delete_subs)
 
     def activate(self, user: CellUser) -> ua.ActivateSessionResult:

@@ -199,8 +199,13 @@ class CellProcessor(UaProcessor):
     async def close(self) -> None:
         """The connection is gone: what waits to be published must not go into it."""
         self._publish_requests.clear()
+        session = self.session
+        was_open = session is not None and session.state is not SessionState.Closed
         parent: Any = super()
         await parent.close()
+        if was_open and isinstance(session, CellSession):
+            aborted = session.state is SessionState.Closed and not session.timed_out
+            self.cell.counters.session_aborts += aborted
 
 
 _SECURITY_CODES: Final = frozenset(

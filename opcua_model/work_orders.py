@@ -203,3 +203,12 @@ class WorkOrders:
                 replace(node, ua.DataValue(value, SourceTimestamp=at, ServerTimestamp=at))
                 written += 1
         return written
+
+
+def fields() -> list[tuple[str, str, str]]:
+    """Name, type and meaning of every variable of a work order, for the reference."""
+    scalars = [(name, variant.name, text) for name, _, variant, text in _ORDER_FIELDS]
+    extra = [
+        (name, kind, text) for (name, text), kind in zip(_EXTRA, ("UInt32", "Double"), strict=True)
+    ]
+    return scalars + extra + [(name, "String[]", text) for name, text in _UNIT_FIELDS]

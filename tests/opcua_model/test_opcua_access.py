@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
@@ -163,6 +164,29 @@ async def test_a_session_moves_to_a_new_channel_of_the_same_client_and_user(cell
         await first.get_node(CURRENT_TIME).read_value()
     second.disconnect_socket()
     await first.disconnect()
+
+
+async def test_a_silent_session_times_out_and_a_torn_one_is_an_abort(
+    cell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    internal = cell.server._internal
+    monkeypatch.setattr(internal, "min_session_timeout_ms", 300.0)
+    before = dataclasses.replace(internal.counters)
+    silent = await channel(cell)
+    silent.session_timeout = 300
+    await silent.create_session()
+    token = silent.uaclient.session.authentication_token
+    torn = await channel(cell)
+    await torn.create_session()
+    torn.disconnect_socket()
+    async with asyncio.timeout(20):
+        while (
+            internal.counters.session_timeouts == before.session_timeouts
+            or internal.counters.session_aborts == before.session_aborts
+        ):
+            await asyncio.sleep(0.05)
+    assert internal.lookup_external_session(token) is None
+    silent.disconnect_socket()
 
 
 class Recorder:

@@ -53,7 +53,7 @@ def node_modules(peer_missing: Any) -> Path:
 
 
 async def run_peer(
-    modules: Path, cell: Any, keys: Path, command: str, user: str, password: str
+    modules: Path, cell: Any, keys: Path, *, command: str, user: str, password: str
 ) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         "node",
@@ -87,7 +87,9 @@ async def test_a_foreign_client_browses_reads_subscribes_writes_and_orders(
 ) -> None:
     cell.image.set("air_pressure", 6.5)
     await cell.server.publish()
-    report = await run_peer(node_modules, cell, tmp_path, "all", "foreman", "foreman-1")
+    report = await run_peer(
+        node_modules, cell, tmp_path, command="all", user="foreman", password="foreman-1"
+    )
     assert "error" not in report, report
     assert report["bad"] == {}
     assert report["variables"] > 2500
@@ -109,5 +111,7 @@ async def test_a_foreign_client_browses_reads_subscribes_writes_and_orders(
 async def test_a_foreign_client_without_the_password_is_refused(
     cell: Any, node_modules: Path, tmp_path: Path, user: str, password: str
 ) -> None:
-    report = await run_peer(node_modules, cell, tmp_path, "login", user, password)
+    report = await run_peer(
+        node_modules, cell, tmp_path, command="login", user=user, password=password
+    )
     assert "BadUserAccessDenied" in report["error"]
