@@ -106,7 +106,14 @@ def tag_table(rows: Iterable[dict[str, Any]]) -> Table:
     """Tags as a table."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("tag", "type", "value", "unit", "quality", "age", "from", "writer"):
-        table.add_column(column, justify="right" if column in ("value", "age") else "left")
+        # Nothing is cut short: a narrow terminal breaks lines, but not the name, which is typed.
+        table.add_column(
+            column,
+            justify="right" if column in ("value", "age") else "left",
+            overflow="fold",
+            no_wrap=column == "tag",
+            min_width=len(column),
+        )
     for row in rows:
         age = "" if row["age_ms"] is None else f"{row['age_ms'] / 1000:.1f} s"
         table.add_row(
