@@ -17,8 +17,8 @@ from cellwright.native import ffi, lib
 
 _HEADER: Final = struct.Struct("<Qqq")
 _ATTEMPTS: Final = 1000
-_RUN_BYTES: Final = 512
-"""Bytes compared at once before looking at single tags; several lines, few tags."""
+_RUN_BYTES: Final = 64
+"""Bytes compared at once before looking at single tags; a line."""
 
 
 class BlockLayout:
