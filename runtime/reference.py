@@ -22,6 +22,7 @@ import typer.main
 from cellwright.io import iec, messages, output_gate, quality
 from cellwright.io.system_tags import SYSTEM_TAGS
 from cellwright.mes import operation_states, work_order_states
+from cellwright.opcua_model import reference as opcua_reference
 from cellwright.runtime import cli, states
 from cellwright.runtime.config import reference_markdown
 from cellwright.runtime.supervisor import ProcessState
@@ -338,6 +339,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "command_line.md": command_line_page,
     "configuration.md": reference_markdown,
     "events.md": events_page,
+    "opcua_model.md": opcua_reference.text,
     "states.md": states_page,
     "tags.md": tags_page,
 }
