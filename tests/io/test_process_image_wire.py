@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,16 @@ def same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one == other
 
 
-INPUTS = st.lists(word_tags(Direction.INPUT), min_size=1, max_size=12)
-OUTPUTS = st.lists(word_tags(Direction.OUTPUT), min_size=1, max_size=12)
+def tag_lists(direction: Direction) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Some kinds of tags, each several times in a row, as couplers have them."""
+    several = st.tuples(word_tags(direction), st.sampled_from([1, 1, 2, 5, 70]))
+    return st.lists(several, min_size=1, max_size=6).map(
+        lambda kinds: [dict(kind) for kind, times in kinds for _ in range(times)]
+    )
+
+
+INPUTS = tag_lists(Direction.INPUT)
+OUTPUTS = tag_lists(Direction.OUTPUT)
 BITS = st.lists(st.sampled_from([None, None, 1, 5, 8, 19]), min_size=1, max_size=8)
 
 
@@ -147,8 +156,11 @@ def payloads(size: int) -> st.SearchStrategy[bytes]:
     """Random bytes, sprinkled with the words that make special numbers."""
     special = [b"\x7f\xc0", b"\x7f\x80", b"\xff\xff", b"\x80\x00", b"\x00\x00", b"\x7f\xff", b"ab"]
     words = st.one_of(st.sampled_from(special), st.binary(min_size=2, max_size=2))
-    count = size // 2 + 1
-    return st.lists(words, min_size=count, max_size=count).map(lambda ws: b"".join(ws)[:size])
+    # A hundred words of its own, then the same again: enough variety, and quick to draw.
+    count = min(size // 2 + 1, 100)
+    return st.lists(words, min_size=count, max_size=count).map(
+        lambda ws: (b"".join(ws) * (size // (2 * count) + 1))[:size]
+    )
 
 
 def values(kind: TagType) -> st.SearchStrategy[Any]:
@@ -173,6 +185,24 @@ def values(kind: TagType) -> st.SearchStrategy[Any]:
     return st.lists(item, min_size=kind.count, max_size=kind.count) if kind.is_array else item
 
 
+class Pools:
+    """Values to choose from, drawn once a type, so that many tags are quickly filled."""
+
+    def __init__(self, data: Any, accept: Callable[[Any], bool] = lambda value: True) -> None:
+        self._data, self._accept = data, accept
+        self._pools: dict[str, list[Any]] = {}
+        self._taken = 0
+
+    def take(self, kind: TagType) -> Any:
+        pool = self._pools.get(str(kind))
+        if pool is None:
+            one = values(kind).filter(self._accept)
+            pool = self._data.draw(st.lists(one, min_size=3, max_size=7))
+            self._pools[str(kind)] = pool
+        self._taken += 1
+        return pool[self._taken % len(pool)]
+
+
 @PER_EXAMPLE
 @given(specs=OUTPUTS, bits=BITS, start=st.integers(0, 3), data=st.data())
 def test_the_commit_encodes_every_value_as_the_reference_does(
@@ -185,8 +215,9 @@ def test_the_commit_encodes_every_value_as_the_reference_does(
     found = bytearray(len(expected))
     for cycle in (1, 2):
         outcomes = {}
+        pools = Pools(data)
         for one in references(plan):
-            value = data.draw(values(one.tag.type))
+            value = pools.take(one.tag.type)
             process.set(one.tag.index, value)
             outcomes[one.tag.index] = one.encode(expected, value)
         result = process.commit(cycle, enabled=True)
@@ -226,9 +257,9 @@ def test_what_is_committed_without_a_scale_is_latched_again_unchanged(
     receiver = Image.create(tmp_path / "in", inputs, "0123abcd")
     sending, receiving = ProcessImage(sender, outputs), ProcessImage(receiver, inputs)
     put = {}
+    pools = Pools(data, lambda v: not any(word in str(v) for word in ("nan", "inf")))
     for one in references(outputs):
-        finite = values(one.tag.type).filter(lambda v: "nan" not in str(v) and "inf" not in str(v))
-        put[one.tag.index] = data.draw(finite)
+        put[one.tag.index] = pools.take(one.tag.type)
         sending.set(one.tag.index, put[one.tag.index])
     sending.commit(1, enabled=True)
     wire = bytearray(outputs.devices[0].output_size)
@@ -237,6 +268,22 @@ def test_what_is_committed_without_a_scale_is_latched_again_unchanged(
     receiving.latch(5, 0)
     for index, value in put.items():
         assert receiving.get(index) == value
+
+
+def test_neighbours_of_one_kind_become_one_operation(tmp_path: Path) -> None:
+    kind = TagType(Code.INT)
+    spec = {
+        "kind": kind,
+        "wire": kind,
+        "direction": Direction.INPUT,
+        "bit": None,
+        "order": WireOrder.ABCD,
+        "scale": None,
+        "range": None,
+    }
+    plan = build([spec] * 50 + [spec | {"order": WireOrder.BADC}] * 50, [None] * 50, 3)
+    process = ProcessImage(Image.create(tmp_path / "image", plan, "0123abcd"), plan)
+    assert process._table.operation_count == 3
 
 
 def test_the_format_letters_cover_every_type_that_travels() -> None:
