@@ -103,10 +103,13 @@ class RunFolder:
             raise RunError(f"{self.start_file}: {error}; start the cell with 'run'") from error
 
     def remove(self) -> None:
-        """Delete the folder's files; what is mapped elsewhere lives until it is unmapped."""
-        for file in (self.image, self.plan_file, self.start_file):
-            file.unlink(missing_ok=True)
+        """Delete the folder's files; what is mapped elsewhere lives until it is unmapped.
+
+        Half-written files of a supervisor that was killed go too.
+        """
         if self.path.exists():
+            for file in self.path.iterdir():
+                file.unlink(missing_ok=True)
             self.path.rmdir()
 
 
@@ -117,12 +120,24 @@ def replace_file(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def running_cells() -> list[RunFolder]:
-    """All run folders that hold a plan, by name."""
+def running_cells() -> list[tuple[RunFolder, Plan]]:
+    """All cells whose supervisor lives, by name.
+
+    Folders that a killed supervisor or another version of the program left are passed over.
+    """
     base = run_base()
     if not base.is_dir():
         return []
-    return [RunFolder(path) for path in sorted(base.iterdir()) if (path / "plan.msgpack").exists()]
+    found = []
+    for path in sorted(base.iterdir()):
+        folder = RunFolder(path)
+        try:
+            plan = folder.plan()
+        except RunError:
+            continue
+        if CellLock(Path(plan.data)).owner_lives():
+            found.append((folder, plan))
+    return found
 
 
 def find(selector: str | None, cwd: Path) -> RunFolder:
@@ -131,11 +146,10 @@ def find(selector: str | None, cwd: Path) -> RunFolder:
     Without a selector it is the cell whose file lies in ``cwd``, else the only one that runs.
     Raises RunError that lists what runs.
     """
-    folders = running_cells()
-    known = [(folder, folder.plan()) for folder in folders]
+    known = running_cells()
     if selector is None:
         here = [folder for folder, plan in known if Path(plan.folder) == cwd.resolve()]
-        candidates = here or folders
+        candidates = here or [folder for folder, _ in known]
     else:
         path = (cwd / selector).resolve()
         candidates = [
@@ -184,6 +198,14 @@ class CellLock:
         os.ftruncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         self._file = file
+
+    def owner_lives(self) -> bool:
+        """True while the process that took the lock last is there; takes nothing itself."""
+        try:
+            owner = int(self._path.read_text())
+        except (OSError, ValueError):
+            return False
+        return Path(f"/proc/{owner}").exists()
 
     def release(self) -> None:
         """Give the lock back."""
