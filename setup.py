@@ -16,6 +16,7 @@ PACKAGES = [
 setup(
     packages=[f"cellwright.{package}" for package in PACKAGES],
     package_dir={f"cellwright.{package}": package.replace(".", "/") for package in PACKAGES},
+    include_package_data=False,
     package_data={
         f"cellwright.{package}": ["py.typed", "*.pyi", "*.lua", "*.mako", "*.csv", "*.yaml", "*.j2"]
         for package in PACKAGES
