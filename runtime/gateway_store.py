@@ -70,15 +70,21 @@ class GatewayStore:
                 store = Store.open(self._url)
                 self._apply_master_data(store)
             except MesError as error:
-                if str(error) != self._why:
-                    self._why = str(error)
-                    self._log.error("MES database not usable; trying again", error=self._why)
-                self._stop.wait(RETRY_S)
+                self._wait_after(str(error))
+            except Exception as error:  # noqa: BLE001 - the thread's outermost edge
+                self._wait_after(f"{type(error).__name__}: {error}", exc_info=True)
             else:
                 self._store = store
                 self._opened.set()
                 self._log.info("MES database opened")
                 return
+
+    def _wait_after(self, why: str, **more: object) -> None:
+        """Keep the reason for those who ask, and log it once."""
+        if why != self._why:
+            self._why = why
+            self._log.error("MES database not usable; trying again", error=why, **more)
+        self._stop.wait(RETRY_S)
 
     def _apply_master_data(self, store: Store) -> None:
         if self._master_data is None:
@@ -87,6 +93,6 @@ class GatewayStore:
             data = load_file(self._master_data)
             with store.session() as session:
                 apply(session, data, actor="commissioning")
-        except MesError:
+        except BaseException:
             store.close()
             raise
