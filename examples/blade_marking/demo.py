@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import secrets
 import shutil
@@ -75,6 +76,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.parts < 1:
         parser.error("--parts must be at least 1")
+    # The client library tells what a server has revised; nothing of that matters here.
+    logging.getLogger("asyncua").setLevel(logging.ERROR)
     try:
         return asyncio.run(Demo(arguments).run())
     except KeyboardInterrupt:
@@ -252,7 +255,9 @@ class Demo:
                     console.print(f"{number:4d}  {serial or '-':12s} [{style}]{verdict}[/]{why}")
                     last_progress = time.monotonic()
                 seen = len(decided)
-                if seen >= self.parts:
+                # A blade that never got a serial (a stuck clamp) belongs to no order: the plant
+                # knows when the last one has left.
+                if seen >= self.parts or self.plant.events("finished"):
                     return True
             await asyncio.sleep(0.2)
         return False
