@@ -8,11 +8,14 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
+
+import structlog
 
 from cellwright.io.clock import MonotonicClock
 from cellwright.io.image import Image
@@ -64,6 +67,15 @@ def join(
     plan, image = folder.attach()
     process = name(parsed)
     logs.configure(process, Path(plan.data) / "log")
+
+    def on_end(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        # The trace belongs into the log; the console shows what the supervisor's line lacks.
+        structlog.get_logger(__name__).critical("process fails", exc_info=(kind, error, trace))
+        sys.stderr.write(f"{process}: {kind.__name__}: {error}\n")
+
+    sys.excepthook = on_end
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

@@ -39,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
                 purger.step()
                 # What cannot be committed now still lies on the ring: wait for more, do not spin.
                 ring.wait(WAIT_S, after=None if member.image.journal.ok else ring.written)
-        pump.step()
+        while pump.step():
+            pass  # one step takes one batch, and nobody comes after us
         retain.step(at_end=True)
     finally:
         pump.close()
