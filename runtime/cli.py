@@ -25,7 +25,7 @@ from cellwright.io.iec import Value
 from cellwright.io.image import Image, ImageError
 from cellwright.io.messages import AnyCommand, ForceTag, SetMode, UnforceTag, WriteTag
 from cellwright.io.plan import Plan, Tag
-from cellwright.runtime import logs, views
+from cellwright.runtime import boot_check, logs, views
 from cellwright.runtime.command_client import CommandClient, CommandFailed
 from cellwright.runtime.config import (
     Problem,
@@ -199,6 +199,29 @@ def status(cell: CellOption = None, as_json: JsonOption = False) -> None:
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
     else:
         out.print(views.status_view(report))
+
+
+@app.command()
+def doctor(
+    cell: CellOption = None,
+    priority: Annotated[
+        int, typer.Option(min=0, max=99, help="Priority to try when no cell runs.")
+    ] = 80,
+    core: Annotated[
+        int, typer.Option(min=-1, max=1023, help="Core to try when no cell runs; -1: none.")
+    ] = -1,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what this PC grants a scan: a running cell's, or a trial process's."""
+    try:
+        subject, items = boot_check.examine(cell, Path.cwd(), priority, core)
+    except (RunError, ImageError, boot_check.BootCheckError) as error:
+        fail(str(error))
+    if as_json:
+        sys.stdout.write(json.dumps([item.report() for item in items], indent=2) + "\n")
+    else:
+        out.print(f"{subject}:", highlight=False)
+        out.print(views.machine_view(items))
 
 
 def _mode(cell: CellOption, request: str, reason: str) -> None:

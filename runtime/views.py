@@ -22,6 +22,7 @@ from cellwright.io.image import Image
 from cellwright.io.plan import Plan, Tag
 from cellwright.io.statistics import Distribution
 from cellwright.io.system_tags import CellState
+from cellwright.runtime.boot_check import Item, check
 from cellwright.runtime.supervisor import ProcessState
 
 STATE_STYLE = {"RUN": "bold green", "STOP": "bold yellow", "FAULT": "bold red"}
@@ -229,6 +230,7 @@ def status_report(plan: Plan, image: Image) -> dict[str, Any]:
             "error": image.journal.error,
             "committed": image.journal.committed,
         },
+        "machine": [item.report() for item in check(plan.scan, scan.pid)],
     }
 
 
@@ -318,7 +320,26 @@ def status_view(report: dict[str, Any]) -> RenderableType:
         parts.append(Text(f"journal: {journal['error'] or 'not ready'}", style="red"))
     else:
         parts.append(Text(f"journal: {journal['committed']} events durable"))
+    lacking = [row["item"] for row in report["machine"] if row["state"] != "ok"]
+    if lacking:
+        parts.append(
+            Text(f"machine: {', '.join(lacking)} degraded; see 'cellwright doctor'", style="yellow")
+        )
     return Group(*parts)
+
+
+def machine_view(items: Iterable[Item]) -> RenderableType:
+    """What the boot self-check found, with a remedy under each thing that is degraded."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("item", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("finding", overflow="fold")
+    for item in items:
+        state = Text("ok", style="green") if item.ok else Text("degraded", style="yellow")
+        table.add_row(item.name, state, Text(item.finding))
+        if item.remedy:
+            table.add_row("", "", Text(f"-> {item.remedy}", style="dim"))
+    return table
 
 
 def _task_table(report: dict[str, Any]) -> Table:

@@ -13,6 +13,7 @@ import sys
 import structlog
 
 from cellwright.native import lib
+from cellwright.runtime.boot_check import short_list
 from cellwright.runtime.processes.common import Membership, join
 from cellwright.runtime.programs import resolve
 from cellwright.runtime.scan import Scan
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     image.statistics.repair()
     scan = Scan(plan, image, start, clock, programs)
     lacking = acquire(plan.scan.priority, plan.scan.core)
-    status.degraded = "; ".join(lacking)
+    status.degraded = short_list(lacking, plan.scan)
     log.info("scan starts", base_ms=plan.scan.base_ns / 1e6, lacking=lacking)
     # The program's objects live for ever; collecting among them would only cost time in a cycle.
     gc.collect()
