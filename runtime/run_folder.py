@@ -120,11 +120,8 @@ def replace_file(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def running_cells() -> list[tuple[RunFolder, Plan]]:
-    """All cells whose supervisor lives, by name.
-
-    Folders that a killed supervisor or another version of the program left are passed over.
-    """
+def known_cells() -> list[tuple[RunFolder, Plan]]:
+    """All cells with a plan that this version reads, by name; not all of them run."""
     base = run_base()
     if not base.is_dir():
         return []
@@ -132,11 +129,9 @@ def running_cells() -> list[tuple[RunFolder, Plan]]:
     for path in sorted(base.iterdir()):
         folder = RunFolder(path)
         try:
-            plan = folder.plan()
+            found.append((folder, folder.plan()))
         except RunError:
-            continue
-        if CellLock(Path(plan.data)).owner_lives():
-            found.append((folder, plan))
+            continue  # left by another version of the program
     return found
 
 
@@ -144,22 +139,27 @@ def find(selector: str | None, cwd: Path) -> RunFolder:
     """The running cell that ``selector`` means: a cell name, its folder or its file.
 
     Without a selector it is the cell whose file lies in ``cwd``, else the only one that runs.
-    Raises RunError that lists what runs.
+    What a killed supervisor left counts only when no running cell is meant. Raises RunError that
+    lists what runs.
     """
-    known = running_cells()
-    if selector is None:
-        here = [folder for folder, plan in known if Path(plan.folder) == cwd.resolve()]
-        candidates = here or [folder for folder, _ in known]
-    else:
-        path = (cwd / selector).resolve()
-        candidates = [
-            folder
-            for folder, plan in known
-            if plan.cell == selector or Path(plan.source) == path or Path(plan.folder) == path
-        ]
+    known = known_cells()
+    running = [(folder, plan) for folder, plan in known if CellLock(Path(plan.data)).owner_lives()]
+    candidates = _meant(selector, cwd, running) or _meant(selector, cwd, known)
     if len(candidates) == 1:
         return candidates[0]
-    raise RunError(_not_one(selector, candidates, (plan for _, plan in known)))
+    raise RunError(_not_one(selector, candidates, (plan for _, plan in running)))
+
+
+def _meant(selector: str | None, cwd: Path, cells: list[tuple[RunFolder, Plan]]) -> list[RunFolder]:
+    if selector is None:
+        here = [folder for folder, plan in cells if Path(plan.folder) == cwd.resolve()]
+        return here or [folder for folder, _ in cells]
+    path = (cwd / selector).resolve()
+    return [
+        folder
+        for folder, plan in cells
+        if plan.cell == selector or Path(plan.source) == path or Path(plan.folder) == path
+    ]
 
 
 def _not_one(selector: str | None, candidates: list[RunFolder], known: Iterable[Plan]) -> str:

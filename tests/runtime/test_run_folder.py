@@ -22,8 +22,8 @@ from cellwright.runtime.run_folder import (
     ScanStart,
     find,
     folder_for,
+    known_cells,
     run_base,
-    running_cells,
 )
 
 BOOT = "0123abcd"
@@ -60,7 +60,7 @@ def running(folder: Path, name: str, *, file: str = "cell.yaml") -> RunFolder:
 def test_the_only_cell_that_runs_needs_no_name(tmp_path: Path) -> None:
     one = running(tmp_path / "one", "One")
     assert find(None, tmp_path) == one
-    assert [(folder, plan.cell) for folder, plan in running_cells()] == [(one, "One")]
+    assert [(folder, plan.cell) for folder, plan in known_cells()] == [(one, "One")]
 
 
 @pytest.mark.parametrize("selector", ["Two", "two", "two/cell.yaml", "./two/../two"])
@@ -118,11 +118,10 @@ def test_a_name_that_nothing_has_lists_what_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", ["a dead owner", "no number", "nothing"])
-def test_what_a_killed_supervisor_left_does_not_count_as_running(tmp_path: Path, left: str) -> None:
-    one = running(tmp_path / "one", "One")
+def test_what_a_killed_supervisor_left_hides_no_running_cell(tmp_path: Path, left: str) -> None:
+    dead = running(tmp_path / "one", "One")
     lock = tmp_path / "one" / "data" / "lock"
-    running(tmp_path / "two", "Two")
-    assert find("One", tmp_path) == one
+    alive = running(tmp_path / "two", "Two")
     if left == "a dead owner":
         with process(lambda: None) as child:
             os.waitpid(child, 0)
@@ -131,9 +130,11 @@ def test_what_a_killed_supervisor_left_does_not_count_as_running(tmp_path: Path,
         lock.write_text("")
     else:
         lock.unlink()
-    with pytest.raises(RunError, match=r"no running cell matches 'One'; running: Two \("):
-        find("One", tmp_path)
-    assert find(None, tmp_path).path.name.startswith("Two-")
+    assert find(None, tmp_path) == alive
+    assert find(None, tmp_path / "one") == alive
+    assert find("One", tmp_path) == dead, "who names it is to hear that it is dead"
+    with pytest.raises(RunError, match=r"no running cell matches 'Three'; running: Two \([^)]*\);"):
+        find("Three", tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00garbage", msgspec.msgpack.encode({"cell": 1})])
