@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cellwright.io.plan import ScanSettings
-from cellwright.runtime.run_folder import find, running_cells
+from cellwright.runtime.run_folder import find, known_cells
 from cellwright.runtime.self_check import acquire
 
 PAGE: Final = "docs/howto/prepare_a_pc.md"
@@ -133,7 +133,7 @@ def examine(cell: str | None, cwd: Path, priority: int, core: int) -> tuple[str,
 
     Raises RunError or ImageError for a cell that was named and does not run, BootCheckError.
     """
-    if cell is None and not running_cells():
+    if cell is None and not known_cells():
         return f"a trial process with priority {priority} and core {core}", trial(
             settings(priority, core)
         )
