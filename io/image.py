@@ -44,15 +44,20 @@ from cellwright.io.status import (
 from cellwright.native import lib
 
 __all__ = [
+    "CommandRing",
     "DevicePort",
+    "EventRing",
     "Image",
     "ImageError",
     "Inputs",
     "JournalStatus",
     "OutputHeader",
+    "ProcessSlot",
     "ProcessTable",
     "ScanStatus",
     "SnapshotReader",
+    "SpscRing",
+    "Statistics",
 ]
 
 MAGIC: Final = b"CWIMAGE\x00"

@@ -24,7 +24,7 @@ from cellwright.io.iec import Value
 from cellwright.io.image import Image
 from cellwright.io.plan import Direction, OnLoss, Plan
 from cellwright.io.snapshot_reader import BlockLayout, Changes
-from cellwright.io.values import ValueViews, Writer, reader, writer
+from cellwright.io.values import ValueViews, Writer, reader, store_initial, writer
 from cellwright.io.wire import Placed, fill, merge, new_operations, placed_tags
 from cellwright.native import ffi, lib
 
@@ -183,10 +183,9 @@ class ProcessImage:
         substitutes = ValueViews(memoryview(self._substitutes))
         for tag in self._plan.tags:
             self._initialise(tag.index)
-            if tag.substitute is not None:
-                writer(substitutes, tag)(tag.substitute)
-            else:
-                writer(substitutes, tag)(tag.initial)
+            store_initial(
+                substitutes, tag, tag.initial if tag.substitute is None else tag.substitute
+            )
 
     def _initialise(self, index: int) -> None:
         tag = self._plan.tags[index]

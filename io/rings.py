@@ -26,11 +26,11 @@ class RingError(Exception):
     """A record or command could not be passed on."""
 
 
-class RingFullError(RingError):
+class RingFull(RingError):  # noqa: N818 - says what is the case, as queue.Full does
     """No room until the consumer has acknowledged more."""
 
 
-class RingDamagedError(RingError):
+class RingDamaged(RingError):  # noqa: N818
     """Bytes in the ring are not what was written; `SpscRing.abandon` is the way on."""
 
 
@@ -60,13 +60,13 @@ class SpscRing:
     def put(self, data: bytes) -> int:
         """Append a record and return its sequence. Producer only; never waits.
 
-        Raises RingFullError when the consumer is too far behind, RingError when it is too long.
+        Raises RingFull when the consumer is too far behind, RingError when it is too long.
         """
         sequence = lib.cw_ring_put(*self._ends, data, len(data))
         if sequence > 0:
             return sequence
         if sequence == 0:
-            raise RingFullError(
+            raise RingFull(
                 f"ring {self.name} is full: {self.written - self.acknowledged} records wait for "
                 f"their consumer; see whether that process is alive"
             )
@@ -80,7 +80,7 @@ class SpscRing:
     def peek(self, max_records: int = BATCH) -> list[tuple[int, bytes]]:
         """The oldest records that are not acknowledged, with their sequences. Consumer only.
 
-        At most 256 at once. Raises RingDamagedError when the oldest one is not what was written.
+        At most 256 at once. Raises RingDamaged when the oldest one is not what was written.
         """
         found = lib.cw_ring_peek(*self._ends, self._records, min(max_records, self.BATCH))
         if found < 0:
@@ -128,8 +128,8 @@ class SpscRing:
         known = self.acknowledged if after is None else after
         return lib.cw_ring_wait(*self._ends, known, int(timeout_s * 1e9)) == 1
 
-    def _damaged(self) -> RingDamagedError:
-        return RingDamagedError(
+    def _damaged(self) -> RingDamaged:
+        return RingDamaged(
             f"ring {self.name} is damaged after record {self.acknowledged} "
             f"({self.written} written): the bytes are not those that were put there; "
             f"abandon() drops what is not acknowledged"
@@ -172,7 +172,7 @@ class CommandRing:
     def send(self, data: bytes) -> int:
         """Hand over a command and return its ticket. Any process; never waits.
 
-        Raises RingFullError when the scan takes none, RingError when the command is too long.
+        Raises RingFull when the scan takes none, RingError when the command is too long.
         """
         ticket = lib.cw_commands_send(*self._slots, os.getpid(), data, len(data))
         if ticket == _EAGAIN and self.recover():
@@ -180,7 +180,7 @@ class CommandRing:
         if ticket > 0:
             return ticket
         if ticket == _EAGAIN:
-            raise RingFullError(
+            raise RingFull(
                 f"the scan has not taken the last {self.SLOTS} commands; see whether it runs"
             )
         if ticket == _EMSGSIZE:
@@ -244,6 +244,3 @@ class CommandRing:
                 raise RingError(f"{ticket} is not a ticket of this ring")
             if lib.cw_now() >= deadline:
                 return None
-
-
-RingFull, RingDamaged = RingFullError, RingDamagedError

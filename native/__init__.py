@@ -234,8 +234,24 @@ class Library(Protocol):
         self, operation: Pointer, payload_size: int, value_size: int, tag_count: int, /
     ) -> int: ...
     def cw_table_check(self, table: Pointer, /) -> int: ...
-    def cw_decode(self, operation: Pointer, payload: Pointer, values: Pointer, /) -> int: ...
-    def cw_encode(self, operation: Pointer, payload: Pointer, values: Pointer, /) -> int: ...
+    def cw_decode(
+        self,
+        operation: Pointer,
+        payload: Pointer,
+        payload_size: int,
+        values: Pointer,
+        value_size: int,
+        /,
+    ) -> int: ...
+    def cw_encode(
+        self,
+        operation: Pointer,
+        payload: Pointer,
+        payload_size: int,
+        values: Pointer,
+        value_size: int,
+        /,
+    ) -> int: ...
     def cw_latch(self, table: Pointer, now_ns: int, utc_ns: int, latched: Pointer, /) -> None: ...
     def cw_overlay(
         self, table: Pointer, forces: Pointer, places: Pointer, count: int, /

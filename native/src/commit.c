@@ -1,7 +1,6 @@
-#include "operation.h"
+#include "number.h"
 
 #include "commit.h"
-#include "private.h"
 #include "snapshot.h"
 
 struct header {
@@ -34,13 +33,13 @@ static void encode_device(struct cw_table *table, const struct cw_device *device
     uint32_t *quality = (uint32_t *)(void *)(table->block + table->quality_at);
     for (uint32_t index = 0; index < device->output_count; index++) {
         struct cw_operation *operation = &table->operations[device->output_first + index];
-        int outcome = cw_encode(operation, device->committed, values);
+        int outcome = cw_encode_checked(operation, device->committed, values);
         if (outcome == CW_FITS && !operation->known)
             continue;
         operation->known = 0;
         for (uint32_t which = 0; which < operation->tags; which++) {
             struct cw_operation one = cw_operation_of(operation, which);
-            judge(operation, quality, one.tag, cw_encode(&one, device->committed, values),
+            judge(operation, quality, one.tag, cw_encode_checked(&one, device->committed, values),
                   committed);
         }
     }

@@ -106,7 +106,7 @@ static int decode_numbers(const struct cw_operation *operation, const uint8_t *f
     return worst;
 }
 
-int cw_decode(const struct cw_operation *operation, const uint8_t *payload, uint8_t *values)
+int cw_decode_checked(const struct cw_operation *operation, const uint8_t *payload, uint8_t *values)
 {
     const uint8_t *from = payload + operation->place;
     uint8_t *to = values + operation->value;
@@ -130,4 +130,12 @@ int cw_decode(const struct cw_operation *operation, const uint8_t *payload, uint
     default:
         return decode_numbers(operation, from, to);
     }
+}
+
+int cw_decode(const struct cw_operation *operation, const uint8_t *payload, size_t payload_size,
+              uint8_t *values, size_t value_size)
+{
+    if (!cw_operation_fits(operation, payload_size, value_size, UINT32_MAX))
+        return -EINVAL;
+    return cw_decode_checked(operation, payload, values);
 }

@@ -102,7 +102,7 @@ static int encode_numbers(const struct cw_operation *operation, const uint8_t *f
     return worst;
 }
 
-int cw_encode(const struct cw_operation *operation, uint8_t *payload, const uint8_t *values)
+int cw_encode_checked(const struct cw_operation *operation, uint8_t *payload, const uint8_t *values)
 {
     const uint8_t *from = values + operation->value;
     uint8_t *to = payload + operation->place;
@@ -130,4 +130,12 @@ int cw_encode(const struct cw_operation *operation, uint8_t *payload, const uint
     default:
         return encode_numbers(operation, from, to);
     }
+}
+
+int cw_encode(const struct cw_operation *operation, uint8_t *payload, size_t payload_size,
+              const uint8_t *values, size_t value_size)
+{
+    if (!cw_operation_fits(operation, payload_size, value_size, UINT32_MAX))
+        return -EINVAL;
+    return cw_encode_checked(operation, payload, values);
 }

@@ -1,8 +1,7 @@
-#include "operation.h"
+#include "number.h"
 
 #include "cell.h"
 #include "latch.h"
-#include "private.h"
 #include "snapshot.h"
 
 struct state {
@@ -41,7 +40,7 @@ static void decode_group(struct cw_table *table, const struct cw_device *device,
     const uint8_t *payload = device->block + device->payload_at;
     for (uint32_t index = group->first; index < group->first + group->count; index++) {
         struct cw_operation *operation = &table->operations[index];
-        int outcome = cw_decode(operation, payload, to.values);
+        int outcome = cw_decode_checked(operation, payload, to.values);
         operation->known = 1;
         mark(to, operation->tag, operation->tags, quality_of(state.quality, outcome),
              state.utc_ns);
@@ -50,7 +49,7 @@ static void decode_group(struct cw_table *table, const struct cw_device *device,
         /* Some of them: ask one by one. Decoding twice gives the same. */
         for (uint32_t which = 0; which < operation->tags; which++) {
             struct cw_operation one = cw_operation_of(operation, which);
-            outcome = cw_decode(&one, payload, to.values);
+            outcome = cw_decode_checked(&one, payload, to.values);
             to.quality[one.tag] = quality_of(state.quality, outcome);
         }
     }

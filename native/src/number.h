@@ -304,4 +304,10 @@ static inline int any_not_finite(const uint8_t *from, uint32_t count, uint8_t si
     return found != 0;
 }
 
+/* The same as cw_decode and cw_encode for operations whose table has been checked. */
+int cw_decode_checked(const struct cw_operation *operation, const uint8_t *payload,
+                      uint8_t *values);
+int cw_encode_checked(const struct cw_operation *operation, uint8_t *payload,
+                      const uint8_t *values);
+
 #endif

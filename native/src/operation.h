@@ -134,23 +134,25 @@ struct cw_table {
 /* What one item of the payload comes to. */
 enum { CW_FITS, CW_OUTSIDE, CW_NOT_A_NUMBER };
 
-/* True when the operation stays within both memories and the tag table. The functions below rely
- * on it: check each operation once when its table is made. */
+/* True when the operation stays within both memories and the tag table. */
 int cw_operation_fits(const struct cw_operation *operation, size_t payload_size,
                       size_t value_size, size_t tag_count);
 
-/* The same for a whole table, its devices and groups; 0 or -EINVAL. */
+/* The same for a whole table, its devices and groups; 0 or -EINVAL. Latch and commit rely on it:
+ * to be called once when the table is made. */
 int cw_table_check(const struct cw_table *table);
 
 /* One of the merged tags as an operation of its own. */
 struct cw_operation cw_operation_of(const struct cw_operation *operation, uint32_t which);
 
-/* Decodes all elements of one operation into the value area: the worst of the outcomes above.
- * Elements that are not a number keep their value. */
-int cw_decode(const struct cw_operation *operation, const uint8_t *payload, uint8_t *values);
+/* Decodes all elements of one operation into the value area: the worst of the outcomes above, or
+ * -EINVAL when it does not fit. Elements that are not a number keep their value. */
+int cw_decode(const struct cw_operation *operation, const uint8_t *payload, size_t payload_size,
+              uint8_t *values, size_t value_size);
 
-/* The inverse; scaled, clamped, rounded half away from zero. CW_OUTSIDE when it was clamped; an
+/* The inverse: scaled, clamped, rounded half away from zero. CW_OUTSIDE when it was clamped; an
  * element that is not a finite number keeps its bytes in the payload. */
-int cw_encode(const struct cw_operation *operation, uint8_t *payload, const uint8_t *values);
+int cw_encode(const struct cw_operation *operation, uint8_t *payload, size_t payload_size,
+              const uint8_t *values, size_t value_size);
 
 #endif

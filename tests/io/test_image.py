@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -240,6 +242,18 @@ def test_the_drivers_counters_are_seen_by_everyone(path: Path) -> None:
     assert (seen.connected, seen.requests, seen.failures, seen.trip) == (True, 5, 1, 1)
     assert seen.error == "read of input_registers[0] timed out"
     assert (seen.reconnects, seen.back_off_ns, seen.last_ns, seen.max_ns) == (0, 0, 0, 0)
+
+
+def test_what_the_scan_needs_of_the_image_brings_no_heavy_library_with_it() -> None:
+    heavy = ("numpy", "asyncio", "sqlalchemy", "asyncua", "pymodbus", "lupa", "pydantic")
+    code = (
+        "import sys; import cellwright.io.process_image, cellwright.io.rings; "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert found.stdout == "[]\n"
 
 
 def test_only_tasks_with_a_worker_have_job_rings(path: Path) -> None:

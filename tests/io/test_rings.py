@@ -18,9 +18,9 @@ from cellwright.io.areas import Area
 from cellwright.io.image import Image
 from cellwright.io.rings import (
     CommandRing,
-    RingDamagedError,
+    RingDamaged,
     RingError,
-    RingFullError,
+    RingFull,
     SpscRing,
     ring_sizes,
 )
@@ -58,7 +58,7 @@ class RingAgainstAList(RuleBasedStateMachine):
             return
         try:
             sequence = self.ring.put(data)
-        except RingFullError:
+        except RingFull:
             assert self.waiting
             return
         self.written += 1
@@ -114,7 +114,7 @@ def test_a_full_ring_says_how_many_records_wait() -> None:
     ring, _, _ = new_ring()
     for _ in range(16):
         ring.put(b"1234567890")
-    with pytest.raises(RingFullError, match="16 records wait"):
+    with pytest.raises(RingFull, match="16 records wait"):
         ring.put(b"")
 
 
@@ -157,7 +157,7 @@ def test_a_damaged_record_is_reported_and_never_delivered(
         memory[64 + place % CAPACITY] ^= change
     try:
         found = ring.peek()
-    except RingDamagedError:
+    except RingDamaged:
         found = []
     first = ring.acknowledged + 1
     expected = [(first + index, data) for index, data in enumerate(records[first - 1 :])]
@@ -190,7 +190,7 @@ def test_after_damage_the_ring_can_be_abandoned_and_used_again() -> None:
     for number in range(3):
         ring.put(b"record %d" % number)
     memory[64 + 16 + 2] ^= 1
-    with pytest.raises(RingDamagedError, match=r"damaged after record 0 \(3 written\)"):
+    with pytest.raises(RingDamaged, match=r"damaged after record 0 \(3 written\)"):
         ring.peek()
     assert ring.abandon() == 3
     assert ring.peek() == []
@@ -205,7 +205,7 @@ def test_records_before_the_damaged_one_are_still_read() -> None:
     memory[64 + 24 + 16] ^= 1
     assert ring.peek() == [(1, b"12345678")]
     ring.acknowledge(1)
-    with pytest.raises(RingDamagedError):
+    with pytest.raises(RingDamaged):
         ring.peek()
 
 
@@ -235,7 +235,7 @@ def test_a_scan_that_takes_nothing_makes_the_ring_full() -> None:
     ring, _, _ = new_commands()
     for _ in range(CommandRing.SLOTS):
         ring.send(b"start")
-    with pytest.raises(RingFullError, match="has not taken the last 256 commands"):
+    with pytest.raises(RingFull, match="has not taken the last 256 commands"):
         ring.send(b"start")
     ring.receive(1)
     assert ring.send(b"start") == CommandRing.SLOTS + 1

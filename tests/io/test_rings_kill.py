@@ -15,7 +15,7 @@ from victims import Victim, let_live
 
 from cellwright.io.image import Image
 from cellwright.io.plan import Plan
-from cellwright.io.rings import CommandRing, RingError, RingFullError
+from cellwright.io.rings import CommandRing, RingError, RingFull
 
 BOOT = "0123abcd"
 KILLS = 60
@@ -34,7 +34,7 @@ def produce(path: Path, plan: Plan) -> None:
     while True:
         try:
             ring.put(record(ring.written + 1))
-        except RingFullError:
+        except RingFull:
             os.sched_yield()
 
 
@@ -94,7 +94,7 @@ def test_killing_the_consumer_loses_nothing_that_it_acknowledged(tmp_path: Path,
             while ring.acknowledged == before:
                 try:
                     ring.put(record(ring.written + 1))
-                except RingFullError:
+                except RingFull:
                     os.sched_yield()
             let_live(chance, 0.002)
             victim.kill()
@@ -125,7 +125,7 @@ def send_for_ever(path: Path, plan: Plan, sender: int, report: int) -> None:
             try:
                 ticket = ring.send(command(sender, number))
                 break
-            except RingFullError:
+            except RingFull:
                 os.sched_yield()
         os.write(report, struct.pack("<Q", ticket))
 

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cellwright.io import quality
+from cellwright.io.iec import Code
 from cellwright.native import ffi, lib
 
 EINVAL = -22
@@ -216,6 +218,22 @@ def test_places_and_bitmaps_that_do_not_fit_are_refused() -> None:
     assert Tags([2, 2, 2], 3).find(same, other, words=0) == EINVAL
 
 
+# --- numbers shared with Python ---
+
+
+def test_types_and_qualities_have_the_same_numbers_in_c_and_in_python() -> None:
+    for code in Code:
+        assert getattr(lib, f"CW_{code.name}") == code
+    for name in (
+        "GOOD",
+        "GOOD_LOCAL_OVERRIDE",
+        "UNCERTAIN_LAST_USABLE",
+        "UNCERTAIN_SUBSTITUTE",
+        "UNCERTAIN_UNITS_EXCEEDED",
+    ):
+        assert getattr(lib, f"CW_{name}") == getattr(quality, name)
+
+
 # --- operations -----------------------------------------------------------------------------------
 
 FIELDS = {
@@ -244,20 +262,54 @@ FIELDS = {
 
 @settings(max_examples=1500, deadline=None)
 @given(st.fixed_dictionaries(FIELDS), st.binary(min_size=64, max_size=64), st.randoms())
-def test_an_operation_that_passed_the_check_stays_within_its_memory(
+def test_an_operation_stays_within_its_memory_or_is_refused(
     fields: dict[str, Any], raw: bytes, chance: random.Random
 ) -> None:
     operation = ffi.new("struct cw_operation *")
     for name, value in fields.items():
         setattr(operation, name, value)
-    if not lib.cw_operation_fits(operation, 64, 64, 12):
-        return
     guard = b"\xa5" * 64
     payload, values = bytearray(raw + guard), bytearray(chance.randbytes(64) + guard)
-    lib.cw_decode(operation, ffi.from_buffer(payload), ffi.from_buffer(values))
+    before = bytes(values)
+    wire, image = ffi.from_buffer(payload), ffi.from_buffer(values)
+    decoded = lib.cw_decode(operation, wire, 64, image, 64)
+    assert (decoded >= 0) == bool(lib.cw_operation_fits(operation, 64, 64, 2**32 - 1))
     assert payload == raw + guard
     assert values[64:] == guard
+    if decoded < 0:
+        assert values == before
     before = bytes(values)
-    lib.cw_encode(operation, ffi.from_buffer(payload), ffi.from_buffer(values))
+    encoded = lib.cw_encode(operation, wire, 64, image, 64)
+    assert (encoded >= 0) == (decoded >= 0)
     assert values == before
     assert payload[64:] == guard
+
+
+def test_a_table_with_an_operation_outside_its_device_is_refused() -> None:
+    operations = ffi.new("struct cw_operation[]", 1)
+    operations[0].tags = operations[0].count = 1
+    operations[0].form = lib.CW_FORM_BITS
+    device = ffi.new("struct cw_device[]", 1)
+    device[0].block_size, device[0].payload_at, device[0].payload_size = 40, 24, 1
+    groups = ffi.new("struct cw_group[]", 1)
+    groups[0].count = 1
+    device[0].groups, device[0].group_count = groups, 1
+    table = ffi.new("struct cw_table *")
+    table.operations, table.operation_count = operations, 1
+    table.devices, table.device_count = device, 1
+    table.block_size, table.value_size, table.tag_count = 64, 8, 1
+    table.quality_at, table.timestamps_at = 8, 16
+    assert lib.cw_table_check(table) == 0
+    for spoil, value in (("place", 1), ("value", 8), ("tag", 1), ("bit", 8), ("tags", 0)):
+        good = getattr(operations[0], spoil)
+        setattr(operations[0], spoil, value)
+        assert lib.cw_table_check(table) == EINVAL, spoil
+        setattr(operations[0], spoil, good)
+    groups[0].first = 1
+    assert lib.cw_table_check(table) == EINVAL
+    groups[0].first = 0
+    device[0].output_count, device[0].output_size = 1, 0
+    assert lib.cw_table_check(table) == EINVAL
+    device[0].output_count = 0
+    table.block_size = 20
+    assert lib.cw_table_check(table) == EINVAL
