@@ -263,6 +263,30 @@ class Library(Protocol):
         self, table: Pointer, publication: Pointer, cycle: int, mono_ns: int, utc_ns: int, /
     ) -> int: ...
 
+    # recorder.h
+    def cw_record_region(self, table: Pointer, /) -> int: ...
+    def cw_delta_longest(self, size: int, /) -> int: ...
+    def cw_delta_take(
+        self, old: Pointer, now: Pointer, size: int, delta: Pointer, delta_size: int, /
+    ) -> int: ...
+    def cw_delta_apply(
+        self, region: Pointer, size: int, delta: Pointer, delta_size: int, /
+    ) -> int: ...
+    def cw_record_latched(self, recorder: Pointer, latched: Pointer, /) -> int: ...
+    def cw_record_settled(
+        self,
+        recorder: Pointer,
+        cycle: int,
+        tick: int,
+        now_ns: int,
+        utc_ns: int,
+        said: int,
+        readings: int,
+        notes: Pointer,
+        notes_size: int,
+        /,
+    ) -> int: ...
+
 
 ffi: Final[Any] = _native.ffi
 lib: Final[Library] = _native.lib

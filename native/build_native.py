@@ -27,6 +27,7 @@ HEADERS = (
     "overlay.h",
     "commit.h",
     "publish.h",
+    "recorder.h",
 )
 
 
