@@ -287,6 +287,89 @@ class Library(Protocol):
         /,
     ) -> int: ...
 
+    # blocks.h, blocks_logic.h, blocks_timers.h
+    CW_TIME_BACKWARDS: int
+    CW_BAD_PARAMETER: int
+    CW_HELD: int
+    CW_QU: int
+    CW_QD: int
+
+    def cw_sr_step(self, block: Pointer, s1: bool, r: bool, /) -> int: ...
+    def cw_rs_step(self, block: Pointer, s: bool, r1: bool, /) -> int: ...
+    def cw_r_trig_step(self, block: Pointer, clk: bool, /) -> int: ...
+    def cw_f_trig_step(self, block: Pointer, clk: bool, /) -> int: ...
+    def cw_ctu_step(
+        self, block: Pointer, cu: bool, r: bool, pv: int, low: int, high: int, /
+    ) -> int: ...
+    def cw_ctd_step(
+        self, block: Pointer, cd: bool, ld: bool, pv: int, low: int, high: int, /
+    ) -> int: ...
+    def cw_ctud_step(
+        self,
+        block: Pointer,
+        cu: bool,
+        cd: bool,
+        r: bool,
+        ld: bool,
+        pv: int,
+        low: int,
+        high: int,
+        /,
+    ) -> int: ...
+    def cw_ton_step(self, block: Pointer, now_ns: int, in_: bool, pt_ns: int, /) -> int: ...
+    def cw_tof_step(self, block: Pointer, now_ns: int, in_: bool, pt_ns: int, /) -> int: ...
+    def cw_tp_step(self, block: Pointer, now_ns: int, in_: bool, pt_ns: int, /) -> int: ...
+
+    # blocks_analog.h, blocks_pid.h, blocks_sequencer.h
+    CW_ALWAYS: int
+
+    def cw_ramp_step(
+        self, block: Pointer, now_ns: int, in_: float, rise: float, fall: float, track: bool, /
+    ) -> int: ...
+    def cw_limiter_step(self, block: Pointer, low: float, in_: float, high: float, /) -> int: ...
+    def cw_hysteresis_step(self, block: Pointer, in_: float, low: float, high: float, /) -> int: ...
+    def cw_average_step(
+        self, block: Pointer, window: Pointer, size: int, in_: float, reset: bool, /
+    ) -> int: ...
+    def cw_pid_step(
+        self,
+        loop: Pointer,
+        tuning: Pointer,
+        now_ns: int,
+        sp: float,
+        pv: float,
+        ff: float,
+        manual: bool,
+        hand: float,
+        /,
+    ) -> int: ...
+    def cw_pid_bank_step(
+        self,
+        loops: Pointer,
+        tunings: Pointer,
+        count: int,
+        now_ns: int,
+        sp: Pointer,
+        pv: Pointer,
+        ff: Pointer,
+        manual: Pointer,
+        hand: Pointer,
+        out: Pointer,
+        /,
+    ) -> int: ...
+    def cw_sequencer_step(
+        self,
+        block: Pointer,
+        rows: Pointer,
+        row_count: int,
+        conditions: Pointer,
+        condition_count: int,
+        initial: int,
+        reset: bool,
+        now_ns: int,
+        /,
+    ) -> int: ...
+
 
 ffi: Final[Any] = _native.ffi
 lib: Final[Library] = _native.lib

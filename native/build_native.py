@@ -28,6 +28,12 @@ HEADERS = (
     "commit.h",
     "publish.h",
     "recorder.h",
+    "blocks.h",
+    "blocks_logic.h",
+    "blocks_timers.h",
+    "blocks_analog.h",
+    "blocks_pid.h",
+    "blocks_sequencer.h",
 )
 
 
