@@ -210,7 +210,7 @@ class Image:
                 # Not a sparse file: a full file system is found here and not by SIGBUS later.
                 os.posix_fallocate(handle, 0, total)
                 os.pwrite(handle, head + directory, 0)
-                mapping = mmap.mmap(handle, total)
+                mapping = _map(handle, total)
             finally:
                 os.close(handle)
             Path(temporary).rename(path)
@@ -235,7 +235,7 @@ class Image:
         try:
             size = os.fstat(handle).st_size
             _check(path, plan, handle, size)
-            mapping = mmap.mmap(handle, size)
+            mapping = _map(handle, size)
         finally:
             os.close(handle)
         return cls(path, plan, mapping)
@@ -274,6 +274,11 @@ class Image:
     def snapshot_reader(self) -> SnapshotReader:
         """A new reader with a copy of its own."""
         return SnapshotReader(self.plan, self.area("snapshot"))
+
+
+def _map(handle: int, size: int) -> mmap.mmap:
+    # All pages at once, so that no cycle meets a page fault for the first time.
+    return mmap.mmap(handle, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
 
 
 def _check(path: Path, plan: Plan, handle: int, size: int) -> None:

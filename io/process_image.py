@@ -219,9 +219,10 @@ class ProcessImage:
         self._list_forces()
 
     def unforce(self, index: int | None) -> None:
-        """Release one force, or all of them (None). Inputs take their device's value at once.
+        """Release one force, or all of them (None).
 
-        Other tags keep the forced value until they are written.
+        An input takes its device's value with the next latch and is UNCERTAIN_LAST_USABLE until
+        then; any other tag keeps the forced value until it is written.
         """
         released = list(self._force_readers) if index is None else [index]
         for one in released:

@@ -2,6 +2,8 @@
 
 `lib` is the compiled module; `Library` says what each function takes and returns, their meaning
 stands in ``src/*.h``. Callers pass sizes beside pointers; a wrong one is refused, never followed.
+The ratios that the headers give as the reason for C are printed by
+``pytest -o addopts=--import-mode=importlib --benchmark-only -s tests/benchmarks``.
 """
 
 # C functions take what they take.

@@ -1,7 +1,8 @@
 /* Which tags differ between two image blocks, in value or in quality.
  *
  * Tags are grouped in runs of neighbouring bytes; a run that is equal as a whole is not looked
- * into. Why C: ratio to numpy's comparison in tests/benchmarks/test_image_cycle.py. */
+ * into. Why C: 0.35 of numpy's time when nothing changed, 0.7 when 100 of
+ * 10,000 tags did, 1.7 when half of them did; numpy does not say which tags they are. */
 #ifndef CW_CHANGES_H
 #define CW_CHANGES_H
 #include <stddef.h>

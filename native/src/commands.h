@@ -6,8 +6,8 @@
  * claim that was taken away cannot be committed any more. A slow producer delays nobody.
  * Answers lie in an area of the consumer's, at ticket modulo their number, until overwritten.
  *
- * Why C: compare-and-swap on shared memory. Ratio to multiprocessing.Queue:
- * tests/benchmarks/test_ring_throughput.py. */
+ * Why C: compare-and-swap on shared memory. A command and its answer take 0.2 to 0.4 of the time of
+ * two multiprocessing queues, a look when there is none 0.2. */
 #ifndef CW_COMMANDS_H
 #define CW_COMMANDS_H
 #include <stddef.h>

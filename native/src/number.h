@@ -257,7 +257,8 @@ static inline int in_range(const struct cw_operation *operation, double value)
 }
 
 /* Reorders `count` elements; the loops are simple enough to be vectorised. */
-static inline void reorder(const uint8_t *from, uint8_t *to, uint32_t count, uint8_t size, uint8_t order)
+static inline void reorder(const uint8_t *from, uint8_t *to, uint32_t count, uint8_t size,
+                           uint8_t order)
 {
     if (size == 2) {
         for (uint32_t index = 0; index < count; index++) {
