@@ -26,7 +26,7 @@ from cellwright.io.plan import Direction, OnLoss, Plan
 from cellwright.io.snapshot_reader import BlockLayout, Changes
 from cellwright.io.values import ValueViews, Writer, reader, store_initial, writer
 from cellwright.io.wire import Placed, fill, merge, new_operations, placed_tags
-from cellwright.native import ffi, lib
+from cellwright.native import Pointer, ffi, lib
 
 _SHORTEST_SILENCE_NS: Final = 200_000_000
 _SILENT_POLLS: Final = 10
@@ -53,6 +53,19 @@ class CommitResult(msgspec.Struct, frozen=True):
     """First output outside its declared range or raw span: the limit was sent."""
 
 
+class Checkpoint(msgspec.Struct, frozen=True):
+    """What the image carries from one cycle to the next."""
+
+    region: bytes
+    """Values and qualities."""
+    unwritten: list[int]
+    """Tags that nobody has written yet: the first write makes them Good."""
+    known: bytes
+    """One byte an operation: it has read a value, or set a quality."""
+    forces: dict[int, bytes]
+    """Tag to forced value, as it lies in the value area."""
+
+
 class TableError(Exception):
     """The tables do not fit the image; a defect of the program, not of the cell."""
 
@@ -75,6 +88,7 @@ class ProcessImage:
         self._readers = [reader(self._views, tag) for tag in plan.tags]
         self._writers = [writer(self._views, tag) for tag in plan.tags]
         self._setters: list[Writer] = list(self._writers)
+        self._unwritten: set[int] = set()
         self._substitutes = bytearray(layout.value_size)
         self._keep: list[Any] = []
         self._groups: list[Any] = []
@@ -195,12 +209,67 @@ class ProcessImage:
         else:
             self._quality[index] = quality.UNCERTAIN_INITIAL
             self._setters[index] = partial(self._first_set, index)
+            self._unwritten.add(index)
 
     def _first_set(self, index: int, value: Any) -> None:
         """The first write makes the tag Good; from then on its plain writer is called."""
         self._writers[index](value)
         self._quality[index] = quality.GOOD
         self._setters[index] = self._writers[index]
+        self._unwritten.discard(index)
+
+    # --- recording and replay -------------------------------------------------------------------
+
+    @property
+    def native(self) -> tuple[Pointer, Pointer]:
+        """The C table and what the last latch noticed, for the flight recorder."""
+        return self._table, self._latched
+
+    def _region(self) -> memoryview:
+        values = self._layout.values
+        size = lib.cw_record_region(self._table)
+        return memoryview(ffi.buffer(self._block)).cast("B")[values : values + size]
+
+    def checkpoint(self) -> Checkpoint:
+        """What the next cycle goes on from. Between cycles only."""
+        operations, count = self._table.operations, self._table.operation_count
+        return Checkpoint(
+            bytes(self._region()),
+            sorted(self._unwritten),
+            bytes(operations[number].known for number in range(count)),
+            {
+                index: bytes(self._force_views.bytes[tag.offset : tag.offset + tag.type.size])
+                for index in self._force_readers
+                for tag in [self._plan.tags[index]]
+            },
+        )
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same plan; raises ValueError when it is of another."""
+        region = self._region()
+        if len(checkpoint.region) != len(region) or (
+            len(checkpoint.known) != self._table.operation_count
+        ):
+            raise ValueError(
+                f"a checkpoint of {len(checkpoint.region)} bytes is not of this image, which has "
+                f"{len(region)}; replay it with the plan that it was recorded with"
+            )
+        region[:] = checkpoint.region
+        for number, known in enumerate(checkpoint.known):
+            self._table.operations[number].known = known
+        unwritten = set(checkpoint.unwritten)
+        for tag in self._plan.tags:
+            first = tag.index in unwritten
+            write = partial(self._first_set, tag.index) if first else self._writers[tag.index]
+            self._setters[tag.index] = write
+        self._unwritten = unwritten
+        self._force_readers.clear()
+        for index, value in checkpoint.forces.items():
+            tag = self._plan.tags[index]
+            self._force_views.bytes[tag.offset : tag.offset + tag.type.size] = value
+            self._force_flags[index] = 1
+            self._force_readers[index] = reader(self._force_views, tag)
+        self._list_forces()
 
     # --- forces -------------------------------------------------------------------------------
 

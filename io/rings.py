@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from cellwright.io.areas import Area
-from cellwright.native import ffi, lib
+from cellwright.native import Pointer, ffi, lib
 
 _EAGAIN: Final = -11
 _EINVAL: Final = -22
@@ -56,6 +56,11 @@ class SpscRing:
         self._records = ffi.new("struct cw_record[]", self.BATCH)
         self.longest = lib.cw_ring_longest(producer.size - lib.cw_ring_producer_size(0))
         """Most bytes of one record."""
+
+    @property
+    def ends(self) -> tuple[Pointer, int, Pointer, int]:
+        """Producer's and consumer's area, for C that puts records itself. Valid while this is."""
+        return self._ends
 
     def put(self, data: bytes) -> int:
         """Append a record and return its sequence. Producer only; never waits.
