@@ -29,6 +29,7 @@ from cellwright.io.device_port import (
 )
 from cellwright.io.iec import Code
 from cellwright.io.plan import Plan
+from cellwright.io.recording_status import RecordedStatus, RecorderStatus, ring_capacity
 from cellwright.io.rings import CommandRing, EventRing, SpscRing, ring_sizes
 from cellwright.io.snapshot_reader import BlockLayout, SnapshotReader
 from cellwright.io.statistics import Statistics
@@ -104,11 +105,17 @@ def _areas(plan: Plan) -> tuple[dict[str, _Place], int, int]:
         "replies": replies,
         "commands": commands,
         "journal": JournalStatus.size,
+        "recorded": RecordedStatus.size,
+        "recorder": RecorderStatus.size,
     }
     for index, _ in enumerate(process_names(plan)):
         sizes[f"process.{index}.supervised"] = SUPERVISED_SIZE
         sizes[f"process.{index}.beat"] = BEAT_SIZE
-    rings = {"events.scan": SCAN_EVENTS, "events.supervisor": SUPERVISOR_EVENTS}
+    rings = {
+        "events.scan": SCAN_EVENTS,
+        "events.supervisor": SUPERVISOR_EVENTS,
+        "records": ring_capacity(plan),
+    }
     for task in plan.tasks:
         if task.worker:
             rings[f"job.{task.index}"] = WORK
@@ -140,6 +147,8 @@ class Image:
     ``job_ring``, ``result_ring``             scan and that task's worker, one way each
     ``processes``                             supervisor; each process its own beat
     ``journal``                               journal process
+    ``records``, ``recorded``                 scan process; the recorder process reads
+    ``recorder``                              recorder process
     ========================================= ==========================================
     """
 
@@ -156,6 +165,9 @@ class Image:
         self.boot_id = _HEADER.unpack_from(mapping)[5].decode("ascii")
         self.scan = ScanStatus(self.area("scan"))
         self.journal = JournalStatus(self.area("journal"))
+        self.recorded = RecordedStatus(self.area("recorded"))
+        self.recorder = RecorderStatus(self.area("recorder"))
+        self.records = self._ring("records")
         self.statistics = Statistics(self.area("statistics"), len(plan.tasks))
         self.commands = CommandRing(
             self.area("commands"), self.area("replies"), _command_slot(plan)

@@ -123,7 +123,7 @@ class ProcessSlot:
 
 
 def process_names(plan: Plan) -> list[str]:
-    """``supervisor``, ``scan``, ``journal``, ``gateway``, ``device:<name>``, ``worker:<task>``.
+    """All of them: supervisor, scan, journal, recorder, gateway, ``device:<name>``, ``worker:<task>``.
 
     Markers and cameras have no process of their own: their worker talks to them.
     """
@@ -131,6 +131,7 @@ def process_names(plan: Plan) -> list[str]:
         "supervisor",
         "scan",
         "journal",
+        "recorder",
         "gateway",
         *(f"device:{device.name}" for device in plan.devices if device.kind == "driver"),
         *(f"worker:{task.name}" for task in plan.tasks if task.worker),
