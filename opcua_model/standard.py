@@ -18,7 +18,7 @@ from cellwright.opcua_model import limits
 from cellwright.opcua_model.internal import CellInternalServer
 from cellwright.opcua_model.numbers import CELL_URI, IO_URI, TYPES_URI, standard
 from cellwright.opcua_model.space import Builder, attribute, node_class, replace
-from cellwright.opcua_model.values import utc_now
+from cellwright.opcua_model.values import NO_TIME, utc_now
 
 _T = ua.VariantType
 _A = ua.AttributeIds
@@ -263,7 +263,7 @@ _SCALARS: Final[dict[ua.VariantType, Callable[[], ua.Variant]]] = {
     _T.Float: _scalar(_T.Float, 0.0),
     _T.Double: _scalar(_T.Double, 0.0),
     _T.String: _scalar(_T.String, ""),
-    _T.DateTime: _scalar(_T.DateTime, datetime(1601, 1, 1, tzinfo=UTC)),
+    _T.DateTime: _scalar(_T.DateTime, NO_TIME),
     _T.ByteString: _scalar(_T.ByteString, b""),
     _T.NodeId: _scalar(_T.NodeId, ua.NodeId()),
     _T.StatusCode: _scalar(_T.StatusCode, ua.StatusCode()),

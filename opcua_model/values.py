@@ -34,6 +34,8 @@ _VARIANT: Final[dict[Code, ua.VariantType]] = {
 
 _EPOCH: Final = ua.DateTime(1970, 1, 1, tzinfo=UTC)
 NS_PER_MS: Final = 1_000_000
+NO_TIME: Final = ua.DateTime(1601, 1, 1, tzinfo=UTC)
+"""What a DateTime without a value is on the wire (OPC 10000-6, 5.2.2.5); it cannot be null."""
 
 GOOD: Final = status_code(ua.StatusCodes.Good)
 

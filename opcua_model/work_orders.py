@@ -21,6 +21,7 @@ from cellwright.opcua_model.structures import (
     ISA95JobOrderAndStateDataType,
     ISA95JobResponseDataType,
 )
+from cellwright.opcua_model.values import NO_TIME, date_time
 
 _T = ua.VariantType
 
@@ -37,8 +38,8 @@ _ORDER_FIELDS: Final[tuple[tuple[str, str, ua.VariantType, str], ...]] = (
     ("Rejected", "rejected", _T.UInt32, "Parts rejected"),
     ("InProcess", "in_process", _T.UInt32, "Parts that hold a serial and are not released"),
     ("Created", "created_utc", _T.DateTime, "When the order was stored"),
-    ("Started", "started_utc", _T.DateTime, "When it first ran; null before"),
-    ("Ended", "ended_utc", _T.DateTime, "When it ended; null before"),
+    ("Started", "started_utc", _T.DateTime, "When it first ran; 1601 before"),
+    ("Ended", "ended_utc", _T.DateTime, "When it ended; 1601 before"),
 )
 
 _UNIT_FIELDS: Final[tuple[tuple[str, str], ...]] = (
@@ -53,7 +54,11 @@ def _order_values(view: WorkOrderView) -> dict[str, ua.Variant]:
     values: dict[str, ua.Variant] = {}
     for name, source, variant, _ in _ORDER_FIELDS:
         value: Any = getattr(view, source)
-        values[name] = ua.Variant(str(value) if variant is _T.String else value, variant)
+        if variant is _T.String:
+            value = str(value)
+        elif variant is _T.DateTime:
+            value = date_time(value) or NO_TIME
+        values[name] = ua.Variant(value, variant)
     state = job_orders.STATES[view.state]
     values["StateNumber"] = ua.Variant(state[0][1], _T.UInt32)
     values["Progress"] = ua.Variant(

@@ -66,6 +66,7 @@ async def test_a_wrong_password_and_an_unknown_user_get_the_same_refusal(cell: A
 async def test_anonymous_reads_but_neither_writes_nor_calls(cell: Any) -> None:
     async with cell.client(None) as client:
         node = client.get_node(RECIPE)
+        cell.scan.received.clear()
         assert (await node.read_data_value(raise_on_bad_status=False)).StatusCode is not None
         with pytest.raises(BadUserAccessDenied):
             await node.write_value(ua.DataValue(ua.Variant(1, ua.VariantType.Int16)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -129,10 +130,10 @@ async def test_a_removed_work_order_tells_its_subscribers(cell: Any) -> None:
         await subscription.subscribe_data_change(node)
         await until(lambda: len(recorder.values) == 1)
         before = orders.state
-        orders.show(MesState(), ua.DateTime(2026, 1, 1))
+        orders.show(MesState(), ua.DateTime(2026, 1, 1, tzinfo=UTC))
         await until(lambda: len(recorder.values) == 2)
         assert recorder.values[1].StatusCode.value == ua.StatusCodes.BadNodeIdUnknown
-        orders.show(before, ua.DateTime(2026, 1, 1))
+        orders.show(before, ua.DateTime(2026, 1, 1, tzinfo=UTC))
 
 
 async def store_order(client: Any, job_order_id: str) -> None:
