@@ -312,7 +312,10 @@ def status_view(report: dict[str, Any]) -> RenderableType:
             f"base {report['base_ms']:g} ms"
         )
     )
-    parts += ["", _task_table(report), "", _process_table(report)]
+    parts += ["", _count_table(report)]
+    parts += ["", _times_table(report, "start jitter", "start_jitter_us")]
+    parts += ["", _times_table(report, "execution", "execution_us")]
+    parts += ["", _process_table(report)]
     if report["devices"]:
         parts += ["", _device_table(report)]
     journal = report["journal"]
@@ -342,22 +345,30 @@ def machine_view(items: Iterable[Item]) -> RenderableType:
     return table
 
 
-def _task_table(report: dict[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
-    table.add_column("us")
-    for column in ("runs", "skips", "watchdog"):
+def _count_table(report: dict[str, Any]) -> Table:
+    table = _plain_table("task", "runs", "skips", "watchdog hits")
+    for name, row in _scan_and_tasks(report):
+        table.add_row(name, str(row["runs"]), str(row["skips"]), str(row["watchdog_hits"]))
+    return table
+
+
+def _times_table(report: dict[str, Any], title: str, kind: str) -> Table:
+    percentiles = ("p50", "p99", "p99.9", "max")
+    table = _plain_table(f"{title}, us", *percentiles)
+    for name, row in _scan_and_tasks(report):
+        table.add_row(name, *(f"{row[kind][column]:.0f}" for column in percentiles))
+    return table
+
+
+def _scan_and_tasks(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [("(scan)", report["scan"]), *report["tasks"].items()]
+
+
+def _plain_table(first: str, *numbers: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first, min_width=22)
+    for column in numbers:
         table.add_column(column, justify="right")
-    for group in ("start", "exec"):
-        for column in ("p50", "p99", "p99.9", "max"):
-            table.add_column(f"{group} {column}", justify="right")
-    rows = {"(scan)": report["scan"], **report["tasks"]}
-    for name, row in rows.items():
-        times = [
-            f"{row[kind][column]:.0f}"
-            for kind in ("start_jitter_us", "execution_us")
-            for column in ("p50", "p99", "p99.9", "max")
-        ]
-        table.add_row(name, str(row["runs"]), str(row["skips"]), str(row["watchdog_hits"]), *times)
     return table
 
 
