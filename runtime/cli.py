@@ -66,6 +66,9 @@ ValueArgument = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; lands in the audit.")]
 
+NUMBERS_MAY_BE_NEGATIVE = {"ignore_unknown_options": True}
+"""Else ``-1.5`` would be taken for an option."""
+
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """Say what is wrong on stderr and end with an exit code."""
@@ -278,7 +281,7 @@ def tags_get(name: TagArgument, cell: CellOption = None, as_json: JsonOption = F
     raise typer.Exit(1 if str(row["quality"]).startswith("BAD") else 0)
 
 
-@tags_app.command("set")
+@tags_app.command("set", context_settings=NUMBERS_MAY_BE_NEGATIVE)
 def tags_set(
     name: TagArgument, value: ValueArgument, cell: CellOption = None, reason: ReasonOption = ""
 ) -> None:
@@ -290,7 +293,7 @@ def tags_set(
         out.print(f"{name} = {typed}", highlight=False)
 
 
-@app.command()
+@app.command(context_settings=NUMBERS_MAY_BE_NEGATIVE)
 def force(
     name: TagArgument, value: ValueArgument, cell: CellOption = None, reason: ReasonOption = ""
 ) -> None:
@@ -324,6 +327,9 @@ def watch(
 ) -> None:
     """Show tags live until it is interrupted."""
     with attached(cell) as (plan, image):
+        for one in pattern or []:
+            if not views.matching(plan, one):
+                fail(views.unknown_tag(plan, one))
         live_view = views.WatchView(plan, image, pattern or ["*"])
         try:
             with Live(live_view.table(), console=out, auto_refresh=False) as live:

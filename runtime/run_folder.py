@@ -139,32 +139,39 @@ def find(selector: str | None, cwd: Path) -> RunFolder:
     """The running cell that ``selector`` means: a cell name, its folder or its file.
 
     Without a selector it is the cell whose file lies in ``cwd``, else the only one that runs.
-    What a killed supervisor left counts only when no running cell is meant. Raises RunError that
-    lists what runs.
+    Raises RunError that lists what runs, or says that the cell that is meant died.
     """
     known = known_cells()
     running = [(folder, plan) for folder, plan in known if CellLock(Path(plan.data)).owner_lives()]
-    candidates = _meant(selector, cwd, running) or _meant(selector, cwd, known)
+    candidates = _meant(selector, cwd, running)
     if len(candidates) == 1:
-        return candidates[0]
-    raise RunError(_not_one(selector, candidates, (plan for _, plan in running)))
+        return candidates[0][0]
+    dead = [] if candidates else _meant(selector, cwd, known)
+    if len(dead) == 1:
+        _, plan = dead[0]
+        raise RunError(
+            f"cell '{plan.cell}' is not running: its supervisor is gone without an orderly end; "
+            f"start it again with 'cellwright run {plan.source}'"
+        )
+    raise RunError(_not_one(selector, bool(candidates), (plan for _, plan in running)))
 
 
-def _meant(selector: str | None, cwd: Path, cells: list[tuple[RunFolder, Plan]]) -> list[RunFolder]:
+def _meant(
+    selector: str | None, cwd: Path, cells: list[tuple[RunFolder, Plan]]
+) -> list[tuple[RunFolder, Plan]]:
     if selector is None:
-        here = [folder for folder, plan in cells if Path(plan.folder) == cwd.resolve()]
-        return here or [folder for folder, _ in cells]
+        return [cell for cell in cells if Path(cell[1].folder) == cwd.resolve()] or cells
     path = (cwd / selector).resolve()
     return [
-        folder
+        (folder, plan)
         for folder, plan in cells
         if plan.cell == selector or Path(plan.source) == path or Path(plan.folder) == path
     ]
 
 
-def _not_one(selector: str | None, candidates: list[RunFolder], known: Iterable[Plan]) -> str:
-    names = ", ".join(f"{plan.cell} ({plan.source})" for plan in known) or "none"
-    if candidates:
+def _not_one(selector: str | None, several: bool, running: Iterable[Plan]) -> str:
+    names = ", ".join(f"{plan.cell} ({plan.source})" for plan in running) or "none"
+    if several:
         return f"several cells run; name one with --cell: {names}"
     wanted = f"no running cell matches '{selector}'" if selector else "no cell is running"
     return f"{wanted}; running: {names}; start one with 'cellwright run FILE'"

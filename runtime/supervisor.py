@@ -192,8 +192,9 @@ class Supervisor:
         arguments = list(child.arguments)
         if child.name.startswith("worker:"):
             arguments += ["--incarnation", str(child.restarts)]
-        child.started_at = time.monotonic()
-        slot.beat_ns = time.monotonic_ns()
+        now_ns = time.monotonic_ns()
+        child.started_at = now_ns / 1e9
+        slot.beat_ns = now_ns
         child.popen = subprocess.Popen(
             [sys.executable, "-m", child.module, "--run", str(self.folder.path), *arguments],
             stdin=subprocess.DEVNULL,
@@ -240,20 +241,26 @@ class Supervisor:
             )
             return
         self._await_scan()
+        scan = next(child for child in self._children if child.name == "scan")
+        reason = "the scan does not beat"
         deadline = time.monotonic() + START_GRACE_NS / 1e9
-        while not self._stop and time.monotonic() < deadline:
+        while not self._stop and scan.restarts == 0 and time.monotonic() < deadline:
             try:
                 self._commands.send(
                     SetMode(request="start", actor="supervisor", reason="configured start: run")
                 )
             except CommandFailed as error:
                 reason = str(error)
+                if self._image.scan.state == CellState.FAULT:
+                    break
                 self._watch()
                 time.sleep(0.1)
             else:
                 self._tell("RUN")
                 return
-        self._tell(f"the cell stays in STOP: {reason}")
+        if not self._stop:
+            state = CellState(self._image.scan.state).name
+            self._tell(f"the cell stays in {state}: {reason}")
 
     def _await_scan(self) -> None:
         deadline = time.monotonic() + START_GRACE_NS / 1e9

@@ -56,7 +56,10 @@ def join(
     name: Callable[[argparse.Namespace], str],
     *options: str,
 ) -> tuple[Membership, argparse.Namespace]:
-    """Parse the command line, attach to plan and image, set up logs and signals."""
+    """Parse the command line, attach to plan and image, set up logs and signals.
+
+    It gives no beat: until the first one the supervisor grants the time that a start takes.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--run", type=Path, required=True, help="run folder of the cell")
     for option in options:
@@ -94,5 +97,4 @@ def join(
         stop,
         supervisor,
     )
-    membership.beat()
     return membership, parsed
