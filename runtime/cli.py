@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.live import Live
@@ -37,6 +38,8 @@ from cellwright.runtime.config import (
 from cellwright.runtime.config.model import ROLES
 from cellwright.runtime.config.problems import Problems, nearest
 from cellwright.runtime.config.source import read
+from cellwright.runtime.latency import MeasureError, measure, measurement
+from cellwright.runtime.latency_view import latency_view
 from cellwright.runtime.run_folder import RunError, find
 from cellwright.runtime.supervisor import Supervisor
 
@@ -225,6 +228,40 @@ def doctor(
     else:
         out.print(f"{subject}:", highlight=False)
         out.print(views.machine_view(items))
+
+
+@app.command()
+def latency(  # noqa: PLR0917 - a command has the options that it has
+    cell: Annotated[
+        Path | None,
+        typer.Option("--cell", "-c", help="A cell's file; else a built-in cell of 1,000 tags."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of a block.")] = 5.0,
+    blocks: Annotated[int, typer.Option(min=1, help="Blocks of each kind.")] = 3,
+    priority: Annotated[
+        int | None, typer.Option(min=0, max=99, help="Default: the cell's, or 80.")
+    ] = None,
+    core: Annotated[
+        int | None, typer.Option(min=-1, max=1023, help="Default: the cell's, or the last one.")
+    ] = None,
+    base: Annotated[
+        str, typer.Option(help="Base interval of the built-in cell, like 1ms.")
+    ] = "1ms",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure whether this PC is good enough: the scan beside a bare wait loop, in turns."""
+    plan = compiled(cell) if cell is not None else None
+    try:
+        settings = measurement(
+            plan, seconds=seconds, blocks=blocks, priority=priority, core=core, base=base
+        )
+        report = measure(plan, settings, lambda text: err.print(f"[dim]{text}[/]"))
+    except MeasureError as error:
+        fail(str(error))
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+    else:
+        out.print(latency_view(report))
 
 
 def _mode(cell: CellOption, request: str, reason: str) -> None:
