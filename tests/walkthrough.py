@@ -234,6 +234,8 @@ class Walkthrough:
     ) -> None:
         deadline = time.monotonic() + (PATIENCE_S if command.startswith(REPEATED) else 0)
         while True:
+            for terminal in self._terminals.values():
+                terminal.process.poll()  # a killed one must not stay as a zombie
             code, printed = self._shell(command)
             right = matches(expected, printed.splitlines(), figures_vary=vary)
             if right and (may_fail or code == 0):

