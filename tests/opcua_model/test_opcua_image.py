@@ -1,0 +1,82 @@
+"""The server on the real image: what the scan published is what a client reads."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from asyncua import ua
+from opcua_support import START_UTC_NS, FakeScan, cell_plan
+
+from cellwright.io.clock import MonotonicClock
+from cellwright.io.image import Image
+from cellwright.io.plan import Direction, Plan
+from cellwright.io.process_image import ProcessImage
+from cellwright.io.quality import BAD_WAITING_FOR_INITIAL_DATA
+from cellwright.opcua_model.server import CellServer
+from cellwright.runtime.opcua_ports import GatewayReader
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+RECIPE = "BladeMarking.IO.Memory.recipe"
+
+
+def shown(server: CellServer, path: str) -> Any:
+    node_id = ua.NodeId(path, 4)
+    return server._internal.aspace.read_attribute_value(node_id, ua.AttributeIds.Value)
+
+
+def _without_devices(plan: Plan) -> Plan:
+    tags = tuple(
+        msgspec.structs.replace(tag, address=None, scale=None, direction=Direction.MEMORY)
+        if tag.address is not None
+        else tag
+        for tag in plan.tags
+    )
+    return msgspec.structs.replace(plan, tags=tags, devices=())
+
+
+async def test_values_qualities_and_times_come_from_the_real_image(tmp_path: Path) -> None:
+    plan = _without_devices(cell_plan(tmp_path))
+    image = Image.create(tmp_path / "image", plan, "0123abcd")
+    scan = ProcessImage(image, plan)
+    reader = GatewayReader(image)
+    server = CellServer(
+        plan,
+        reader,
+        FakeScan(None),  # type: ignore[arg-type] - nothing is written here
+        None,
+        pki=tmp_path / "pki",
+        clock=MonotonicClock(),
+    )
+    await server.start()
+    try:
+        async with asyncio.timeout(30):
+            await server.publish()
+            before = shown(server, RECIPE)
+            assert before.StatusCode.value == BAD_WAITING_FOR_INITIAL_DATA
+            names = {tag.name: tag.index for tag in plan.tags}
+            scan.latch(1_000, START_UTC_NS)
+            scan.set(names["recipe"], 12)
+            scan.set(names["dwell"], 2_500_000)
+            scan.set(names["profile"], [1.0, 2.0, 3.0, 4.0])
+            scan.publish(1, 1_000, START_UTC_NS)
+            assert await server.publish() >= len(plan.tags)
+            value = shown(server, RECIPE)
+            assert value.StatusCode.is_good()
+            assert value.Value.Value == 12
+            assert value.SourceTimestamp.timestamp() == pytest.approx(START_UTC_NS / 1e9)
+            assert shown(server, "BladeMarking.IO.Memory.dwell").Value.Value == 2.5
+            assert shown(server, "BladeMarking.IO.Memory.profile").Value.Value == [1, 2, 3, 4]
+            scan.set(names["recipe"], 13)
+            scan.publish(2, 11_000_000, START_UTC_NS + 10_000_000)
+            server._due_ns = dict.fromkeys(server._due_ns, 1 << 62)
+            assert await server.publish() == 1
+            assert shown(server, RECIPE).Value.Value == 13
+            assert await server.publish() == 0
+    finally:
+        await server.stop()
+        image.close()
