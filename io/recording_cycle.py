@@ -13,12 +13,12 @@ from typing import Any, Final
 import msgspec
 
 from cellwright.io.plan import Plan
-from cellwright.io.process_image import LatchResult, ProcessImage, TableError
+from cellwright.io.process_image import LatchResult, ProcessImage
 from cellwright.io.rings import SpscRing
 from cellwright.native import Pointer, ffi, lib
 
 HEAD: Final = struct.Struct("<QqqqiiIIIIII")
-"""``struct cw_record_head``: cycle, tick, now_ns, utc_ns, lost_fault, tripped, fresh, said, sizes."""
+"""``struct cw_record_head``."""
 NOTES: Final = 1 << 17
 """Most bytes of notes in a record: all commands of one cycle and what workers left."""
 _EMSGSIZE: Final = -90
@@ -67,6 +67,7 @@ class CycleRecord:
     """A record taken apart; the parts are views of the bytes it was made of."""
 
     __slots__ = (
+        "_notes",
         "cycle",
         "fresh",
         "latched",
@@ -78,8 +79,6 @@ class CycleRecord:
         "tick",
         "tripped",
         "utc_ns",
-        "_notes",
-        "_settled_at",
     )
 
     def __init__(self, data: bytes | memoryview) -> None:
@@ -109,7 +108,6 @@ class CycleRecord:
         self.latched: bytes | memoryview = data[first:second]
         self.settled: bytes | memoryview = data[second:third]
         self._notes = data[third:]
-        self._settled_at = second
 
     @property
     def notes(self) -> Notes:
@@ -119,7 +117,9 @@ class CycleRecord:
         try:
             return _notes_decoder.decode(self._notes)
         except msgspec.MsgspecError as error:
-            raise RecordError(f"cycle {self.cycle}: its notes are not understood: {error}") from error
+            raise RecordError(
+                f"cycle {self.cycle}: its notes are not understood: {error}"
+            ) from error
 
     @property
     def clock_readings(self) -> Sequence[int]:
@@ -159,11 +159,9 @@ class CycleRecorder:
         self._recorder = recorder
         self._keep = (process_image, ring)
 
-    def latched(self) -> None:
-        """After the latch: take down what it changed."""
-        status = lib.cw_record_latched(self._recorder, self._latched)
-        if status:
-            raise TableError(f"the record of the latch could not be made ({status})")
+    def latched(self) -> bool:
+        """After the latch: take down what it changed; False when that is not possible."""
+        return lib.cw_record_latched(self._recorder, self._latched) == 0
 
     def settled(
         self,
@@ -171,6 +169,7 @@ class CycleRecorder:
         tick: int,
         now_ns: int,
         utc_ns: int,
+        *,
         said: int,
         readings: int,
         notes: Notes | None,

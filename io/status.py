@@ -123,9 +123,9 @@ class ProcessSlot:
 
 
 def process_names(plan: Plan) -> list[str]:
-    """All of them: supervisor, scan, journal, recorder, gateway, ``device:<name>``, ``worker:<task>``.
+    """``supervisor``, ``scan``, ``journal``, ``recorder``, ``gateway``, then one a device or worker.
 
-    Markers and cameras have no process of their own: their worker talks to them.
+    Theirs are ``device:<name>`` and ``worker:<task>``. Markers and cameras have no process of their own: their worker talks to them.
     """
     return [
         "supervisor",
