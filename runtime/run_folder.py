@@ -178,7 +178,7 @@ def _not_one(selector: str | None, several: bool, running: Iterable[Plan]) -> st
 
 
 class CellLock:
-    """Exclusive ownership of a cell's data folder for the life of the supervisor."""
+    """Exclusive ownership of a cell's data or run folder for the life of the supervisor."""
 
     def __init__(self, data: Path) -> None:
         self._path = data / "lock"
@@ -190,7 +190,7 @@ class CellLock:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise RunError(
-                f"data folder {self._path.parent}: {error.strerror}; give the cell a writable "
+                f"folder {self._path.parent}: {error.strerror}; give the cell a writable data "
                 f"folder (cell: {{data: ...}} or --data)"
             ) from error
         try:
@@ -199,7 +199,7 @@ class CellLock:
             owner = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(file)
             raise RunError(
-                f"the cell with data folder {self._path.parent} already runs (pid {owner}); "
+                f"the cell that uses {self._path.parent} already runs (pid {owner}); "
                 f"stop it first, or give this one another data folder"
             ) from None
         os.ftruncate(file, 0)

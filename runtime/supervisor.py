@@ -90,7 +90,8 @@ class Supervisor:
         self._tell = tell
         self._data = Path(plan.data)
         self.folder = RunFolder(folder_for(plan))
-        self._lock = CellLock(self._data)
+        # Two locks: a data folder that is deleted and made anew takes its lock with it.
+        self._locks = (CellLock(self._data), CellLock(self.folder.path))
         self._log = structlog.get_logger(__name__)
         self._stop = False
         self._clean_start = True
@@ -118,23 +119,32 @@ class Supervisor:
             self._image.close()
             self.folder.remove()
             self._dirty_mark.unlink(missing_ok=True)
-            self._lock.release()
+            self._release()
         return 0
+
+    def _release(self) -> None:
+        for lock in self._locks:
+            lock.release()
 
     # --- start ----------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
         try:
             self._data.mkdir(parents=True, exist_ok=True)
+            self.folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise RunError(
                 f"data folder {self._data}: {error.strerror}; give the cell a writable one "
                 f"(cell: {{data: ...}} or --data)"
             ) from error
-        self._lock.acquire()
+        try:
+            for lock in self._locks:
+                lock.acquire()
+        except RunError:
+            self._release()
+            raise
         try:
             JournalWriter(self._data / JOURNAL_FILE).close()
-            self.folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._boot_id = secrets.token_hex(4)
             replace_file(self.folder.plan_file, plans.dump(self._plan))
             self._image = Image.create(self.folder.image, self._plan, self._boot_id)
@@ -143,7 +153,7 @@ class Supervisor:
             self._clean_start = not self._dirty_mark.exists()
             self._dirty_mark.write_text(f"{os.getpid()}\n")
         except (OSError, JournalError, RetainError, ImageError) as error:
-            self._lock.release()
+            self._release()
             raise RunError(f"the cell cannot keep its records: {error}") from error
         types = {tag.name: tag.type for tag in self._plan.tags if tag.retain}
         fitted = fit(restored, types, self._plan.layout_hash)

@@ -76,6 +76,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.parts < 1:
         parser.error("--parts must be at least 1")
+    # A demo that is told to end takes its cell and its plant with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # The client library tells what a server has revised; nothing of that matters here.
     logging.getLogger("asyncua").setLevel(logging.ERROR)
     try:

@@ -250,7 +250,7 @@ def test_a_data_folder_belongs_to_one_supervisor_and_the_refusal_names_it(tmp_pa
         with pytest.raises(RunError) as caught:
             CellLock(tmp_path).acquire()
         assert str(caught.value) == (
-            f"the cell with data folder {tmp_path} already runs (pid {owner}); "
+            f"the cell that uses {tmp_path} already runs (pid {owner}); "
             f"stop it first, or give this one another data folder"
         )
     # The owner was killed: the system has given its lock back.
