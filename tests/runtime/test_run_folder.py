@@ -119,7 +119,7 @@ def test_a_name_that_nothing_has_lists_what_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", ["a dead owner", "no number", "nothing"])
 def test_what_a_killed_supervisor_left_hides_no_running_cell(tmp_path: Path, left: str) -> None:
-    dead = running(tmp_path / "one", "One")
+    running(tmp_path / "one", "One")
     lock = tmp_path / "one" / "data" / "lock"
     alive = running(tmp_path / "two", "Two")
     if left == "a dead owner":
@@ -132,7 +132,12 @@ def test_what_a_killed_supervisor_left_hides_no_running_cell(tmp_path: Path, lef
         lock.unlink()
     assert find(None, tmp_path) == alive
     assert find(None, tmp_path / "one") == alive
-    assert find("One", tmp_path) == dead, "who names it is to hear that it is dead"
+    with pytest.raises(RunError) as caught:
+        find("One", tmp_path)
+    assert str(caught.value) == (
+        "cell 'One' is not running: its supervisor is gone without an orderly end; "
+        f"start it again with 'cellwright run {tmp_path / 'one' / 'cell.yaml'}'"
+    )
     with pytest.raises(RunError, match=r"no running cell matches 'Three'; running: Two \([^)]*\);"):
         find("Three", tmp_path)
 
@@ -279,7 +284,7 @@ def test_a_lock_held_by_somebody_who_wrote_no_number_is_refused_too(tmp_path: Pa
 def test_a_data_folder_that_is_no_folder_is_refused_with_a_remedy(tmp_path: Path) -> None:
     file = tmp_path / "data"
     file.touch()
-    with pytest.raises(RunError, match=r"Not a directory; give the cell a writable folder"):
+    with pytest.raises(RunError, match=r"Not a directory; give the cell a writable data folder"):
         CellLock(file).acquire()
 
 
