@@ -20,7 +20,7 @@ from asyncua.server.subscription_service import SubscriptionService
 # The class that the codec makes; `ua.DataChangeFilter` is a subclass of it.
 from asyncua.ua.uaprotocol_auto import DataChangeFilter
 
-from cellwright.opcua_model import limits
+from cellwright.opcua_model import limits, notifications
 from cellwright.opcua_model.numbers import standard, status_code
 
 _OVERFLOW: Final = 0x480
@@ -247,6 +247,12 @@ class CellSubscription(InternalSubscription):
     def __init__(self, data: ua.CreateSubscriptionResult, aspace: AddressSpace, **more: Any):
         super().__init__(data, aspace, **more)
         self.monitored_item_srv = CellItems(self, aspace)
+
+    def _pop_triggered_datachanges(self, result: ua.PublishResult) -> None:
+        queued, self._triggered_datachanges = self._triggered_datachanges, {}
+        if queued:
+            items = [item for queue in queued.values() for item in queue]
+            result.NotificationMessage.NotificationData.append(notifications.encode(items))
 
     @property
     def items(self) -> dict[int, MonitoredItemData]:
