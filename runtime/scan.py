@@ -100,6 +100,17 @@ class Scan:
         image.scan.fault_code = image.scan.fault_text = ""
         image.statistics.repair()
 
+        self._refuse_old_commands()
+
+    def _refuse_old_commands(self) -> None:
+        """What was asked of a predecessor is not done by its successor, least of all a start."""
+        ring = self._image.commands
+        while waiting := ring.receive(COMMANDS_PER_CYCLE):
+            for ticket, _ in waiting:
+                ring.reply(
+                    ticket, ReplyCode.INVALID_STATE, "the scan was restarted meanwhile; ask again"
+                )
+
     # --- the cycle ----------------------------------------------------------------------------
 
     def cycle(self, tick: int, now_ns: int, utc_ns: int) -> None:
