@@ -73,3 +73,10 @@ def test_a_cell_can_keep_its_records_in_postgresql(tmp_path: Path):
         ours = {"postgresql://cell@127.0.0.1:5432/cellwright": url, **swaps(tmp_path)}
         with Walkthrough(tmp_path, ours) as walkthrough:
             assert walkthrough.follow(HOWTO / "use_postgresql.md") > 5
+
+
+def test_a_device_can_be_added_to_a_cell(tmp_path: Path):
+    ignore = shutil.ignore_patterns("__pycache__", "data")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=ignore)
+    with Walkthrough(tmp_path, swaps(tmp_path)) as walkthrough:
+        assert walkthrough.follow(HOWTO / "add_a_device.md") > 10
