@@ -192,6 +192,13 @@ class OpcUaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Also offer SecurityPolicy None."""
 
 
+class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the figures for Prometheus are served."""
+
+    host: str
+    port: int
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The whole cell, compiled."""
 
@@ -214,6 +221,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """SQLAlchemy URL of the MES store; a relative SQLite path is made absolute in ``data``."""
     master_data: str | None = None
     """Absolute path of the file with part definitions and orders that the MES loads at start."""
+    metrics: MetricsSettings | None = None
     value_size: int
     """Bytes of the image's value area."""
     layout_hash: bytes

@@ -186,7 +186,7 @@ class Supervisor:
         children.append(
             Child("scan", module + "scan", (), SILENCE_NS["scan"], before=self._leave_scan_start)
         )
-        if self._plan.opcua is not None or self._plan.database is not None:
+        if self._plan.opcua or self._plan.database is not None or self._plan.metrics:
             children.append(Child("gateway", module + "gateway", (), SILENCE_NS["gateway"]))
         return children
 

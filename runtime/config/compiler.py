@@ -20,6 +20,7 @@ from cellwright.io.layout import layout_hash, place
 from cellwright.io.plan import (
     Device,
     Direction,
+    MetricsSettings,
     OnLoss,
     OpcUaSettings,
     Plan,
@@ -99,6 +100,7 @@ class _Compiler:
         scan = self._required(model.Scan, "scan")
         opcua = self._optional(model.OpcUa, "opcua")
         mes = self._optional(model.Mes, "mes")
+        metrics = self._optional(model.Metrics, "metrics")
         base_ns = scan.base if scan is not None else _FALLBACK_BASE_NS
         settings = self._scan_settings(scan) if scan is not None else None
         section, problems = self.root.section, self.problems
@@ -138,6 +140,7 @@ class _Compiler:
             ),
             database=_database(mes.database, data) if mes is not None else None,
             master_data=master_data,
+            metrics=_metrics(metrics),
             value_size=value_size,
             layout_hash=layout_hash(table, device_table, task_table),
         )
@@ -241,6 +244,13 @@ class _Compiler:
             )
             return None
         return path
+
+
+def _metrics(metrics: model.Metrics | None) -> MetricsSettings | None:
+    if metrics is None:
+        return None
+    host, _, port = metrics.listen.rpartition(":")
+    return MetricsSettings(host=host.strip("[]"), port=int(port))
 
 
 def _database(url: str, data: Path) -> str:

@@ -103,6 +103,8 @@ def _span(values: list[float]) -> list[float]:
     return values
 
 
+LISTEN: Final = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})", re.ASCII)
+"""Address and port."""
 _ENDPOINT: Final = re.compile(
     r"opc\.tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})(/[^\s]*)?", re.ASCII
 )
@@ -115,6 +117,17 @@ def _endpoint(text: str) -> str:
             f"'{text}' is not an endpoint",
             "the server needs a scheme, an address to listen on and a port up to 65535",
             "write one like opc.tcp://0.0.0.0:4840",
+        )
+    return text
+
+
+def _listen(text: str) -> str:
+    match = LISTEN.fullmatch(text)
+    if match is None or not 0 < int(match[2]) <= 65535:
+        raise problem(
+            f"'{text[:60]}' is not an address to listen on",
+            "it needs an address of this machine and a port from 1 to 65535",
+            "write one like 127.0.0.1:9464",
         )
     return text
 
@@ -346,6 +359,14 @@ class Mes(Section):
     """File with part definitions and work orders to load at the start; relative to this file."""
 
 
+class Metrics(Section):
+    """Figures for Prometheus, over HTTP at `/metrics`. Without this section they are not served."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9464"
+    """Address and port to listen on. Whoever reaches it can read: keep it on the machine, or on
+    the network of the monitoring."""
+
+
 class CellFile(Section):
     """The whole file."""
 
@@ -356,3 +377,4 @@ class CellFile(Section):
     tasks: dict[str, Task] = {}
     opcua: OpcUa | None = None
     mes: Mes | None = None
+    metrics: Metrics | None = None

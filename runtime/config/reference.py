@@ -34,6 +34,7 @@ _SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("`tasks.<name>`", model.Task),
     ("`opcua`", model.OpcUa),
     ("`mes`", model.Mes),
+    ("`metrics`", model.Metrics),
 )
 
 _GROUPS: Final[dict[registry.Group, str]] = {

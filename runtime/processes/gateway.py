@@ -16,6 +16,8 @@ from cellwright.opcua_model.server import CellServer
 from cellwright.runtime.command_client import CommandClient
 from cellwright.runtime.gateway_store import GatewayStore
 from cellwright.runtime.mes_feed import MesFeed
+from cellwright.runtime.metrics import Exporter
+from cellwright.runtime.metrics_server import MetricsServer
 from cellwright.runtime.opcua_ports import GatewayCommands, GatewayReader
 from cellwright.runtime.processes.common import Membership, join
 
@@ -59,16 +61,26 @@ async def _serve(member: Membership, store: GatewayStore | None) -> None:
         await server.start()
         structlog.get_logger(__name__).info("OPC UA server listens", endpoint=server.endpoint)
         serving = asyncio.create_task(server.run(stop, PUBLISH_INTERVAL_S))
+    metrics = asyncio.create_task(_serve_metrics(member, stop))
     try:
         while not member.should_stop() and not (serving is not None and serving.done()):
             member.beat()
             await asyncio.sleep(STOP_CHECK_S)
     finally:
         stop.set()
+        await metrics
         if serving is not None:
             await serving
         if server is not None:
             await server.stop()
+
+
+async def _serve_metrics(member: Membership, stop: asyncio.Event) -> None:
+    """The page for Prometheus, where the cell's file asks for it."""
+    settings = member.plan.metrics
+    if settings is not None:
+        exporter = Exporter(member.plan, member.image, member.clock.now_ns)
+        await MetricsServer(settings.host, settings.port, exporter.page).run(stop)
 
 
 if __name__ == "__main__":
