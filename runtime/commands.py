@@ -59,7 +59,8 @@ class CommandDesk:
         self._statistics = statistics
         self._request = request
         self._emit = emit
-        self._inboxes: list[list[TaskMessage]] = [[] for _ in plan.tasks]
+        self.inboxes: list[list[TaskMessage]] = [[] for _ in plan.tasks]
+        """Unread messages of each task."""
         self._utc_ns = 0
         self._cycle = 0
 
@@ -71,7 +72,7 @@ class CommandDesk:
 
     def take_inbox(self, task: int) -> tuple[TaskMessage, ...]:
         """Messages for a task since its last execution."""
-        inbox = self._inboxes[task]
+        inbox = self.inboxes[task]
         if not inbox:
             return ()
         messages = tuple(inbox)
@@ -161,7 +162,7 @@ class CommandDesk:
     @_obey.register
     def _deliver(self, command: Deliver) -> None:
         index = self._task(command.task)
-        inbox = self._inboxes[index]
+        inbox = self.inboxes[index]
         if len(inbox) >= INBOX_LIMIT:
             raise RefusalError(
                 ReplyCode.INVALID_STATE,

@@ -13,6 +13,7 @@ from cellwright.io.image import Image
 from cellwright.io.messages import Job, MessageError, Result, decode_result, encode
 from cellwright.io.plan import Plan
 from cellwright.io.rings import RingFull
+from cellwright.runtime.recorder import Tape
 
 RESULTS_PER_CYCLE: Final = 8
 
@@ -20,7 +21,9 @@ RESULTS_PER_CYCLE: Final = 8
 class _Desk:
     """Jobs of one task."""
 
-    def __init__(self, image: Image, index: int, name: str, epoch: int) -> None:
+    def __init__(self, image: Image, index: int, name: str, epoch: int, tape: Tape) -> None:
+        self._index = index
+        self._tape = tape
         self._jobs = image.job_ring(index)
         self._results = image.result_ring(index)
         self._slot = image.processes[f"worker:{name}"]
@@ -40,15 +43,19 @@ class _Desk:
             body=body,
         )
         self._outstanding[job.number] = kind
+        data = encode(job)
+        self._tape.said(data)
         try:
-            self._jobs.put(encode(job))
+            self._jobs.put(data)
         except RingFull:
+            self._tape.job_refused(self._index, job.number)
             self._fail(job.number, "the worker takes no jobs (its queue is full)")
         return job.number
 
     def latch(self) -> None:
         for sequence, data in self._results.peek(RESULTS_PER_CYCLE):
             self._results.acknowledge(sequence)
+            self._tape.result(self._index, data)
             try:
                 result = decode_result(data)
             except MessageError:
@@ -58,6 +65,7 @@ class _Desk:
         incarnation = self._slot.restarts
         if incarnation != self._incarnation:
             self._incarnation = incarnation
+            self._tape.restarted(self._index, incarnation)
             for number in list(self._outstanding):
                 self._fail(number, "the worker process died during the job")
 
@@ -66,12 +74,21 @@ class _Desk:
         self.arrived.append(Result(number=number, epoch=self._epoch, kind=kind, error=error))
 
 
+    def carried(self) -> tuple[int, int, dict[int, str], list[Result]]:
+        """What the next cycle goes on from."""
+        return self._number, self._incarnation, self._outstanding, self.arrived
+
+    def carry_on(self, carried: tuple[int, int, dict[int, str], list[Result]]) -> None:
+        """Go on from what another desk carried."""
+        self._number, self._incarnation, self._outstanding, self.arrived = carried
+
+
 class JobDesk:
     """All tasks' jobs; one `_Desk` for each task that has a worker."""
 
-    def __init__(self, plan: Plan, image: Image, epoch: int) -> None:
+    def __init__(self, plan: Plan, image: Image, epoch: int, tape: Tape) -> None:
         self._desks = {
-            task.index: _Desk(image, task.index, task.name, epoch)
+            task.index: _Desk(image, task.index, task.name, epoch, tape)
             for task in plan.tasks
             if task.worker is not None
         }
@@ -91,6 +108,15 @@ class JobDesk:
         """Take in what the workers have left since the last cycle."""
         for desk in self._desks.values():
             desk.latch()
+
+    def carried(self) -> dict[int, Any]:
+        """What the next cycle goes on from, by task."""
+        return {index: desk.carried() for index, desk in self._desks.items()}
+
+    def carry_on(self, carried: dict[int, Any]) -> None:
+        """Go on from what the desk of another scan with this plan carried."""
+        for index, desk in self._desks.items():
+            desk.carry_on(carried[index])
 
     def take_results(self, index: int) -> tuple[Result, ...]:
         """Results for a task since its last execution."""

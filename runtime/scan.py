@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from cellwright.io import quality
@@ -32,18 +33,16 @@ from cellwright.io.rings import RingFull
 from cellwright.io.system_tags import CellState
 from cellwright.runtime.commands import CommandDesk, RefusalError
 from cellwright.runtime.jobs import JobDesk
+from cellwright.runtime.recorder import Tape
 from cellwright.runtime.run_folder import ScanStart
 from cellwright.runtime.scheduler import Schedule
 from cellwright.runtime.states import RefusedError, Request, step
+from cellwright.runtime.surroundings import Surroundings
 from cellwright.tasks.api import Program, ScanContext
 from cellwright.tasks.station import clip
 
 COMMANDS_PER_CYCLE: Final = 32
 """Commands applied in one cycle; the rest waits, so that a flood cannot make the scan late."""
-
-GATEWAY_SILENCE_NS: Final = 2_000_000_000
-JOURNAL_SILENCE_NS: Final = 5_000_000_000
-"""A process that has not beaten for so long counts as gone."""
 
 OWN_TASK: Final = "runtime"
 """Task name in events that the scan itself emits."""
@@ -54,8 +53,39 @@ TAG_BYTES: Final = 200
 """What ``sys.first_fault`` holds of it."""
 
 
+@dataclass
+class Carried:
+    """What a scan carries from one cycle to the next, beside its process image."""
+
+    fields: dict[str, Any]
+    """The attributes that `Scan.CARRIED` names."""
+    jobs: dict[int, Any]
+    inboxes: list[Any]
+    programs: list[Program[Any]]
+    """Empty until the first start."""
+    boot_id: str
+    events_written: int
+
+
 class Scan:
-    """The scan's state between cycles, and the cycle."""
+    """The scan's state between cycles, and the cycle.
+
+    ``tape`` is told everything that comes from outside. A replay gives its own ``process_image``.
+    """
+
+    CARRIED: Final = (
+        "_unsent",
+        "_open_events",
+        "_late_in_a_row",
+        "_first_scan",
+        "_not_run_yet",
+        "_now_ns",
+        "_utc_ns",
+        "_busy_ns",
+        "cycle_number",
+        "state",
+        "first_fault",
+    )
 
     def __init__(
         self,
@@ -64,26 +94,30 @@ class Scan:
         start: ScanStart,
         clock: Clock,
         programs: Sequence[type[Program[Any]]],
+        tape: Tape | None = None,
+        process_image: ProcessImage | None = None,
     ) -> None:
         self._plan = plan
         self._image = image
-        self._clock = clock
+        self._tape = tape or Tape()
+        self._clock = self._tape.clock(clock)
+        self._around = Surroundings(image, self._tape)
         self._boot_id = start.boot_id
-        self._programs = programs
+        self.program_classes = programs
         self.schedule = Schedule(plan.tasks, plan.scan.base_ns)
         self._events = image.events["scan"]
         self._unsent: deque[bytes] = deque()
         self._open_events: list[AnyEvent] = [decode_event(data) for data in start.open_events]
-        self.process_image = ProcessImage(image, plan)
+        self.process_image = process_image or ProcessImage(image, plan)
         self.process_image.restore(start.retained)
-        self._jobs = JobDesk(plan, image, epoch=image.scan.started_ns)
+        self._jobs = JobDesk(plan, image, epoch=image.scan.started_ns, tape=self._tape)
         self._commands = CommandDesk(
             plan, self.process_image, image.statistics, self._request, self.emit
         )
         self._tags = {tag.name: tag.index for tag in plan.tags if tag.name.startswith("sys.")}
         self._instances: list[Program[Any]] = []
-        self._contexts = [ScanContext(task.name, boot_id=start.boot_id) for task in plan.tasks]
-        for task, context in zip(plan.tasks, self._contexts, strict=True):
+        self.contexts = [ScanContext(task.name, boot_id=start.boot_id) for task in plan.tasks]
+        for task, context in zip(plan.tasks, self.contexts, strict=True):
             context._emit = self.emit
             context._submit = self._jobs.submitter(task.index)
         self._late_in_a_row = [0] * len(plan.tasks)
@@ -99,8 +133,8 @@ class Scan:
         # What a predecessor left: its fault is not ours, and a kill may have torn a record.
         image.scan.fault_code = image.scan.fault_text = ""
         image.statistics.repair()
-
         self._refuse_old_commands()
+        self._tape.attach(self)
 
     def _refuse_old_commands(self) -> None:
         """What was asked of a predecessor is not done by its successor, least of all a start."""
@@ -120,6 +154,8 @@ class Scan:
         self._utc_ns = utc_ns
         image = self.process_image
         self._latched = image.latch(now_ns, utc_ns)
+        self._tape.latched()
+        self._around.latch(now_ns)
         if self.state is CellState.INIT:
             self._request(Request.READY, "scan", "attached to the image", "")
         self._watch_surroundings(now_ns)
@@ -137,6 +173,7 @@ class Scan:
         status.cycle = self.cycle_number
         image.publish(self.cycle_number, now_ns, utc_ns)
         self._busy_ns = self._clock.now_ns() - now_ns
+        self._tape.settled(self.cycle_number, tick, now_ns, utc_ns)
 
     def end(self) -> None:
         """Leave RUN in order and take the outputs away; the process is about to end."""
@@ -149,11 +186,11 @@ class Scan:
     def _run_tasks(self, tick: int, now_ns: int, utc_ns: int) -> None:
         clock_now = self._clock.now_ns
         statistics = self._image.statistics
-        durable = self._events.acknowledged
+        durable = self._around.durable
         emitted = self._emitted
         for index in self.schedule.due(tick):
             task = self._plan.tasks[index]
-            context = self._contexts[index]
+            context = self.contexts[index]
             context.cycle = self.cycle_number
             context.now_ns = now_ns
             context.utc_ns = utc_ns
@@ -229,15 +266,15 @@ class Scan:
             device = self._plan.devices[latched.lost_fault]
             return (
                 f"device '{device.name}' does not answer: "
-                f"{self._image.device(latched.lost_fault).error or 'its driver gives no sign'}"
+                f"{self._around.device_error(latched.lost_fault) or 'its driver gives no sign'}"
             )
         if self._unsent:
             return (
                 f"the journal does not take events ({len(self._unsent)} wait): "
-                f"{self._image.journal.error or 'the journal process does not answer'}"
+                f"{self._around.journal_error() or 'the journal process does not answer'}"
             )
-        if not self._journal_ok():
-            return f"the journal is not writable: {self._image.journal.error or 'no sign of life'}"
+        if not self._around.journal_ok:
+            return f"the journal is not writable: {self._around.journal_error() or 'no sign of life'}"
         return ""
 
     def _unread_inputs(self) -> str:
@@ -254,12 +291,6 @@ class Scan:
                         f"is its device connected?"
                     )
         return ""
-
-    def _alive(self, process: str, silence_ns: int) -> bool:
-        return self._now_ns - self._image.processes[process].beat_ns <= silence_ns
-
-    def _journal_ok(self) -> bool:
-        return self._image.journal.ok and self._alive("journal", JOURNAL_SILENCE_NS)
 
     # --- requests and commands ------------------------------------------------------------------
 
@@ -315,18 +346,14 @@ class Scan:
         self._first_scan = True
         self._not_run_yet = [True] * len(self._plan.tasks)
         self._late_in_a_row = [0] * len(self._plan.tasks)
-        for task, kind, context in zip(
-            self._plan.tasks, self._programs, self._contexts, strict=True
-        ):
+        for task, context in zip(self._plan.tasks, self.contexts, strict=True):
             context.now_ns = self._now_ns
             context.utc_ns = self._utc_ns
             context.cycle = self.cycle_number
-            context.durable = self._events.acknowledged
+            context.durable = self._around.durable
             context.emitted = self._emitted
             try:
-                program = kind(
-                    self.process_image, task.binding, kind.Options.model_validate(task.options)
-                )
+                program = self.new_program(task.index)
                 program.recover([e for e in self._open_events if e.task == task.name], context)
             except Exception as error:  # noqa: BLE001 - the program's outermost edge
                 self._task_failed(task.name, error)
@@ -337,6 +364,7 @@ class Scan:
     def _apply_commands(self) -> None:
         ring = self._image.commands
         for ticket, data in ring.receive(COMMANDS_PER_CYCLE):
+            self._tape.command(data)
             try:
                 command = decode_command(data)
             except (MessageError, RecursionError) as error:
@@ -377,6 +405,7 @@ class Scan:
             self._open_events.clear()
         elif hasattr(event, "part_id"):
             self._open_events.append(event)
+        self._tape.said(data)
         self._unsent.append(data)
         self._flush_events()
         return self._emitted
@@ -390,8 +419,39 @@ class Scan:
             try:
                 self._events.put(self._unsent[0])
             except RingFull:
+                self._tape.events_refused(self._events.written)
                 return
             self._unsent.popleft()
+
+    # --- recording and replay -------------------------------------------------------------------
+
+    def carried(self) -> Carried:
+        """What the next cycle goes on from; nothing is copied. Between cycles only."""
+        return Carried(
+            {name: getattr(self, name) for name in self.CARRIED},
+            self._jobs.carried(),
+            self._commands.inboxes,
+            self._instances,
+            self._boot_id,
+            self._events.written,
+        )
+
+    def carry_on(self, carried: Carried) -> None:
+        """Go on from what another scan with this plan carried; the process image is resumed apart.
+
+        The state of each program is taken over by a new instance of this scan's class for it.
+        """
+        for name in self.CARRIED:
+            setattr(self, name, carried.fields[name])
+        self._jobs.carry_on(carried.jobs)
+        self._commands.inboxes = carried.inboxes
+        self._instances = carried.programs
+
+    def new_program(self, task: int) -> Program[Any]:
+        """A program of that task as a start makes it, not yet recovered."""
+        kind, one = self.program_classes[task], self._plan.tasks[task]
+        options = kind.Options.model_validate(one.options)
+        return kind(self.process_image, one.binding, options)
 
     # --- system tags ----------------------------------------------------------------------------
 
@@ -400,15 +460,15 @@ class Scan:
         base = self._plan.scan.base_ns
         put(tags["sys.cycle"], self.cycle_number)
         put(tags["sys.elapsed"], tick + 1)
-        put(tags["sys.skipped"], self._image.scan.skipped_ticks)
+        put(tags["sys.skipped"], self._around.skipped_ticks)
         put(tags["sys.first_scan"], self._first_scan and self.state is CellState.RUN)
         self._first_scan = False
         put(tags["sys.clock_1s"], now_ns % 1_000_000_000 < 500_000_000)
         put(tags["sys.clock_100ms"], now_ns % 100_000_000 < 50_000_000)
         put(tags["sys.load"], 100.0 * self._busy_ns / base)
-        put(tags["sys.journal_ok"], self._journal_ok())
-        put(tags["sys.gateway_alive"], self._alive("gateway", GATEWAY_SILENCE_NS))
-        put(tags["sys.degraded"], self._image.scan.degraded)
+        put(tags["sys.journal_ok"], self._around.journal_ok)
+        put(tags["sys.gateway_alive"], self._around.gateway_alive)
+        put(tags["sys.degraded"], self._around.degraded)
 
     def _write_state_tags(self) -> None:
         put, tags = self.process_image.set, self._tags

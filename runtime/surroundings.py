@@ -1,0 +1,63 @@
+"""What the scan knows of the processes around it, read once at the start of a cycle.
+
+The scan asks here and nowhere else, so that what it asked can be recorded and replayed; a second
+look within a cycle would see another world. Decides nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cellwright.io.image import Image
+from cellwright.io.recording_cycle import Around
+from cellwright.runtime.recorder import Tape
+
+GATEWAY_SILENCE_NS: Final = 2_000_000_000
+JOURNAL_SILENCE_NS: Final = 5_000_000_000
+"""A process that has not beaten for so long counts as gone."""
+JOURNAL: Final = -1
+"""Stands for the journal where others are a device's place in the plan."""
+
+
+class Surroundings:
+    """The latched figures, and the words that are asked for when something is wrong."""
+
+    def __init__(self, image: Image, tape: Tape) -> None:
+        self._image = image
+        self._tape = tape
+        self._events = image.events["scan"]
+        self.durable = 0
+        """Events of this image's scans that are in the journal."""
+        self.journal_ok = False
+        self.gateway_alive = False
+        self.skipped_ticks = 0
+        self.degraded = ""
+
+    def latch(self, now_ns: int) -> None:
+        """Look around; holds for the whole cycle."""
+        image = self._image
+        processes = image.processes
+        self.durable = self._events.acknowledged
+        self.journal_ok = (
+            image.journal.ok and now_ns - processes["journal"].beat_ns <= JOURNAL_SILENCE_NS
+        )
+        self.gateway_alive = now_ns - processes["gateway"].beat_ns <= GATEWAY_SILENCE_NS
+        self.skipped_ticks = image.scan.skipped_ticks
+        self.degraded = image.scan.degraded
+        self._tape.around(
+            Around(
+                self.durable,
+                self.journal_ok,
+                self.gateway_alive,
+                self.skipped_ticks,
+                self.degraded,
+            )
+        )
+
+    def journal_error(self) -> str:
+        """Why the journal is unwell, empty when it does not say."""
+        return self._tape.text(JOURNAL, self._image.journal.error)
+
+    def device_error(self, device: int) -> str:
+        """Why the device with that place in the plan is unwell, empty when it does not say."""
+        return self._tape.text(device, self._image.device(device).error)
