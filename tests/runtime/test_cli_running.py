@@ -122,14 +122,22 @@ def test_tags_are_listed_by_part_of_the_name_or_pattern(cell: SmallCell) -> None
 
 
 def test_a_tag_is_read_and_written_and_the_audit_knows_who(cell: SmallCell) -> None:
-    assert said(cell, "tags", "get", "clamp_setpoint") == "5.0\n"
+    assert data(cell, "tags", "get", "clamp_setpoint")["value"] == 5.0
     wrote = said(cell, "tags", "set", "clamp_setpoint", "6.5", "--reason", "thicker blades")
     assert wrote == "clamp_setpoint = 6.5\n"
-    assert data(cell, "tags", "get", "clamp_setpoint")["value"] == 6.5
+    assert said(cell, "tags", "get", "clamp_setpoint") == "6.5\n"
     said(cell, "tags", "set", "clamp_setpoint", "5")
     first = events(cell, TagWritten, "thicker blades")[0]
     assert (first.tag, first.old, first.new) == ("clamp_setpoint", 5.0, 6.5)
     assert first.actor.endswith("@console")
+
+
+def test_a_value_that_nobody_has_written_yet_is_told_with_its_quality(tmp_path: Path) -> None:
+    small = SmallCell(tmp_path / "cell", tmp_path / "run")
+    with small.running():
+        done = small.type("tags", "get", "close_request")
+        assert (done.returncode, done.stdout) == (0, "False\n")
+        assert done.stderr == "quality UNCERTAIN_INITIAL\n"
 
 
 def test_the_program_acts_on_what_is_written(cell: SmallCell) -> None:
