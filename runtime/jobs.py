@@ -73,7 +73,6 @@ class _Desk:
         kind = self._outstanding.pop(number)
         self.arrived.append(Result(number=number, epoch=self._epoch, kind=kind, error=error))
 
-
     def carried(self) -> tuple[int, int, dict[int, str], list[Result]]:
         """What the next cycle goes on from."""
         return self._number, self._incarnation, self._outstanding, self.arrived

@@ -6,9 +6,9 @@ than those of programs and of plain data: nothing in a recording can call a func
 
 from __future__ import annotations
 
-import io
 import pickle
 from dataclasses import dataclass, replace
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 from cellwright.tasks.api import Program
@@ -65,7 +65,7 @@ class Frozen:
 class _Freezer(pickle.Pickler):
     """Leaves out what a replay has itself: the image and the scan."""
 
-    def __init__(self, file: io.BytesIO, scan: Scan) -> None:
+    def __init__(self, file: BytesIO, scan: Scan) -> None:
         super().__init__(file, protocol=5)
         self._names = {id(scan.process_image): "image"}
 
@@ -75,7 +75,7 @@ class _Freezer(pickle.Pickler):
 
 class _Thawer(pickle.Unpickler):
     def __init__(self, data: bytes, scan: Scan, modules: frozenset[str]) -> None:
-        super().__init__(io.BytesIO(data))
+        super().__init__(BytesIO(data))
         self._scan = scan
         self._modules = modules
 
@@ -95,7 +95,7 @@ class _Thawer(pickle.Unpickler):
 
 
 def _dump(value: Any, scan: Scan) -> bytes:
-    file = io.BytesIO()
+    file = BytesIO()
     _Freezer(file, scan).dump(value)
     return file.getvalue()
 

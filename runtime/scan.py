@@ -94,6 +94,7 @@ class Scan:
         start: ScanStart,
         clock: Clock,
         programs: Sequence[type[Program[Any]]],
+        *,
         tape: Tape | None = None,
         process_image: ProcessImage | None = None,
     ) -> None:
@@ -274,7 +275,8 @@ class Scan:
                 f"{self._around.journal_error() or 'the journal process does not answer'}"
             )
         if not self._around.journal_ok:
-            return f"the journal is not writable: {self._around.journal_error() or 'no sign of life'}"
+            why = self._around.journal_error() or "no sign of life"
+            return f"the journal is not writable: {why}"
         return ""
 
     def _unread_inputs(self) -> str:
