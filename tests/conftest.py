@@ -1,11 +1,13 @@
-"""One thing only: a peer program that cannot be had is told loudly at the end of the run."""
+"""Peers are programs that are not ours; one that cannot be had is told loudly at the end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from node_peer import install
 
 _MISSING = pytest.StashKey[dict[str, str]]()
 
@@ -19,6 +21,12 @@ def peer_missing(request: pytest.FixtureRequest) -> Callable[[str, str], NoRetur
         pytest.skip(f"peer {name} is missing: {why}")
 
     return tell
+
+
+@pytest.fixture(scope="session")
+def node_modules(peer_missing: Callable[[str, str], NoReturn]) -> Path:
+    """Where node-opcua is installed."""
+    return install(peer_missing)
 
 
 def pytest_terminal_summary(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -212,6 +213,15 @@ class CellUnderTest:
     def until_state(self, state: CellState, timeout_s: float = 60.0) -> None:
         """Wait for an operating state."""
         self.until(lambda: self.state is state, f"state {state.name}", timeout_s)
+
+    def until_serving(self) -> None:
+        """Wait until the OPC UA server accepts connections."""
+
+        def accepts() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.opcua_port)) == 0
+
+        self.until(accepts, "the OPC UA server listens", 60)
 
     # --- acting ---------------------------------------------------------------------------------
 

@@ -161,7 +161,43 @@ async function storeAndStart(session) {
   };
 }
 
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// The parts of a job order, as the address space shows them, once `count` of them are decided.
+async function partsOf(session, jobOrderId, count) {
+  const folder = `${CELL}.MES.WorkOrders`;
+  for (let attempt = 0; attempt < 300; attempt += 1) {
+    const found = await session.browse(folder);
+    for (const reference of found.references) {
+      const order = reference.nodeId.toString();
+      const names = ["JobOrderID", "State", "Serials", "Verdicts"];
+      const [id, state, serials, verdicts] = (await session.read(names.map((name) => (
+        { nodeId: `${order}.${name}`, attributeId: AttributeIds.Value }))))
+        .map((result) => result.value.value);
+      const decided = (verdicts || []).filter((word) => word === "good" || word === "rejected");
+      if (id === jobOrderId && decided.length >= count) {
+        return { state, serials, verdicts };
+      }
+    }
+    await pause(200);
+  }
+  return null;
+}
+
 const commands = {
+  async produce(session) {
+    const tree = await readAll(session);
+    const watched = await subscribe(session);
+    const written = await write(
+      session, `${IO}.Memory.recipe`, { dataType: DataType.Int16, value: 42 });
+    await Promise.race([watched.enough, pause(15000)]);
+    const order = await storeAndStart(session);
+    const parts = await partsOf(session, "NODE-1", 4);
+    await watched.subscription.terminate();
+    return {
+      variables: tree.variables, bad: tree.bad, written, seen: watched.seen, order, parts,
+    };
+  },
   async all(session) {
     const tree = await readAll(session);
     const watched = await subscribe(session);
