@@ -92,11 +92,11 @@ class MesView:
     def _read(self) -> MesState:
         before = {view.number: view for view in self._last.orders}
         with self._store.reading() as session:
-            orders = tuple(work_orders.list_orders(session)[-MAX_ORDERS:])
+            orders = tuple(work_orders.list_orders(session, limit=MAX_ORDERS))
             units = {
                 view.number: self._last.units[view.number]
                 if before.get(view.number) == view and not view.in_process
-                else tuple(parts.units(session, view.number)[-MAX_UNITS:])
+                else tuple(parts.units(session, view.number, limit=MAX_UNITS))
                 for view in orders
             }
         return MesState(orders, units)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cellwright.io.device_port import DevicePort
 from cellwright.io.iec import Value
 from cellwright.io.image import Image
 from cellwright.io.messages import AnyCommand, ReplyCode
@@ -18,6 +19,7 @@ class GatewayReader:
     def __init__(self, image: Image) -> None:
         self._image = image
         self._reader = image.snapshot_reader()
+        self._ports: dict[int, DevicePort] = {}
 
     @property
     def cycle(self) -> int:
@@ -64,7 +66,9 @@ class GatewayReader:
 
     def device(self, index: int) -> DeviceStatistics:
         """Statistics of a device."""
-        port = self._image.device(index)
+        port = self._ports.get(index)
+        if port is None:
+            port = self._ports[index] = self._image.device(index)
         return DeviceStatistics(
             connected=port.connected,
             polls=port.requests,
