@@ -1,4 +1,4 @@
-"""Writes the generated pages of ``docs/reference``; ``make docs`` calls it.
+"""Writes the generated pages of ``docs``; ``make docs`` calls it.
 
 Every page is made of what the code declares (docstrings, tables, the command line itself), so a
 page cannot say anything else than the program does. It reads code and changes nothing but pages.
@@ -333,6 +333,26 @@ def states_page() -> str:
     )
 
 
+# --- decisions ------------------------------------------------------------------------------------
+
+
+def decisions_page(folder: Path) -> str:
+    """The index of the decision records in ``folder``; raises ValueError for one without title."""
+    rows = []
+    for file in sorted(folder.glob("[0-9]*.md")):
+        number = file.name.partition("-")[0]
+        title = file.read_text(encoding="utf-8").partition("\n")[0]
+        if not title.startswith(f"# {number} "):
+            raise ValueError(f"{file} begins with '{title}'; write '# {number} Title' there")
+        rows.append((f"[{number}]({file.name})", title.removeprefix(f"# {number} ")))
+    return _page(
+        "Decisions",
+        "Each design choice that a newcomer would question, with its context and what follows "
+        "from it. A record is not rewritten when things change: a later one takes its place.",
+        table(("number", "decision"), rows),
+    )
+
+
 # --- pages ----------------------------------------------------------------------------------------
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
@@ -351,16 +371,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="docs/reference")
     folder: Path = parser.parse_args(arguments).folder
-    for name, page in PAGES.items():
+    texts = {folder / name: page() for name, page in PAGES.items()}
+    decisions = folder.parent / "decisions"
+    if decisions.is_dir():
+        texts[decisions / "README.md"] = decisions_page(decisions)
+    for path, text in texts.items():
         try:
-            (folder / name).write_text(page(), encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
         except OSError as error:
             print(
-                f"cannot write {folder / name}: {error.strerror}; name a folder that is there",
+                f"cannot write {path}: {error.strerror}; name a folder that is there",
                 file=sys.stderr,
             )
             return 1
-        print(f"wrote {folder / name}")
+        print(f"wrote {path}")
     return 0
 
 

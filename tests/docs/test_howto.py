@@ -30,12 +30,18 @@ def swaps(folder: Path) -> dict[str, str]:
     }
 
 
-def test_the_blade_cell_can_be_run_by_hand_and_recovers_after_kills(tmp_path: Path):
+def test_the_blade_cell_can_be_run_by_hand_is_recorded_and_recovers_after_kills(tmp_path: Path):
     ignore = shutil.ignore_patterns("__pycache__", "data")
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=ignore)
-    with Walkthrough(tmp_path, swaps(tmp_path)) as walkthrough:
-        assert walkthrough.follow(HOWTO / "run_the_blade_cell.md") > 10
-        assert walkthrough.follow(HOWTO / "recover_after_a_kill.md") > 10
+    faster = {"--log plant": "--speed 10 --log plant"}
+    with Walkthrough(tmp_path, swaps(tmp_path) | faster) as walkthrough:
+        for page in (
+            "run_the_blade_cell.md",
+            "logs_and_journal.md",
+            "opcua_clients.md",
+            "recover_after_a_kill.md",
+        ):
+            assert walkthrough.follow(HOWTO / page) > 1
 
 
 POSTGRESQL = """
@@ -80,3 +86,13 @@ def test_a_device_can_be_added_to_a_cell(tmp_path: Path):
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=ignore)
     with Walkthrough(tmp_path, swaps(tmp_path)) as walkthrough:
         assert walkthrough.follow(HOWTO / "add_a_device.md") > 10
+
+
+def test_a_program_can_be_written_tested_and_put_into_a_cell(tmp_path: Path):
+    with Walkthrough(tmp_path, swaps(tmp_path)) as walkthrough:
+        assert walkthrough.follow(HOWTO / "write_a_program.md") > 4
+
+
+def test_a_template_can_be_written_and_tried(tmp_path: Path):
+    with Walkthrough(tmp_path, swaps(tmp_path)) as walkthrough:
+        assert walkthrough.follow(HOWTO / "write_a_lua_template.md") == 2
