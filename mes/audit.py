@@ -133,6 +133,22 @@ def append(session: Session, entry: AuditEntry, *, at: datetime | None = None) -
     return content.sequence
 
 
+def trail(
+    session: Session,
+    *,
+    entity_type: str | None = None,
+    entity_id: str | None = None,
+    limit: int | None = None,
+) -> list[AuditRecord]:
+    """Records of all entities, of one kind or of one, oldest first; with ``limit`` the newest."""
+    statement = select(AuditRecord).order_by(AuditRecord.sequence.desc()).limit(limit)
+    if entity_type is not None:
+        statement = statement.where(AuditRecord.entity_type == entity_type)
+    if entity_id is not None:
+        statement = statement.where(AuditRecord.entity_id == entity_id)
+    return list(session.scalars(statement))[::-1]
+
+
 def verify(session: Session) -> VerifyResult:
     """Walk the whole chain and name the first record that is wrong."""
     columns = [getattr(AuditRecord, name) for name in _Hashed.__struct_fields__]

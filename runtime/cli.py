@@ -10,27 +10,41 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
 from cellwright.io.iec import Value
-from cellwright.io.image import Image, ImageError
-from cellwright.io.messages import AnyCommand, ForceTag, SetMode, UnforceTag, WriteTag
-from cellwright.io.plan import Plan, Tag
-from cellwright.runtime import boot_check, logs, views
-from cellwright.runtime.command_client import CommandClient, CommandFailed
+from cellwright.io.image import ImageError
+from cellwright.io.messages import ForceTag, SetMode, UnforceTag, WriteTag
+from cellwright.io.plan import Tag
+from cellwright.runtime import boot_check, cli_mes, logs, views
+from cellwright.runtime.cli_common import (
+    NUMBERS_MAY_BE_NEGATIVE,
+    CellOption,
+    FileArgument,
+    JsonOption,
+    ReasonOption,
+    TagArgument,
+    ValueArgument,
+    actor,
+    attached,
+    cell_file,
+    compiled,
+    counted,
+    err,
+    fail,
+    known_tag,
+    out,
+    send,
+    show_problems,
+)
 from cellwright.runtime.config import (
-    Problem,
-    check_file,
     cross_reference,
     json_schema,
     write_template,
@@ -40,7 +54,7 @@ from cellwright.runtime.config.problems import Problems, nearest
 from cellwright.runtime.config.source import read
 from cellwright.runtime.latency import MeasureError, measure, measurement
 from cellwright.runtime.latency_view import latency_view
-from cellwright.runtime.run_folder import RunError, find
+from cellwright.runtime.run_folder import RunError
 from cellwright.runtime.supervisor import Supervisor
 
 app = typer.Typer(
@@ -53,89 +67,7 @@ tags_app = typer.Typer(help="List, read and write tags of a running cell.", no_a
 user_app = typer.Typer(help="People who may use the OPC UA server.", no_args_is_help=True)
 app.add_typer(tags_app, name="tags")
 app.add_typer(user_app, name="user")
-
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
-
-FileArgument = Annotated[Path, typer.Argument(help="The cell's file, or the folder that holds it.")]
-CellOption = Annotated[
-    str | None,
-    typer.Option("--cell", "-c", help="Name, file or folder of a running cell, if several run."),
-]
-TagArgument = Annotated[str, typer.Argument(help="Name of the tag.")]
-ValueArgument = Annotated[
-    str, typer.Argument(help="true, 3.5, text, or a list like '[1, 2]' for an array.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; lands in the audit.")]
-
-NUMBERS_MAY_BE_NEGATIVE = {"ignore_unknown_options": True}
-"""Else ``-1.5`` would be taken for an option."""
-
-
-def fail(message: str, code: int = 1) -> NoReturn:
-    """Say what is wrong on stderr and end with an exit code."""
-    err.print(f"[red]error:[/] {escape(message)}", highlight=False)
-    raise typer.Exit(code)
-
-
-def cell_file(path: Path) -> Path:
-    """``cell.yaml`` in a folder, or the file itself."""
-    return path / "cell.yaml" if path.is_dir() else path
-
-
-def compiled(path: Path, data: Path | None = None) -> Plan:
-    """The plan of a file, its warnings on stderr; or all its problems and exit code 2."""
-    report = check_file(cell_file(path), data=data)
-    _show_problems(report.problems)
-    if report.plan is None:
-        err.print(counted(len(report.problems), "problem"), highlight=False)
-        raise typer.Exit(2)
-    return report.plan
-
-
-def _show_problems(problems: list[Problem]) -> None:
-    for problem in problems:
-        err.print(escape(str(problem)), highlight=False)
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 task``, ``2 tasks``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-@contextmanager
-def attached(cell: str | None) -> Iterator[tuple[Plan, Image]]:
-    """Plan and image of the running cell that is meant."""
-    try:
-        plan, image = find(cell, Path.cwd()).attach()
-    except (RunError, ImageError) as error:
-        fail(str(error))
-    try:
-        yield plan, image
-    finally:
-        image.close()
-
-
-def actor() -> str:
-    """Who sits at the keyboard, for the audit."""
-    return f"{getpass.getuser()}@console"
-
-
-def send(image: Image, command: AnyCommand) -> None:
-    """Send a command and wait for the scan; its refusal ends with exit code 1."""
-    try:
-        CommandClient(image).send(command)
-    except CommandFailed as error:
-        fail(str(error))
-
-
-def known_tag(plan: Plan, name: str) -> Tag:
-    """The tag, or an error that lists the nearest names."""
-    try:
-        return plan.tag(name)
-    except KeyError:
-        fail(views.unknown_tag(plan, name))
+app.add_typer(cli_mes.app, name="mes")
 
 
 @app.command()
@@ -415,7 +347,7 @@ def _users_file(file: Path) -> Path:
     problems = Problems(str(file))
     root = read(file, problems)
     if root is None:
-        _show_problems(problems.ordered())
+        show_problems(problems.ordered())
         raise typer.Exit(2)
     entry = root.section("opcua").get("users")
     if entry is None or not isinstance(entry.node.value, str) or not entry.node.value:
