@@ -86,7 +86,7 @@ class Keyframe(msgspec.Struct, frozen=True):
     events_written: int
     scan: bytes
     programs: list[bytes] | None
-    """State of each task's program; empty before the first start. None: see ``obstacle``."""
+    """State of each task's program; empty outside RUN. None: see ``obstacle``."""
     obstacle: str
 
 
@@ -242,12 +242,14 @@ class RecordingWriter:
         self._file.flush()
 
     def copy(self, entries: list[Entry], source: Path) -> None:
-        """Append parts of another recording with the same header, as they are."""
+        """Append parts of another recording of the same plan, as they are, as far as they go."""
         with source.open("rb") as file:
             for entry in entries:
                 file.seek(entry.offset)
                 head = file.read(_CHUNK.size)
-                content = file.read(_CHUNK.unpack(head)[1])
+                content = file.read(_CHUNK.unpack(head)[1]) if len(head) == _CHUNK.size else b""
+                if not content or len(content) != _CHUNK.unpack(head)[1]:
+                    return  # a full disk cut it off
                 self._entries.append(msgspec.structs.replace(entry, offset=self.size))
                 self._put(head + content)
 

@@ -216,6 +216,8 @@ class ReplayProcessImage(ProcessImage):
 
     def __init__(self, image: Any, plan: Plan) -> None:
         super().__init__(image, plan)
+        self.region = self._region()
+        """Values and qualities, live."""
         self._delta: bytes | memoryview = b""
         self._result = LatchResult(-1, -1, 0)
 

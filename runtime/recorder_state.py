@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass, replace
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
+from cellwright.io.system_tags import CellState
 from cellwright.tasks.api import Program
 
 if TYPE_CHECKING:
@@ -55,17 +55,39 @@ class StateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """State as bytes. ``programs`` is None with the ``obstacle``: then only STOP can be resumed."""
+    """State as bytes. ``programs`` is empty outside RUN, None when the ``obstacle`` says why."""
 
     scan: bytes
     programs: list[bytes] | None
     obstacle: str
 
 
+class _Bytes:
+    """Bytes as pickle's file. Not `io.BytesIO`: tools take the room ``io`` for that module."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.data = bytearray(data)
+        self._at = 0
+
+    def write(self, data: bytes) -> int:
+        self.data += data
+        return len(data)
+
+    def read(self, size: int = -1, /) -> bytes:
+        end = len(self.data) if size < 0 else self._at + size
+        part = bytes(self.data[self._at : end])
+        self._at += len(part)
+        return part
+
+    def readline(self) -> bytes:
+        end = self.data.find(b"\n", self._at)
+        return self.read(-1 if end < 0 else end + 1 - self._at)
+
+
 class _Freezer(pickle.Pickler):
     """Leaves out what a replay has itself: the image and the scan."""
 
-    def __init__(self, file: BytesIO, scan: Scan) -> None:
+    def __init__(self, file: _Bytes, scan: Scan) -> None:
         super().__init__(file, protocol=5)
         self._names = {id(scan.process_image): "image"}
 
@@ -75,7 +97,7 @@ class _Freezer(pickle.Pickler):
 
 class _Thawer(pickle.Unpickler):
     def __init__(self, data: bytes, scan: Scan, modules: frozenset[str]) -> None:
-        super().__init__(BytesIO(data))
+        super().__init__(_Bytes(data))
         self._scan = scan
         self._modules = modules
 
@@ -95,15 +117,18 @@ class _Thawer(pickle.Unpickler):
 
 
 def _dump(value: Any, scan: Scan) -> bytes:
-    file = BytesIO()
+    file = _Bytes()
     _Freezer(file, scan).dump(value)
-    return file.getvalue()
+    return bytes(file.data)
 
 
 def freeze(scan: Scan) -> Frozen:
     """The state between two cycles."""
     carried = scan.carried()
     own = _dump((carried.fields, carried.jobs, carried.inboxes), scan)
+    if scan.state is not CellState.RUN:
+        # A start makes new programs: what the old ones knew does not matter any more.
+        return Frozen(own, [], "")
     programs = []
     for context, program in zip(scan.contexts, carried.programs, strict=False):
         state = {name: value for name, value in vars(program).items() if name not in FIXED}

@@ -103,7 +103,7 @@ class Scan:
         self._tape = tape or Tape()
         self._clock = self._tape.clock(clock)
         self._around = Surroundings(image, self._tape)
-        self._boot_id = start.boot_id
+        self.boot_id = start.boot_id
         self.program_classes = programs
         self.schedule = Schedule(plan.tasks, plan.scan.base_ns)
         self._events = image.events["scan"]
@@ -434,7 +434,7 @@ class Scan:
             self._jobs.carried(),
             self._commands.inboxes,
             self._instances,
-            self._boot_id,
+            self.boot_id,
             self._events.written,
         )
 

@@ -1,0 +1,331 @@
+"""The recordings of a cell on disk: a rolling window of segments, and files kept for a cause.
+
+The recorder process hands over what comes off the ring. Everything is bounded: segments, kept files
+and bytes. A disk that does not take more costs recording, never anything else.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from cellwright.io.recording import (
+    KEYFRAME_MARK,
+    NO_CYCLE,
+    SUFFIX,
+    Entry,
+    Gap,
+    Header,
+    Keyframe,
+    RecordingWriter,
+    decode_keyframe,
+)
+from cellwright.io.recording_cycle import CycleRecord, RecordError, Shadow
+
+ROLLING: Final = "rolling-"
+KEPT: Final = "kept-"
+_WORD: Final = re.compile(r"[^a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How much is recorded and kept. Times are of the scan's clock."""
+
+    window_s: float = 60.0
+    """What a kept file holds of the time before its cause, at least (a keyframe more at most)."""
+    post_s: float = 5.0
+    """What it holds of the time after."""
+    rolling_bytes: int = 256 << 20
+    """The window gets shorter when it would take more."""
+    kept_files: int = 16
+    kept_bytes: int = 1 << 30
+    """The oldest kept files go first."""
+    pause_s: float = 30.0
+    """A cause of the runtime's own is not kept again so soon after the last file."""
+
+
+@dataclass
+class _Segment:
+    """One file of the rolling window; starts with a keyframe."""
+
+    path: Path
+    boot_id: str
+    begin_ns: int
+    size: int = 0
+    entries: list[Entry] = field(default_factory=list)
+
+
+@dataclass
+class _Pending:
+    """A cause whose time after has not passed yet."""
+
+    cause: str
+    due_ns: int
+    utc_ns: int
+
+
+@dataclass
+class Figures:
+    """What the store says about itself."""
+
+    missed: int = 0
+    """Cycles that are in no file."""
+    rolling_bytes: int = 0
+    kept_files: int = 0
+    kept_bytes: int = 0
+    newest: str = ""
+    error: str = ""
+
+
+Watcher = Callable[[CycleRecord, Shadow], str]
+"""Looks at a cycle's image; a sentence when it is a cause to keep the window, else empty."""
+
+
+class RecordingStore:
+    """Writes into one folder; one process at a time.
+
+    ``watch`` is asked after each cycle. `wants_keyframe` is true while nothing can be written
+    because none has come.
+    """
+
+    def __init__(
+        self, folder: Path, header: Header, policy: Policy, watch: Watcher | None = None
+    ) -> None:
+        self._folder = folder
+        self._header = header
+        self._policy = policy
+        self._watch = watch
+        self._writer: RecordingWriter | None = None
+        self._segments: deque[_Segment] = deque()
+        self._strangers: deque[Path] = deque()
+        """Segments that an earlier process left; they go one by one as new ones come."""
+        self._pieces: list[bytes] = []
+        self._boot_id = ""
+        """Of the newest keyframe; empty before the first."""
+        self._last_cycle = self._now_ns = self._utc_ns = 0
+        self._number = 0
+        self._pending: _Pending | None = None
+        self._quiet_until_ns = 0
+        self.figures = Figures()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._strangers.extend(sorted(folder.glob(f"{ROLLING}*{SUFFIX}"), key=_age))
+        except OSError as error:
+            self._failed(error)
+        self._count_kept()
+
+    @property
+    def wants_keyframe(self) -> bool:
+        """Nothing can be written before the next keyframe."""
+        return self._writer is None
+
+    # --- from the ring --------------------------------------------------------------------------
+
+    def take(self, data: bytes) -> None:
+        """One record off the ring: a cycle or a piece of a keyframe."""
+        try:
+            if int.from_bytes(data[:8], "little") == NO_CYCLE:
+                self._piece(data)
+            else:
+                self._cycle(CycleRecord(data), data)
+        except RecordError as error:
+            self._break(f"a record was not understood: {error}")
+        except OSError as error:
+            self._failed(error)
+
+    def step(self) -> None:
+        """Hand over to the operating system what came since; keep and prune what is due."""
+        try:
+            self._flush()
+            if self._pending and self._now_ns >= self._pending.due_ns:
+                self._keep()
+            self._prune()
+        except OSError as error:
+            self._failed(error)
+
+    def keep(self, cause: str) -> None:
+        """Keep the window when the time after has passed; ``cause`` is a word and a sentence."""
+        if self._segments and self._pending is None:
+            due_ns = self._now_ns + int(self._policy.post_s * 1e9)
+            self._pending = _Pending(cause, due_ns, self._utc_ns)
+
+    def close(self) -> None:
+        """Keep what is pending at once and close the files in order."""
+        try:
+            if self._pending is not None and self._segments:
+                self._keep()
+            self._finish()
+        except OSError as error:
+            self._failed(error)
+
+    def _flush(self) -> None:
+        writer = self._writer
+        if writer is not None:
+            writer.flush()
+            segment = self._segments[-1]
+            segment.size, segment.entries = writer.size, writer.entries
+
+    def _finish(self) -> None:
+        """Close the newest segment in order."""
+        self._flush()
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close()
+            self._segments[-1].size = writer.size
+
+    def _piece(self, data: bytes) -> None:
+        _, number, count = KEYFRAME_MARK.unpack_from(data)
+        if number == 1:
+            self._pieces = []
+        if number != len(self._pieces) + 1:
+            self._pieces = []
+            return
+        self._pieces.append(data[KEYFRAME_MARK.size :])
+        if number == count:
+            whole = b"".join(self._pieces)
+            self._pieces = []
+            self._keyframe(decode_keyframe(whole), whole)
+
+    def _keyframe(self, keyframe: Keyframe, data: bytes) -> None:
+        if self._boot_id and keyframe.boot_id != self._boot_id and self._segments:
+            # Nothing comes after the end of a scan: what there is of it is kept at once.
+            self._own_cause("scan-restarted the scan process is another one")
+            if self._pending is not None:
+                self._keep()
+        elif self._boot_id and keyframe.cycle != self._last_cycle:
+            self._break(f"cycles {self._last_cycle + 1} to {keyframe.cycle} did not arrive")
+        self._finish()
+        self._number += 1
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(keyframe.utc_ns / 1e9))
+        path = self._folder / f"{ROLLING}{stamp}-{keyframe.boot_id}-{self._number:06d}{SUFFIX}"
+        writer = RecordingWriter(path, self._header)
+        self._segments.append(_Segment(path, keyframe.boot_id, keyframe.now_ns))
+        self._writer = writer
+        writer.keyframe(keyframe, data)
+        self._boot_id = keyframe.boot_id
+        self._last_cycle = keyframe.cycle
+        self._now_ns, self._utc_ns = keyframe.now_ns, keyframe.utc_ns
+        self.figures.error = ""
+
+    def _cycle(self, record: CycleRecord, data: bytes) -> None:
+        if self._writer is None:
+            self.figures.missed += 1
+            return
+        if record.cycle != self._last_cycle + 1:
+            self._break(f"cycles {self._last_cycle + 1} to {record.cycle - 1} did not arrive")
+            self.figures.missed += 1
+            return
+        shadow = self._writer.cycle(record, data)
+        self._last_cycle = record.cycle
+        self._now_ns, self._utc_ns = record.now_ns, record.utc_ns
+        if self._watch is not None:
+            cause = self._watch(record, shadow)
+            if cause:
+                self._own_cause(cause)
+
+    def _own_cause(self, cause: str) -> None:
+        if self._now_ns >= self._quiet_until_ns:
+            self.keep(cause)
+            self._quiet_until_ns = self._now_ns + int(self._policy.pause_s * 1e9)
+
+    def _break(self, reason: str) -> None:
+        """The rest of this segment is missing."""
+        if self._writer is None:
+            return
+        self._writer.gap(Gap(self._last_cycle, reason))
+        self._finish()
+
+    # --- bounds ---------------------------------------------------------------------------------
+
+    def _prune(self) -> None:
+        policy = self._policy
+        while len(self._segments) > 1 and (
+            # The second one already reaches back to the window's begin.
+            self._now_ns - self._segments[1].begin_ns > policy.window_s * 1e9
+            or sum(segment.size for segment in self._segments) > policy.rolling_bytes
+        ):
+            self._segments.popleft().path.unlink(missing_ok=True)
+            if self._strangers:
+                self._strangers.popleft().unlink(missing_ok=True)
+        strange = sum(_size(path) for path in self._strangers)
+        own = sum(segment.size for segment in self._segments)
+        while self._strangers and own + strange > policy.rolling_bytes:
+            path = self._strangers.popleft()
+            strange -= _size(path)
+            path.unlink(missing_ok=True)
+        self.figures.rolling_bytes = own + strange
+
+    def _prune_kept(self, coming: int) -> None:
+        policy = self._policy
+        kept = deque(sorted(self._folder.glob(f"{KEPT}*{SUFFIX}"), key=_age))
+        total = sum(_size(path) for path in kept)
+        while kept and (len(kept) >= policy.kept_files or total + coming > policy.kept_bytes):
+            path = kept.popleft()
+            total -= _size(path)
+            path.unlink(missing_ok=True)
+
+    def _count_kept(self) -> None:
+        kept = sorted(self._folder.glob(f"{KEPT}*{SUFFIX}"), key=_age)
+        self.figures.kept_files = len(kept)
+        self.figures.kept_bytes = sum(_size(path) for path in kept)
+        if kept:
+            self.figures.newest = kept[-1].name
+
+    # --- kept files -----------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        """Put the segments of the window together into one file, whole or not at all."""
+        pending, self._pending = self._pending, None
+        assert pending is not None
+        self._flush()
+        self._prune_kept(sum(segment.size for segment in self._segments))
+        word = _WORD.sub("-", pending.cause.partition(" ")[0].lower()).strip("-") or "asked"
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(pending.utc_ns / 1e9))
+        path = self._folder / f"{KEPT}{stamp}-{word}{SUFFIX}"
+        number = 1
+        while path.exists():
+            number += 1
+            path = self._folder / f"{KEPT}{stamp}-{word}-{number}{SUFFIX}"
+        unfinished = path.with_suffix(".new")
+        header = msgspec.structs.replace(self._header, cause=pending.cause)
+        try:
+            with RecordingWriter(unfinished, header) as writer:
+                for segment in self._segments:
+                    writer.copy(segment.entries, segment.path)
+            unfinished.replace(path)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
+        self._count_kept()
+
+    # --- trouble --------------------------------------------------------------------------------
+
+    def _failed(self, error: OSError) -> None:
+        self.figures.error = (
+            f"recordings cannot be written to {self._folder}: {error.strerror or error}; see "
+            f"that the folder can be written and has space"
+        )
+        if self._writer is not None:
+            self._writer.abandon()
+            self._writer = None
+
+
+def _age(path: Path) -> tuple[int, str]:
+    try:
+        return path.stat().st_mtime_ns, path.name
+    except OSError:
+        return 0, path.name
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,129 @@
+"""A process image without processes: what a replay puts where drivers, workers and journal were.
+
+Used by `cellwright.runtime.replay` only. Everything that a record notes is put into place before
+the cycle that is to find it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+from cellwright.io.image import Image
+from cellwright.io.messages import decode_job
+from cellwright.io.plan import Plan
+from cellwright.io.recording import Keyframe
+from cellwright.io.recording_cycle import NO_NOTES, Around, Notes
+from cellwright.io.rings import EventRing, RingFull, SpscRing
+from cellwright.runtime.surroundings import JOURNAL
+
+_ALIVE: Final = 1 << 62
+_DEAD: Final = -_ALIVE
+"""Beats that are recent, or long ago, at any time."""
+
+
+class ReplayEvents:
+    """The scan's event ring as it was: takes and acknowledges what it took and acknowledged."""
+
+    def __init__(self, longest: int) -> None:
+        self.longest = longest
+        self.written = 0
+        self.acknowledged = 0
+        self.refusals: Counter[int] = Counter()
+
+    def put(self, data: bytes) -> int:
+        """Count it; raises RingFull where the recording says so."""
+        if self.refusals[self.written] > 0:
+            self.refusals[self.written] -= 1
+            raise RingFull("the ring was full when this was recorded")
+        self.written += 1
+        return self.written
+
+
+class ReplayJobs:
+    """A ring of jobs that nobody reads."""
+
+    def __init__(self) -> None:
+        self.refused: set[int] = set()
+        self.written = 0
+
+    def put(self, data: bytes) -> int:
+        """Count it; raises RingFull where the recording says so."""
+        if self.refused and decode_job(data).number in self.refused:
+            raise RingFull("the ring was full when this was recorded")
+        self.written += 1
+        return self.written
+
+
+class ReplayImage(Image):
+    """An image in memory whose surroundings are a recording's."""
+
+    def __init__(self, path: Path, plan: Plan, mapping: Any) -> None:
+        super().__init__(path, plan, mapping)
+        self.replay_events = ReplayEvents(self.events["scan"].longest)
+        self.events = MappingProxyType({"scan": cast(EventRing, self.replay_events)})
+        self._jobs: dict[int, ReplayJobs] = {}
+        self._results: dict[int, SpscRing] = {}
+
+    @classmethod
+    def in_memory(cls, plan: Plan) -> ReplayImage:
+        """A new image whose file is gone already."""
+        with tempfile.TemporaryDirectory() as folder:
+            image = cls.create(Path(folder) / "image", plan, "00000000")
+        assert isinstance(image, ReplayImage)
+        return image
+
+    def job_ring(self, task_index: int) -> SpscRing:
+        """A ring that takes what was taken."""
+        return cast(SpscRing, self._jobs.setdefault(task_index, ReplayJobs()))
+
+    def result_ring(self, task_index: int) -> SpscRing:
+        """The ring that `feed` fills."""
+        if task_index not in self._results:
+            self._results[task_index] = super().result_ring(task_index)
+        return self._results[task_index]
+
+    def begin(self, keyframe: Keyframe) -> None:
+        """What stands in the image before the scan is made."""
+        self.scan.started_ns = keyframe.epoch
+        self.replay_events.written = keyframe.events_written
+        self.replay_events.refusals.clear()
+        for task, restarts in keyframe.restarts.items():
+            self._set_restarts(task, restarts)
+        self._set_around(keyframe.around)
+
+    def feed(self, notes: Notes) -> None:
+        """What the next cycle is to find."""
+        if notes is NO_NOTES:
+            return
+        if notes.around is not None:
+            self._set_around(notes.around)
+        for task, restarts in notes.restarts:
+            self._set_restarts(task, restarts)
+        for task, data in notes.results:
+            self.result_ring(task).put(data)
+        for command in notes.commands:
+            self.commands.send(command)
+        for source, text in notes.texts:
+            if source == JOURNAL:
+                self.journal.error = text
+            else:
+                self.device(source).error = text
+        # Cycle by cycle: the attempts that failed in this one come before the one that did not.
+        self.replay_events.refusals = Counter(notes.events_refused)
+        for task, number in notes.jobs_refused:
+            self._jobs[task].refused.add(number)
+
+    def _set_restarts(self, task: int, restarts: int) -> None:
+        self.processes[f"worker:{self.plan.tasks[task].name}"].restarts = restarts
+
+    def _set_around(self, around: Around) -> None:
+        self.replay_events.acknowledged = around.durable
+        self.journal.ok = around.journal_ok
+        self.processes["journal"].beat_ns = _ALIVE if around.journal_ok else _DEAD
+        self.processes["gateway"].beat_ns = _ALIVE if around.gateway_alive else _DEAD
+        self.scan.skipped_ticks = around.skipped_ticks
+        self.scan.degraded = around.degraded
