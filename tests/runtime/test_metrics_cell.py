@@ -1,0 +1,115 @@
+"""A running cell of real processes: its figures are scraped, and its machine is looked at."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from exposition import parse
+from prepare import free_port
+
+from cellwright.runtime.latency_cell import write_cell
+
+CLI = [sys.executable, "-m", "cellwright.runtime.cli"]
+DEADLINE_S = 60.0
+
+
+@dataclass
+class Cell:
+    port: int
+    environment: dict[str, str]
+
+    def scrape(self) -> str:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+    def command(self, *words: str) -> str:
+        return subprocess.run(
+            [*CLI, *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=True,
+        ).stdout
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
+    folder = tmp_path_factory.mktemp("cell")
+    port = free_port()
+    file = write_cell(folder, 20_000_000)
+    file.write_text(
+        file.read_text().replace("LatencyBench}", "Metered, start: run}")
+        + f"metrics: {{listen: '127.0.0.1:{port}'}}\n"
+    )
+    environment = {**os.environ, "CELLWRIGHT_RUN": str(tmp_path_factory.mktemp("run"))}
+    with subprocess.Popen(
+        [*CLI, "run", str(file)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    ) as supervisor:
+        try:
+            yield Cell(port, environment)
+        finally:
+            supervisor.send_signal(signal.SIGTERM)
+            supervisor.wait(DEADLINE_S)
+
+
+def figures_when(cell: Cell, name: str, wanted: float, **labels: str) -> dict[str, Any]:
+    """The families once one sample has reached a value."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            families = parse(cell.scrape())
+            if families[name].value(name, **labels) >= wanted:
+                return families
+        except OSError:
+            pass  # the gateway does not listen yet
+        assert time.monotonic() < deadline, f"{name} did not reach {wanted}"
+        time.sleep(0.1)
+
+
+def test_a_running_cell_without_opcua_serves_its_figures(cell: Cell) -> None:
+    figures_when(cell, "cellwright_state", 1, state="RUN")
+    name = "cellwright_task_runs_total"
+    families = figures_when(cell, name, 5, task="bank")
+    up = families["cellwright_process_up"]
+    for process in ("supervisor", "scan", "journal", "gateway"):
+        assert up.value("cellwright_process_up", process=process) == 1
+    lateness = "cellwright_scan_start_lateness_seconds"
+    ticks = families["cellwright_scan_ticks_total"]
+    counted = families[lateness].value(f"{lateness}_count")
+    # One cycle may end between the two looks of one page.
+    assert abs(counted - ticks.value("cellwright_scan_ticks_total", result="run")) <= 2
+    more = figures_when(cell, name, float(families[name].value(name, task="bank")) + 1, task="bank")
+    assert more["cellwright_journal_ok"].value("cellwright_journal_ok") == 1
+
+
+def test_status_and_doctor_say_the_same_of_the_scans_machine(cell: Cell) -> None:
+    figures_when(cell, "cellwright_state", 1, state="RUN")
+    status = json.loads(cell.command("status", "--json"))
+    doctor = json.loads(cell.command("doctor", "--json"))
+    assert [row["item"] for row in status["machine"]] == [row["item"] for row in doctor]
+    rows = {row["item"]: row for row in doctor}
+    assert rows["scheduler"]["state"] == "degraded"
+    assert rows["scheduler"]["finding"] == "SCHED_OTHER: the cell asks for no real-time class"
+    assert status["degraded"].endswith("no real-time priority configured")
+    shown = cell.command("status")
+    assert "machine: scheduler" in shown
+    assert "see 'cellwright doctor'" in shown
+    assert "the scan of cell 'Metered':" in cell.command("doctor")
