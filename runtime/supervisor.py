@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -25,7 +25,15 @@ from cellwright.io.iec import Value
 from cellwright.io.image import Image, ImageError
 from cellwright.io.journal import JournalError, JournalReader
 from cellwright.io.journal_writer import JournalWriter
-from cellwright.io.messages import AnyEvent, FaultRaised, PartDeparted, SetMode, encode
+from cellwright.io.messages import (
+    AnyEvent,
+    FaultRaised,
+    MessageError,
+    PartDeparted,
+    SetMode,
+    decode_event,
+    encode,
+)
 from cellwright.io.plan import Plan
 from cellwright.io.retain import RetainError, RetainStore, fit
 from cellwright.io.rings import RingError
@@ -52,7 +60,6 @@ BACKOFF_FIRST_S: Final = 0.05
 BACKOFF_LAST_S: Final = 5.0
 STEADY_S: Final = 30.0
 """A process that has lived so long is no longer in a crash loop."""
-DRAIN_S: Final = 2.0
 STOP_S: Final = 5.0
 
 
@@ -114,11 +121,11 @@ class Supervisor:
                 time.sleep(POLL_S)
             self._tell("stopping")
             self._shut_down()
+            self._dirty_mark.unlink(missing_ok=True)
         finally:
             self._kill_rest()
             self._image.close()
             self.folder.remove()
-            self._dirty_mark.unlink(missing_ok=True)
             self._release()
         return 0
 
@@ -129,17 +136,12 @@ class Supervisor:
     # --- start ----------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
+        data_lock, run_lock = self._locks
         try:
-            self._data.mkdir(parents=True, exist_ok=True)
-            self.folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise RunError(
-                f"data folder {self._data}: {error.strerror}; give the cell a writable one "
-                f"(cell: {{data: ...}} or --data)"
-            ) from error
-        try:
-            for lock in self._locks:
-                lock.acquire()
+            _make(self._data, "data", "give the cell a writable one (cell: {data: ...} or --data)")
+            data_lock.acquire()
+            _make(self.folder.path, "run", "let CELLWRIGHT_RUN name a writable one", 0o700)
+            run_lock.acquire()
         except RunError:
             self._release()
             raise
@@ -153,6 +155,7 @@ class Supervisor:
             self._clean_start = not self._dirty_mark.exists()
             self._dirty_mark.write_text(f"{os.getpid()}\n")
         except (OSError, JournalError, RetainError, ImageError) as error:
+            self.folder.remove()
             self._release()
             raise RunError(f"the cell cannot keep its records: {error}") from error
         types = {tag.name: tag.type for tag in self._plan.tags if tag.retain}
@@ -193,7 +196,7 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         try:
             child.before()
-        except (JournalError, OSError) as error:
+        except (JournalError, RingError, OSError) as error:
             self._tell(f"process '{child.name}' cannot be started yet: {error}")
             child.due_at = time.monotonic() + BACKOFF_LAST_S
             return
@@ -218,14 +221,15 @@ class Supervisor:
         scan = next(child for child in self._children if child.name == "scan")
         restarted = scan.restarts > 0
         if restarted:
-            self._await_drained()
             reader = self._image.snapshot_reader()
             if reader.read():
                 self._retained = {
                     tag.name: reader.value(tag.index) for tag in self._plan.tags if tag.retain
                 }
+        # First the ring, then the journal: what moves from one to the other meanwhile is in both.
+        pending = self._pending_events() if restarted else []
         with JournalReader(self._data / JOURNAL_FILE) as journal:
-            events = open_events(journal)
+            events = open_events(journal, pending)
         self.folder.write_start(
             ScanStart(
                 boot_id=f"{self._boot_id}{scan.restarts:02x}",
@@ -236,12 +240,14 @@ class Supervisor:
             )
         )
 
-    def _await_drained(self) -> None:
-        """Wait until the journal holds what the dead scan had put on its ring."""
+    def _pending_events(self) -> list[bytes]:
+        """What the dead scan had put on its ring and the journal has not taken yet."""
         ring = self._image.events["scan"]
-        deadline = time.monotonic() + DRAIN_S
-        while ring.acknowledged < ring.written and time.monotonic() < deadline:
-            time.sleep(POLL_S)
+        pending = [data for _, data in ring.peek()]
+        waiting = ring.written - ring.acknowledged
+        if waiting > len(pending):
+            raise JournalError(f"{waiting} events of the scan wait for the journal")
+        return pending
 
     def _start_by_itself(self) -> None:
         if not self._clean_start:
@@ -369,6 +375,26 @@ class Supervisor:
                 child.popen = None
 
 
-def open_events(journal: JournalReader) -> list[AnyEvent]:
-    """Events of the part in the cell: those with a part since the last one departed."""
-    return journal.since_last(PartDeparted)
+def _make(folder: Path, kind: str, remedy: str, mode: int = 0o777) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=mode)
+    except OSError as error:
+        raise RunError(f"{kind} folder {folder}: {error.strerror}; {remedy}") from error
+
+
+def open_events(journal: JournalReader, pending: Sequence[bytes] = ()) -> list[AnyEvent]:
+    """Events of the part in the cell: those with a part since the last one departed.
+
+    ``pending`` are encoded events that follow in order; some of them may be in the journal too.
+    """
+    events = [event for event in journal.since_last(PartDeparted) if hasattr(event, "part_id")]
+    for data in pending:
+        try:
+            event = decode_event(data)
+        except MessageError:
+            continue  # the journal records that it was damaged
+        if isinstance(event, PartDeparted):
+            events.clear()
+        elif hasattr(event, "part_id") and event not in events:
+            events.append(event)
+    return events
