@@ -1,0 +1,55 @@
+"""What the three witnesses say about a cell's work: the journal, the MES and the plant's log."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter, defaultdict
+from contextlib import closing
+
+from cells import CellUnderTest
+
+from cellwright.io.messages import PartArrived, PartDeparted, PartReleased
+from cellwright.mes import parts
+from cellwright.mes.parts import Counts
+
+
+def recorded(cell: CellUnderTest) -> Counts:
+    """Totals of the MES."""
+    store = cell.store()
+    try:
+        with store.reading() as session:
+            return parts.counts(session)
+    finally:
+        store.close()
+
+
+def assert_journal_has_no_gap(cell: CellUnderTest) -> None:
+    """Each producer's events are there from the first to the last, each once."""
+    sequences: dict[tuple[str, str], list[int]] = defaultdict(list)
+    with closing(sqlite3.connect(cell.data / "journal.db")) as connection:
+        for producer, boot_id, sequence in connection.execute(
+            "SELECT producer, boot_id, producer_sequence FROM events ORDER BY sequence"
+        ):
+            sequences[producer, boot_id].append(sequence)
+    assert sequences
+    for producer, found in sequences.items():
+        assert found == list(range(1, len(found) + 1)), producer
+
+
+def assert_whole(cell: CellUnderTest, count: int) -> None:
+    """``count`` blades went through: each is in the journal and the MES once, none marked twice."""
+    assert_journal_has_no_gap(cell)
+    seen: dict[type, Counter[str]] = defaultdict(Counter)
+    for event in cell.events():
+        if isinstance(event, PartArrived | PartReleased | PartDeparted):
+            seen[type(event)][event.part_id] += 1
+    assert len(seen[PartArrived]) == count
+    for kind in (PartArrived, PartReleased, PartDeparted):
+        assert seen[kind] == Counter(dict.fromkeys(seen[PartArrived], 1)), kind
+    totals = recorded(cell)
+    assert (totals.recorded, totals.duplicates) == (count, 0)
+    assert len(cell.plant.events("arrived")) == count
+    assert cell.plant.events("double_mark") == []
+    assert cell.plant.events("duplicate_content") == []
+    lanes = Counter(event["lane"] for event in cell.plant.events("ejected"))
+    assert (lanes["good"], lanes["reject"]) == (totals.good, totals.rejected)
