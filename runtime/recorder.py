@@ -14,7 +14,7 @@ import msgspec
 
 from cellwright.io.clock import Clock
 from cellwright.io.image import Image
-from cellwright.io.recording import KEYFRAME_MARK, Keyframe
+from cellwright.io.recording import KEYFRAME_MARK, NO_CYCLE, Keyframe
 from cellwright.io.recording_cycle import Around, CycleRecorder, Notes
 from cellwright.io.rings import RingError
 from cellwright.runtime.recorder_state import freeze
@@ -233,7 +233,7 @@ class ScanRecorder(CycleTape):
         parts = [data[at : at + _PART] for at in range(0, len(data), _PART)]
         try:
             for number, part in enumerate(parts, 1):
-                self._ring.put(KEYFRAME_MARK.pack(number, len(parts)) + part)
+                self._ring.put(KEYFRAME_MARK.pack(NO_CYCLE, number, len(parts)) + part)
         except RingError:
             return False
         self._keyframes += 1
