@@ -31,6 +31,8 @@ from cellwright.io.recording_cycle import CycleRecord, RecordError, Shadow
 
 ROLLING: Final = "rolling-"
 KEPT: Final = "kept-"
+OVERRUN: Final = "overrun"
+"""First word of the cause that is dispensable before all others."""
 _WORD: Final = re.compile(r"[^a-z0-9]+")
 
 
@@ -46,9 +48,11 @@ class Policy:
     """The window gets shorter when it would take more."""
     kept_files: int = 16
     kept_bytes: int = 1 << 30
-    """The oldest kept files go first."""
+    """Files about skipped ticks go first, then the oldest."""
     pause_s: float = 30.0
-    """A cause of the runtime's own is not kept again so soon after the last file."""
+    """A cause of the runtime's own is not kept again so soon after the last one."""
+    overrun_pause_s: float = 600.0
+    """The same for skipped ticks, which a busy machine has all the time."""
 
 
 @dataclass
@@ -112,7 +116,7 @@ class RecordingStore:
         self._last_cycle = self._now_ns = self._utc_ns = 0
         self._number = 0
         self._pending: _Pending | None = None
-        self._quiet_until_ns = 0
+        self._quiet_until_ns: dict[str, int] = {}
         self.figures = Figures()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -231,9 +235,11 @@ class RecordingStore:
                 self._own_cause(cause)
 
     def _own_cause(self, cause: str) -> None:
-        if self._now_ns >= self._quiet_until_ns:
+        word = cause.partition(" ")[0]
+        if self._now_ns >= self._quiet_until_ns.get(word, 0):
             self.keep(cause)
-            self._quiet_until_ns = self._now_ns + int(self._policy.pause_s * 1e9)
+            pause_s = self._policy.overrun_pause_s if word == OVERRUN else self._policy.pause_s
+            self._quiet_until_ns[word] = self._now_ns + int(pause_s * 1e9)
 
     def _break(self, reason: str) -> None:
         """The rest of this segment is missing."""
@@ -264,7 +270,8 @@ class RecordingStore:
 
     def _prune_kept(self, coming: int) -> None:
         policy = self._policy
-        kept = deque(sorted(self._folder.glob(f"{KEPT}*{SUFFIX}"), key=_age))
+        files = self._folder.glob(f"{KEPT}*{SUFFIX}")
+        kept = deque(sorted(files, key=lambda path: (OVERRUN not in path.name, _age(path))))
         total = sum(_size(path) for path in kept)
         while kept and (len(kept) >= policy.kept_files or total + coming > policy.kept_bytes):
             path = kept.popleft()

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import msgspec
+
 from cellwright.io import plan as plans
 from cellwright.io.iec import Value
 from cellwright.io.plan import Direction, Plan, Tag
@@ -340,6 +342,12 @@ def plan_of(recording: Recording) -> Plan:
         raise ReplayError(
             f"{recording.path}: {error}; replay it with the version of the program that recorded it"
         ) from error
+
+
+def recordable(plan: Plan) -> Plan:
+    """The plan as a recording holds it: without what a replay does not need and may be secret."""
+    devices = tuple(msgspec.structs.replace(device, options={}) for device in plan.devices)
+    return msgspec.structs.replace(plan, devices=devices, database=None, opcua=None)
 
 
 def sources_of(plan: Plan, programs: Sequence[type[Program[Any]]]) -> dict[str, Source]:

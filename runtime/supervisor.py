@@ -50,7 +50,12 @@ from cellwright.runtime.run_folder import (
 )
 
 POLL_S: Final = 0.01
-SILENCE_NS: Final = {"scan": 1_000_000_000, "journal": 15_000_000_000, "gateway": 15_000_000_000}
+SILENCE_NS: Final = {
+    "scan": 1_000_000_000,
+    "journal": 15_000_000_000,
+    "recorder": 15_000_000_000,
+    "gateway": 15_000_000_000,
+}
 """A process that has not beaten for so long hangs and is killed."""
 WORKER_SILENCE_NS: Final = 60_000_000_000
 """A worker does not beat during a job, and a mark may take long."""
@@ -168,7 +173,9 @@ class Supervisor:
 
     def _plan_children(self) -> list[Child]:
         module = "cellwright.runtime.processes."
-        children = [Child("journal", module + "journal", (), SILENCE_NS["journal"])]
+        children = [
+            Child(name, module + name, (), SILENCE_NS[name]) for name in ("journal", "recorder")
+        ]
         children += [
             Child(
                 f"device:{device.name}",
@@ -344,7 +351,7 @@ class Supervisor:
 
     def _shut_down(self) -> None:
         """Scan first (outputs fall), then who serves it, drivers, and the journal at last."""
-        order = ["scan", "gateway", "worker:", "device:", "journal"]
+        order = ["scan", "gateway", "worker:", "device:", "recorder", "journal"]
         for prefix in order:
             group = [child for child in self._children if child.name.startswith(prefix)]
             for child in group:

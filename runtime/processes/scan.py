@@ -16,6 +16,7 @@ from cellwright.native import lib
 from cellwright.runtime.boot_check import short_list
 from cellwright.runtime.processes.common import Membership, join
 from cellwright.runtime.programs import resolve
+from cellwright.runtime.recorder import ScanRecorder
 from cellwright.runtime.scan import Scan
 from cellwright.runtime.scheduler import next_tick, tick_start_ns
 from cellwright.runtime.self_check import acquire
@@ -38,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     status.base_ns = plan.scan.base_ns
     status.elapsed_ticks = status.run_ticks = status.skipped_ticks = 0
     image.statistics.repair()
-    scan = Scan(plan, image, start, clock, programs)
+    recorder = ScanRecorder(image)
+    scan = Scan(plan, image, start, clock, programs, tape=recorder)
     lacking = acquire(plan.scan.priority, plan.scan.core)
     status.degraded = short_list(lacking, plan.scan)
     log.info("scan starts", base_ms=plan.scan.base_ns / 1e6, lacking=lacking)
@@ -47,19 +49,20 @@ def main(arguments: list[str] | None = None) -> int:
     gc.freeze()
     gc.disable()
     try:
-        beat(scan, member)
+        beat(scan, member, recorder)
     finally:
         scan.end()
         log.info("scan ends", cycles=scan.cycle_number, skipped=status.skipped_ticks)
     return 0
 
 
-def beat(scan: Scan, member: Membership) -> None:
+def beat(scan: Scan, member: Membership, recorder: ScanRecorder) -> None:
     """Run a cycle at every tick until the process is to stop."""
     image, clock = member.image, member.clock
     status, statistics, base_ns = image.scan, image.statistics, member.plan.scan.base_ns
     start_ns = clock.now_ns() + SPIN_UP_TICKS * base_ns
     tick = skipped = 0
+    recorder.step(start_ns)
     due = scan.schedule.due_between
     collect_at = 0
     while not member.should_stop():
@@ -81,6 +84,7 @@ def beat(scan: Scan, member: Membership) -> None:
         tick = following
         status.run_ticks = scan.cycle_number
         status.elapsed_ticks = tick
+        recorder.step(now_ns)
         if now_ns >= collect_at:
             # The youngest generation only: microseconds, in the slack after the cycle.
             gc.collect(0)
