@@ -30,6 +30,7 @@ from cellwright.native import ffi, lib
 from cellwright.runtime.processes.common import Membership
 from cellwright.runtime.processes.scan import beat
 from cellwright.runtime.programs import resolve
+from cellwright.runtime.recorder import ScanRecorder
 from cellwright.runtime.run_folder import RunFolder, ScanStart
 from cellwright.runtime.scan import Scan
 from cellwright.runtime.self_check import acquire
@@ -124,13 +125,13 @@ class Bench(Membership):
         return self.recording.full or now_ns > self.until_ns or super().should_stop()
 
     def play_surroundings(self, now_ns: int) -> None:
-        """Be the gateway, a journal that accepts everything, and devices whose inputs are 0."""
+        """Be the gateway, a journal and a recorder that take everything, and devices whose inputs are 0."""
         image = self.image
         image.journal.ok = True
         for name in ("journal", "gateway"):
             image.processes[name].beat_ns = now_ns
-        ring = image.events["scan"]
-        ring.acknowledge(ring.written)
+        for ring in (image.events["scan"], image.records):
+            ring.acknowledge(ring.written)
         good = (quality.GOOD, self.clock.utc_ns())
         for port in self.ports:
             device = port.device
@@ -174,13 +175,14 @@ def scan_block(folder: RunFolder, plan: Plan, seconds: float, *, empty: bool) ->
         ports=[image.device(n) for n, one in enumerate(plan.devices) if one.kind == "driver"],
     )
     bench.play_surroundings(clock.now_ns())
-    scan = Scan(plan, image, start, clock, programs)
+    recorder = ScanRecorder(image)
+    scan = Scan(plan, image, start, clock, programs, tape=recorder)
     image.commands.send(encode(SetMode(request="start", actor="latency", reason="measurement")))
     lacking = acquire(plan.scan.priority, plan.scan.core)
     gc.collect()
     gc.freeze()
     gc.disable()
-    beat(scan, bench)
+    beat(scan, bench, recorder)
     state, kept = scan.state.name, max(0, min(recording.seen, cycles))
     trouble = scan.first_fault or ("" if state == "RUN" else "the cell refused to start")
     scan.end()
