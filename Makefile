@@ -51,7 +51,7 @@ imports: $(TYPED)
 
 ## Benchmarks: each prints its ratio to a peer or a physical floor measured in the same run
 bench: $(STAMP)
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -p no:randomly -s $(ARGS)
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-only -s $(ARGS)
 
 ## Regenerate docs/reference from the code
 docs: $(STAMP)
