@@ -125,7 +125,7 @@ class Bench(Membership):
         return self.recording.full or now_ns > self.until_ns or super().should_stop()
 
     def play_surroundings(self, now_ns: int) -> None:
-        """Be the gateway, a journal and a recorder that take everything, and devices whose inputs are 0."""
+        """Be gateway, journal and recorder, which take everything, and devices; inputs are 0."""
         image = self.image
         image.journal.ok = True
         for name in ("journal", "gateway"):

@@ -104,6 +104,7 @@ class CycleTape(Tape):
 
     def clock(self, clock: Clock) -> Clock:
         """A clock whose readings become part of the record."""
+        self.now_ns, self.utc_ns = clock.now_ns(), clock.utc_ns()
         return _Clock(clock, self._readings)
 
     def attach(self, scan: Scan) -> None:
