@@ -56,12 +56,12 @@ class SEQUENCER(Block, Generic[S]):
         *,
         retained: bool = False,
     ) -> None:
-        self._steps = steps
+        self._members = {int(step): step for step in steps}
+        self._first = next(iter(steps))
         self._transitions = tuple(transitions)
         _check(steps, self._transitions)
         self._names = tuple(dict.fromkeys(row.when for row in self._transitions if row.when))
         self._known = frozenset(self._names)
-        self._initial = int(next(iter(steps)))
         super().__init__(retained=retained)
 
     def _allocate(self) -> None:
@@ -72,8 +72,6 @@ class SEQUENCER(Block, Generic[S]):
             row.source, row.target = transition.source, transition.target
             row.after_ns = transition.after
             row.condition = self._names.index(transition.when) if transition.when else lib.CW_ALWAYS
-        if not self._state.started:
-            self._state.step = self._initial
 
     def __call__(self, ctx: ScanTime, /, *, RESET: bool = False, **conditions: bool) -> S:
         """Returns the active step. RESET goes to the initial step.
@@ -94,7 +92,7 @@ class SEQUENCER(Block, Generic[S]):
             len(self._rows),
             places,
             len(places),
-            self._initial,
+            self._first,
             RESET,
             ctx.now_ns,
         )
@@ -102,12 +100,12 @@ class SEQUENCER(Block, Generic[S]):
             self._refuse(code, ctx.now_ns, "a condition that is not declared")
         if self._retained:
             self._keep()
-        return self._steps(self._state.step)
+        return self._members[self._state.step]
 
     @property
     def STEP(self) -> S:
         """The active step; before the first call the initial one."""
-        return self._steps(self._state.step)
+        return self._members[self._state.step] if self._state.started else self._first
 
     @property
     def T(self) -> Time:
@@ -126,16 +124,11 @@ class SEQUENCER(Block, Generic[S]):
 
     def _unsound(self) -> str:
         state = self._state
-        if state.step not in {int(step) for step in self._steps} and state.started:
+        if state.started and state.step not in self._members:
             return f"there is no step {state.step}"
         if state.t_ns < 0:
             return "the time in the step is negative"
         return super()._unsound()
-
-    def _copy_in(self, data: bytes) -> None:
-        super()._copy_in(data)
-        if not self._state.started:
-            self._state.step = self._initial
 
 
 def _check(steps: type[IntEnum], transitions: Sequence[SfcTransition[Any]]) -> None:
