@@ -230,7 +230,7 @@ class _Machine:
 
     def _status_kb(self, pid: int, key: str) -> int:
         word = self._status(pid, key).partition(" ")[0]
-        return int(word) if word.isdigit() else 0
+        return int(word) if word.isdecimal() else 0
 
     def core(self, core: int, pid: int) -> Item:
         try:
@@ -284,7 +284,7 @@ class _Machine:
         folder = self._root / "proc/irq"
         here = []
         for entry in sorted(folder.iterdir() if folder.is_dir() else ()):
-            if not entry.name.isdigit():
+            if not entry.name.isdecimal():
                 continue
             path = f"proc/irq/{entry.name}/"
             handled = any(one.is_dir() for one in entry.iterdir())
@@ -360,7 +360,7 @@ class _Machine:
             for state in folder.glob("state*"):
                 path = str(state.relative_to(self._root))
                 latency = self._text(f"{path}/latency")
-                if self._text(f"{path}/disable") == "1" or not latency.isdigit():
+                if self._text(f"{path}/disable") == "1" or not latency.isdecimal():
                     continue
                 if int(latency) > exit_us:
                     deepest, exit_us = self._text(f"{path}/name") or state.name, int(latency)
@@ -381,7 +381,7 @@ class _Machine:
             return Item(
                 "throttling", "off: a program that loops takes its core until the watchdog acts"
             )
-        if not (runtime.isdigit() and period.isdigit() and int(period)):
+        if not (runtime.isdecimal() and period.isdecimal() and int(period)):
             return Item("throttling", "the kernel has no limit for real-time processes")
         share = int(runtime) / int(period)
         sentence = f"real-time processes may take {share:.0%} of a core"
@@ -416,7 +416,7 @@ class _Machine:
         for line in self._text("proc/stat").splitlines():
             words = line.split()
             if words and words[0] == label and len(words) > 8:
-                times = [int(word) for word in words[1:9] if word.isdigit()]
+                times = [int(word) for word in words[1:9] if word.isdecimal()]
                 total = sum(times)
                 return times[7] / total if len(times) == 8 and total else 0.0
         return 0.0
