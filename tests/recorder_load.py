@@ -1,0 +1,126 @@
+"""A cell of 64 channels that all change in every cycle, with and without its recorder.
+
+For the benchmark of the recorder's cost and of the speed of a replay.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+from plans import make_device, make_group, make_plan, make_tag, make_task
+from scan_bench import scan_start
+
+from cellwright.io import plan as plans
+from cellwright.io import quality
+from cellwright.io.clock import MonotonicClock
+from cellwright.io.iec import TagType
+from cellwright.io.image import Image
+from cellwright.io.messages import SetMode, encode
+from cellwright.io.plan import Address, Direction, Plan, ScanSettings
+from cellwright.io.recording import Header
+from cellwright.io.recording_store import Policy, RecordingStore
+from cellwright.runtime.recorder import ScanRecorder
+from cellwright.runtime.scan import Scan
+from cellwright.tasks.api import DINT, INT, Input, Output, Program, ProgramOptions, ScanContext
+
+CHANNELS = 64
+
+
+class Sum(Program[ProgramOptions]):
+    """Adds up two of the channels."""
+
+    a = Input(INT)
+    b = Input(INT)
+    total = Output(DINT)
+
+    def scan(self, ctx: ScanContext) -> None:
+        """Stays within DINT."""
+        self.total = (self.total + self.a - self.b) % 1_000_000
+
+
+def load_plan(base_ns: int, more_tags: int = 0) -> Plan:
+    """The channels as input registers, one task at the base interval, further tags in memory."""
+    kind = TagType.parse("INT")
+    tags = [
+        make_tag(f"c{n}", "INT", Direction.INPUT, address=Address("io", "words", n, kind))
+        for n in range(CHANNELS)
+    ]
+    tags.append(make_tag("total", "DINT", writer="sum"))
+    tags += [make_tag(f"m{n}", "REAL") for n in range(more_tags)]
+    group = make_group(0, "words", 0, CHANNELS, bits=False, output=False)
+    task = make_task(
+        0,
+        "sum",
+        interval_ns=base_ns,
+        watchdog_ns=100_000_000,
+        binding={"a": 0, "b": 1, "total": CHANNELS},
+    )
+    settings = ScanSettings(
+        base_ns=base_ns, watchdog_ns=100_000_000, watchdog_sensitivity=1, priority=0, core=-1
+    )
+    return make_plan(tags, [make_device("io", [group])], [task], scan=settings)
+
+
+class LoadedCell:
+    """The cell, stepped by hand on the machine's clock; ``recorded`` gives it a recorder."""
+
+    def __init__(self, folder: Path, plan: Plan, *, recorded: bool) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.plan = plan
+        self.clock = MonotonicClock()
+        self.image = Image.create(folder / "image", plan, "0123abcd")
+        self.image.scan.started_ns = self.clock.now_ns()
+        self.image.journal.ok = True
+        self.port = self.image.device(0)
+        self.recorder = ScanRecorder(self.image) if recorded else None
+        self.scan = Scan(plan, self.image, scan_start(), self.clock, [Sum], tape=self.recorder)
+        self.tick = 0
+        self._number = 0
+        self.header = Header("load", plans.dump(plan), plan.layout_hash, {}, 0)
+        self.store = RecordingStore(folder / "recordings", self.header, Policy())
+        self.begin(self.clock.now_ns())
+        if self.recorder is not None:
+            self.recorder.step(self.clock.now_ns())
+        self.image.commands.send(encode(SetMode(request="start", actor="bench")))
+        self.step()
+        self.step()
+        assert self.scan.state.name == "RUN", self.scan.first_fault
+
+    def begin(self, now_ns: int) -> None:
+        """What the surroundings do before a cycle: all channels change, the journal keeps up."""
+        self._number += 1
+        words = struct.pack(">64H", *(((self._number * 7 + n) & 0x7FFF) for n in range(CHANNELS)))
+        self.port.publish_inputs(words, [(quality.GOOD, now_ns)], now_ns)
+        self.image.processes["journal"].beat_ns = now_ns
+        ring = self.image.events["scan"]
+        ring.acknowledge(ring.written)
+
+    def step(self) -> int:
+        """One cycle; how long it took, nanoseconds."""
+        now_ns = self.clock.now_ns()
+        self.begin(now_ns)
+        utc_ns = self.clock.utc_ns()
+        start = self.clock.now_ns()
+        self.scan.cycle(self.tick, start, utc_ns)
+        if self.recorder is not None:
+            self.recorder.step(start)
+        took = self.clock.now_ns() - start
+        self.tick += 1
+        return took
+
+    def drain(self, *, keep: bool) -> None:
+        """The recorder process's part: to the store, or only off the ring."""
+        ring = self.image.records
+        if not keep:
+            ring.acknowledge(ring.written)
+            return
+        while records := ring.peek():
+            for _, data in records:
+                self.store.take(data)
+            ring.acknowledge(records[-1][0])
+        self.store.step()
+
+
+__all__: list[Any] = ["LoadedCell", "load_plan"]
