@@ -76,7 +76,7 @@ def test_status_is_consistent_in_itself(cell: SmallCell) -> None:
             times = task[kind]
             assert list(times) == ["p50", "p99", "p99.9", "max"]
             assert 0 <= times["p50"] <= times["p99"] <= times["p99.9"] <= times["max"]
-    assert set(report["processes"]) == {"supervisor", "scan", "journal"}
+    assert set(report["processes"]) == {"supervisor", "scan", "journal", "recorder"}
     for process in report["processes"].values():
         assert (process["state"], process["restarts"]) == ("RUNNING", 0)
         assert Path(f"/proc/{process['pid']}").exists()
