@@ -63,8 +63,8 @@ DRIVER_SILENCE_NS: Final = 2_000_000_000
 START_GRACE_NS: Final = 20_000_000_000
 BACKOFF_FIRST_S: Final = 0.05
 BACKOFF_LAST_S: Final = 5.0
-STEADY_S: Final = 30.0
-"""A process that has lived so long is no longer in a crash loop."""
+STEADY_S: Final = 2.0
+"""A process whose last beat came so long after its start is not in a crash loop."""
 STOP_S: Final = 5.0
 
 
@@ -319,7 +319,7 @@ class Supervisor:
 
     def _bury(self, child: Child, code: int, now: float) -> None:
         """Account for a process that ended by itself and plan its restart."""
-        if now - child.started_at > STEADY_S:
+        if self._image.processes[child.name].beat_ns / 1e9 - child.started_at > STEADY_S:
             child.backoff_s = BACKOFF_FIRST_S
         child.popen = None
         child.restarts += 1

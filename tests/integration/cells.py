@@ -6,6 +6,7 @@ would: the image, the journal, the database, the plant's log, and signals to pro
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -34,6 +35,14 @@ from cellwright.runtime.run_folder import RunFolder, folder_for
 from plant.process import PlantProcess
 
 PAUSE_S = 0.002
+
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class CellUnderTest:
@@ -94,6 +103,8 @@ class CellUnderTest:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                # A test run that is killed takes its cell with it.
+                preexec_fn=_end_with_parent,
             )
         self.until(self._beats, "the scan beats", 30)
 
