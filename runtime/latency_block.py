@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -33,6 +34,7 @@ from cellwright.runtime.programs import resolve
 from cellwright.runtime.recorder import ScanRecorder
 from cellwright.runtime.run_folder import RunFolder, ScanStart
 from cellwright.runtime.scan import Scan
+from cellwright.runtime.scheduler import next_tick
 from cellwright.runtime.self_check import acquire
 from cellwright.tasks.api import Program, ProgramOptions, ScanContext
 
@@ -139,12 +141,26 @@ class Bench(Membership):
 
 
 def wait_block(base_ns: int, priority: int, core: int, seconds: float) -> Block:
-    """The bare loop in C: nothing but waiting."""
+    """The bare loop in C: nothing but waiting. It skips what a stall covers, as the scan does."""
     lacking = acquire(priority, core)
     warm_up, cycles = _counts(base_ns, seconds)
     late = ffi.new("int64_t[]", warm_up + cycles)
     lib.cw_wait_probe(lib.cw_now() + 2 * base_ns, base_ns, late, warm_up + cycles)
-    return Block(list(late)[warm_up:], [], 0, "", "", lacking)
+    kept = in_phase(list(late)[warm_up:], base_ns)
+    return Block(kept, [], cycles - len(kept), "", "", lacking)
+
+
+def in_phase(late_ns: Sequence[int], base_ns: int) -> list[int]:
+    """The starts that a loop has which skips ticks: those whose instant had not passed already.
+
+    The bare loop waits for each instant in turn, so one stall of ten intervals is ten late starts
+    there; the scan and cyclictest have one late start and go on with the next open instant.
+    """
+    kept, tick = [], 0
+    while tick < len(late_ns):
+        kept.append(late_ns[tick])
+        tick = next_tick(0, base_ns, tick, tick * base_ns + late_ns[tick])
+    return kept
 
 
 def scan_block(folder: RunFolder, plan: Plan, seconds: float, *, empty: bool) -> Block:

@@ -60,7 +60,7 @@ def _block_table(report: Report) -> Table:
             TITLES[block.kind],
             str(block.pair + 1),
             *(f"{block.late_us[name]:.0f}" for name in figures),
-            str(block.skipped) if block.kind == FULL else "",
+            str(block.skipped) if block.kind != PEER else "",
             f"{block.stolen_ms:.0f}",
             *(f"{block.cost_us[name]:.0f}" if block.cost_us else "" for name in ("p50", "p99")),
         )

@@ -24,6 +24,7 @@ from cellwright.runtime.latency import (
     stolen_ms,
     summary_us,
 )
+from cellwright.runtime.latency_block import in_phase
 from cellwright.runtime.latency_verdict import LIMITS, Verdict, judge, percentile
 from cellwright.runtime.latency_view import BAR, bar, latency_view
 
@@ -116,6 +117,37 @@ def test_differences_are_taken_pair_by_pair_and_their_median_is_told() -> None:
     assert medians(rows) == {"p50": 2.0, "max": 1.0}
     assert differences(blocks, "scan", "cyclictest") == [{"p50": 25.0, "max": 200.0}]
     assert medians([]) == {}
+
+
+def test_one_stall_is_one_late_start_and_the_ticks_that_it_covers_are_skipped() -> None:
+    stall = [20, 3500, 2500, 1500, 500, 30, 1000, 0, 10]
+    assert in_phase(stall, 1000) == [20, 3500, 30, 1000, 0, 10]
+
+
+@given(stalls=st.lists(st.tuples(st.integers(0, 30_000), st.integers(1, 4_000)), max_size=8))
+def test_the_starts_that_are_kept_are_those_of_a_loop_that_skips(
+    stalls: list[tuple[int, int]],
+) -> None:
+    def wake(at: int) -> int:
+        """When a loop that sleeps until ``at`` gets the core."""
+        for begin, length in sorted(stalls):
+            if begin <= at < begin + length:
+                at = begin + length
+        return at
+
+    count, base = 30, 1000
+    bare, before = [], 0
+    for tick in range(count):
+        before = wake(max(tick * base, before))
+        bare.append(before - tick * base)
+    skipping, tick = [], 0
+    while tick < count:
+        woken = wake(tick * base)
+        skipping.append(woken - tick * base)
+        tick += 1
+        while tick * base < woken:
+            tick += 1
+    assert in_phase(bare, base) == skipping
 
 
 # --- cyclictest -----------------------------------------------------------------------------------
