@@ -60,7 +60,6 @@ class _Segment:
     """One file of the rolling window; starts with a keyframe."""
 
     path: Path
-    boot_id: str
     begin_ns: int
     size: int = 0
     entries: list[Entry] = field(default_factory=list)
@@ -111,8 +110,8 @@ class RecordingStore:
         self._strangers: deque[Path] = deque()
         """Segments that an earlier process left; they go one by one as new ones come."""
         self._pieces: list[bytes] = []
-        self._boot_id = ""
-        """Of the newest keyframe; empty before the first."""
+        self._epoch = 0
+        """Of the newest keyframe; 0 before the first."""
         self._last_cycle = self._now_ns = self._utc_ns = 0
         self._number = 0
         self._pending: _Pending | None = None
@@ -129,6 +128,11 @@ class RecordingStore:
     def wants_keyframe(self) -> bool:
         """Nothing can be written before the next keyframe."""
         return self._writer is None
+
+    @property
+    def segments(self) -> list[Path]:
+        """Files of the rolling window, oldest first."""
+        return [segment.path for segment in self._segments]
 
     # --- from the ring --------------------------------------------------------------------------
 
@@ -198,22 +202,22 @@ class RecordingStore:
             self._keyframe(decode_keyframe(whole), whole)
 
     def _keyframe(self, keyframe: Keyframe, data: bytes) -> None:
-        if self._boot_id and keyframe.boot_id != self._boot_id and self._segments:
+        if self._epoch and keyframe.epoch != self._epoch and self._segments:
             # Nothing comes after the end of a scan: what there is of it is kept at once.
             self._own_cause("scan-restarted the scan process is another one")
             if self._pending is not None:
                 self._keep()
-        elif self._boot_id and keyframe.cycle != self._last_cycle:
+        elif self._epoch and keyframe.cycle != self._last_cycle:
             self._break(f"cycles {self._last_cycle + 1} to {keyframe.cycle} did not arrive")
         self._finish()
         self._number += 1
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(keyframe.utc_ns / 1e9))
         path = self._folder / f"{ROLLING}{stamp}-{keyframe.boot_id}-{self._number:06d}{SUFFIX}"
         writer = RecordingWriter(path, self._header)
-        self._segments.append(_Segment(path, keyframe.boot_id, keyframe.now_ns))
+        self._segments.append(_Segment(path, keyframe.now_ns))
         self._writer = writer
         writer.keyframe(keyframe, data)
-        self._boot_id = keyframe.boot_id
+        self._epoch = keyframe.epoch
         self._last_cycle = keyframe.cycle
         self._now_ns, self._utc_ns = keyframe.now_ns, keyframe.utc_ns
         self.figures.error = ""

@@ -123,9 +123,10 @@ class ProcessSlot:
 
 
 def process_names(plan: Plan) -> list[str]:
-    """``supervisor``, ``scan``, ``journal``, ``recorder``, ``gateway``, then one a device or worker.
+    """``supervisor``, ``scan``, ``journal``, ``recorder``, ``gateway``, devices and workers.
 
-    Theirs are ``device:<name>`` and ``worker:<task>``. Markers and cameras have no process of their own: their worker talks to them.
+    Theirs are ``device:<name>`` and ``worker:<task>``. Markers and cameras have no process of
+    their own: their worker talks to them.
     """
     return [
         "supervisor",

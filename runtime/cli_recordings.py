@@ -1,4 +1,4 @@
-"""``cellwright record``, ``replay`` and ``scope``: what the flight recorder kept, and how to use it.
+"""``cellwright record``, ``replay`` and ``scope``: the flight recorder's files and their use.
 
 Thin adapters over replay and scope; `register` hangs them into the command line.
 """

@@ -43,10 +43,15 @@ _PLAIN: Final = frozenset(
         ("array", "_array_reconstructor"),
         ("copyreg", "_reconstructor"),
         ("copyreg", "__newobj__"),
-        ("msgspec._core", "rebuild"),
+        ("msgspec._utils", "rebuild"),
     }
 )
-_OURS: Final = ("cellwright.io.", "cellwright.tasks.", "cellwright.runtime.scan")
+_OURS: Final = (
+    "cellwright.io.iec",
+    "cellwright.io.messages",
+    "cellwright.io.system_tags",
+    "cellwright.tasks.",
+)
 
 
 class StateError(Exception):

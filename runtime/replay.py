@@ -168,6 +168,7 @@ class Replay:
         self._clock = ReplayClock()
         self._tape = _Tape()
         self._scan: Scan | None = None
+        self._epoch = 0
         self._chain: Chain | None = None
         self.process_image: ReplayProcessImage
         self.outcome = Outcome(notes=changed_sources(self._recording, self.plan, self._programs))
@@ -204,9 +205,9 @@ class Replay:
 
     def _keyframe(self, keyframe: Keyframe) -> None:
         scan = self._scan
-        if scan is not None and (scan.cycle_number, scan.boot_id) == (
+        if scan is not None and (scan.cycle_number, self._epoch) == (
             keyframe.cycle,
-            keyframe.boot_id,
+            keyframe.epoch,
         ):
             if bytes(self.process_image.region) != keyframe.image.region:
                 raise RecordingError(
@@ -219,6 +220,7 @@ class Replay:
 
     def _begin(self, keyframe: Keyframe) -> bool:
         self._scan = None
+        self._epoch = keyframe.epoch
         if keyframe.programs is None:
             self.outcome.notes.append(
                 f"the replay cannot begin after cycle {keyframe.cycle}, in the middle of RUN: "

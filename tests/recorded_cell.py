@@ -130,6 +130,7 @@ class RecordedCell(Bench):
         timing: Mapping[str, Mapping[str, Any]] | None = None,
         **fields: Any,
     ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.recordings = folder / "recordings"
         self.policy = policy or Policy()
         self.watch = watch
@@ -143,6 +144,11 @@ class RecordedCell(Bench):
             timing=timing or {"eye": {"worker": "programs:Eyes", "interval_ns": 20_000_000}},
             **fields,
         )
+
+    @staticmethod
+    def tags() -> list[Tag]:
+        """The cell's own tags."""
+        return list(TAGS)
 
     def launch(self, start: ScanStart | None = None) -> None:
         """A new, recorded scan on the same image."""
