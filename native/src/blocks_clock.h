@@ -17,9 +17,11 @@ static inline bool cw_lapse(int64_t last_ns, uint8_t clocked, int64_t now_ns, ui
     return true;
 }
 
-/* elapsed + lapse, at most `most`; both times are >= 0. */
+/* elapsed + lapse, at most `most` (>= 0). A damaged state with a negative time counts from 0. */
 static inline int64_t cw_add_lapse(int64_t elapsed_ns, uint64_t lapse, int64_t most)
 {
+    if (elapsed_ns < 0)
+        elapsed_ns = 0;
     if (elapsed_ns >= most)
         return most;
     uint64_t room = (uint64_t)most - (uint64_t)elapsed_ns;

@@ -27,11 +27,26 @@ static double allowed(double increment, double output, const struct cw_pid_tunin
     return increment;
 }
 
+/* The output on its way to the hand. A loop without a past has no way to go. */
+static double approach(const struct cw_pid *loop, const struct cw_pid_tuning *tuning, double h,
+                       double hand)
+{
+    if (tuning->hand_rate > 0 && (loop->sampled || loop->held)) {
+        double most = tuning->hand_rate * h;
+        if (hand > loop->out + most)
+            hand = loop->out + most;
+        else if (hand < loop->out - most)
+            hand = loop->out - most;
+    }
+    return clamp(hand, tuning);
+}
+
 /* An input is no number: the output stays, or is what the hand says if that is one. */
-static int hold(struct cw_pid *loop, const struct cw_pid_tuning *tuning, int64_t now_ns,
+static int hold(struct cw_pid *loop, const struct cw_pid_tuning *tuning, int64_t now_ns, double h,
                 bool manual, double hand)
 {
-    loop->out = clamp(manual && isfinite(hand) ? hand : loop->out, tuning);
+    bool moves = manual && isfinite(hand);
+    loop->out = moves ? approach(loop, tuning, h, hand) : clamp(loop->out, tuning);
     loop->last_ns = now_ns;
     loop->clocked = 1;
     loop->sampled = 0;
@@ -57,7 +72,7 @@ static int step(struct cw_pid *loop, const struct cw_pid_tuning *tuning, int64_t
     }
 
     double i = loop->i;
-    double out = manual ? clamp(hand, tuning) : loop->out;
+    double out = manual ? approach(loop, tuning, h, hand) : loop->out;
     if (manual || (loop->by_hand && !sampled)) {
         i = out - p - d - ff;
     } else if (sampled && tuning->ti_s > 0) {
@@ -70,7 +85,7 @@ static int step(struct cw_pid *loop, const struct cw_pid_tuning *tuning, int64_t
     /* hand is looked at by itself: clamping makes an infinite one finite */
     if (!isfinite(p) || !isfinite(d) || !isfinite(i) || !isfinite(out) || !isfinite(ff) ||
         (manual && !isfinite(hand)))
-        return hold(loop, tuning, now_ns, manual, hand);
+        return hold(loop, tuning, now_ns, h, manual, hand);
 
     *loop = (struct cw_pid){.out = out,
                             .i = i,

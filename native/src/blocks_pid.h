@@ -22,6 +22,7 @@ struct cw_pid_tuning {
     double b;    /* weight of SP in the proportional part, usually 0 to 1 */
     double low;  /* limits of OUT, low <= high */
     double high;
+    double hand_rate; /* OUT approaches `hand` by at most this a second; <= 0: at once */
 };
 
 struct cw_pid {
@@ -39,10 +40,10 @@ struct cw_pid {
     uint8_t spare[4];
 };
 
-/* One step; `hand` is the output while `manual`. Returns 0; CW_HELD (OUT keeps its value, or is
- * `hand` while `manual`: a broken sensor must not take the hand away; the first good sample is
- * then taken without integral and derivative); CW_TIME_BACKWARDS or CW_BAD_PARAMETER (nothing has
- * changed). OUT lies within the limits after every step but a refused one. */
+/* One step; while `manual`, OUT goes to `hand`. Returns 0; CW_HELD (OUT keeps its value, or still
+ * goes to `hand` while `manual`: a broken sensor must not take the hand away; the first good sample
+ * is then taken without integral and derivative); CW_TIME_BACKWARDS or CW_BAD_PARAMETER (nothing
+ * has changed). OUT lies within the limits after every step but a refused one. */
 int cw_pid_step(struct cw_pid *loop, const struct cw_pid_tuning *tuning, int64_t now_ns, double sp,
                 double pv, double ff, bool manual, double hand);
 

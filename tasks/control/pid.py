@@ -39,6 +39,8 @@ class PidTuning:
     """Smallest OUT."""
     high: float = 100.0
     """Largest OUT."""
+    hand_rate: float = 0.0
+    """By hand OUT approaches MANUAL by at most this a second; 0: at once."""
 
     def __post_init__(self) -> None:
         complaints = [
@@ -49,6 +51,7 @@ class PidTuning:
             (not 0 <= self.b <= 1, "b must be 0 to 1"),
             (not (math.isfinite(self.low) and math.isfinite(self.high)), "limits must be finite"),
             (not self.low <= self.high, "low must not be above high"),
+            (not 0 <= self.hand_rate < math.inf, "hand_rate must be 0 or more a second"),
         ]
         for wrong, rule in complaints:
             if wrong:
@@ -59,8 +62,9 @@ class PID(Block):
     """One loop: ``OUT = KP * (B*SP - PV + 1/TI * integral(SP - PV) - TD * dPV/dt) + FF``.
 
     OUT stays within the limits and the integral does not wind up behind them. While ``MANUAL`` is
-    a number, OUT is that number, and the change back to automatic starts from it. A value that is
-    not a finite number holds OUT (by hand it can still be moved) and sets ERROR.
+    a number, OUT goes there at the tuning's ``hand_rate``, and the change back to automatic starts
+    from where OUT is. A value that is not a finite number holds OUT (by hand it can still be moved)
+    and sets ERROR.
     """
 
     _struct = "struct cw_pid"

@@ -35,7 +35,13 @@ class _Timer(Block):
     def _unsound(self) -> str:
         return "the elapsed time is negative" if self.ET < 0 else super()._unsound()
 
-    def _end(self, q: int, ctx: ScanTime) -> bool:
+
+class TON(_Timer):
+    """On-delay: Q once IN has been TRUE for PT; FALSE at once when IN falls."""
+
+    def __call__(self, ctx: ScanTime, IN: bool, PT: Time) -> bool:
+        """Returns Q."""
+        q = lib.cw_ton_step(self._state, ctx.now_ns, IN, PT)
         if q < 0:
             self._refuse(q, ctx.now_ns)
         if self._retained:
@@ -43,20 +49,17 @@ class _Timer(Block):
         return q == 1
 
 
-class TON(_Timer):
-    """On-delay: Q once IN has been TRUE for PT; FALSE at once when IN falls."""
-
-    def __call__(self, ctx: ScanTime, IN: bool, PT: Time) -> bool:
-        """Returns Q."""
-        return self._end(lib.cw_ton_step(self._state, ctx.now_ns, IN, PT), ctx)
-
-
 class TOF(_Timer):
     """Off-delay: Q with IN, and for PT after IN has fallen. Before the first IN, Q is FALSE."""
 
     def __call__(self, ctx: ScanTime, IN: bool, PT: Time) -> bool:
         """Returns Q."""
-        return self._end(lib.cw_tof_step(self._state, ctx.now_ns, IN, PT), ctx)
+        q = lib.cw_tof_step(self._state, ctx.now_ns, IN, PT)
+        if q < 0:
+            self._refuse(q, ctx.now_ns)
+        if self._retained:
+            self._keep()
+        return q == 1
 
 
 class TP(_Timer):
@@ -67,4 +70,9 @@ class TP(_Timer):
 
     def __call__(self, ctx: ScanTime, IN: bool, PT: Time) -> bool:
         """Returns Q."""
-        return self._end(lib.cw_tp_step(self._state, ctx.now_ns, IN, PT), ctx)
+        q = lib.cw_tp_step(self._state, ctx.now_ns, IN, PT)
+        if q < 0:
+            self._refuse(q, ctx.now_ns)
+        if self._retained:
+            self._keep()
+        return q == 1

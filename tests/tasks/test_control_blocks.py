@@ -377,15 +377,22 @@ scan: {base: 10ms, watchdog: {time: 50ms, sensitivity: 2}}
 tags:
   part: {type: BOOL, memory: true, write: [Operator]}
 tasks:
-  press: {program: "counting_press:CountingPress", interval: 10ms}
+  press:
+    program: "counting_press:CountingPress"
+    interval: 10ms
+    options: {heater: {kp: 2, ti_s: 8}}
 opcua: {endpoint: "opc.tcp://127.0.0.1:4840", anonymous: read}
 """
 
 PROGRAM = """
 from cellwright.tasks.api import BOOL, UDINT, Input, Program, ProgramOptions
-from cellwright.tasks.control.blocks import CTU
+from cellwright.tasks.control.blocks import CTU, PidTuning
 
-class CountingPress(Program[ProgramOptions]):
+class PressOptions(ProgramOptions):
+    heater: PidTuning
+
+class CountingPress(Program[PressOptions]):
+    Options = PressOptions
     part = Input(BOOL)
     parts = CTU(UDINT, retained=True)
 
@@ -394,7 +401,7 @@ class CountingPress(Program[ProgramOptions]):
 """
 
 
-def test_a_retained_block_gets_a_retained_tag_and_goes_on_from_its_value(tmp_path: Path):
+def test_a_cell_gives_a_retained_block_a_retained_tag_and_a_loop_its_tuning(tmp_path: Path):
     (tmp_path / "cell.yaml").write_text(CELL, encoding="utf-8")
     (tmp_path / "counting_press.py").write_text(PROGRAM, encoding="utf-8")
     plan = compile_file(tmp_path / "cell.yaml")
@@ -405,13 +412,15 @@ def test_a_retained_block_gets_a_retained_tag_and_goes_on_from_its_value(tmp_pat
     try:
         process_image = ProcessImage(image, plan)
         binding = plan.tasks[0].binding
-        program = program_class(process_image, binding, ProgramOptions())
+        options = program_class.Options.model_validate(plan.tasks[0].options)
+        assert options.heater == PidTuning(2.0, 8.0)
+        program = program_class(process_image, binding, options)
         process_image.set(binding["part"], True)
         program.scan(ScanContext("press", now_ns=1))
         kept = process_image.retained()
         assert process_image.restore(kept) == []
         process_image.reset_volatile()
-        again = program_class(process_image, binding, ProgramOptions())
+        again = program_class(process_image, binding, options)
         assert again.parts.CV == 1
         again.scan(ScanContext("press", now_ns=2))
         assert again.parts.CV == 1

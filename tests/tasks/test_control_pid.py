@@ -19,7 +19,6 @@ from cellwright.tasks.api import ScanContext
 from cellwright.tasks.control.blocks import (
     PID,
     PID_BANK,
-    RAMP,
     ParameterError,
     PidTuning,
     TimeBackwardsError,
@@ -240,19 +239,36 @@ def test_a_value_set_by_hand_is_limited():
     assert loop(cycle.next(), SP=0.0, PV=0.0, tuning=PidTuning(1.0), MANUAL=-1.0) == 0.0
 
 
-def test_a_ramp_that_tracks_the_output_makes_the_change_to_hand_bumpless():
-    loop, hand, cycle, tuning = PID(), RAMP(), Cycle(), PidTuning(1.0, 5.0)
-    outputs = []
-    for n in range(200):
-        ctx, manual = cycle.next(), n >= 100
-        track = None if manual else loop.OUT
-        by_hand = hand(ctx, IN=80.0, RISE=10.0, FALL=10.0, TRACK=track)
-        outputs.append(
-            loop(ctx, SP=20.0, PV=15.0, tuning=tuning, MANUAL=by_hand if manual else None)
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 100), st.none() | st.floats(-50, 150), st.booleans()),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_by_hand_the_output_moves_no_faster_than_its_rate(
+    steps: list[tuple[float, float | None, bool]],
+):
+    rate, tuning = 20.0, PidTuning(1.0, 5.0, hand_rate=20.0)
+    loop, cycle = PID(), Cycle()
+    loop(cycle.next(), SP=20.0, PV=15.0, tuning=tuning)
+    for pv, manual, broken in steps:
+        before = loop.OUT
+        after = loop(
+            cycle.next(), SP=20.0, PV=math.nan if broken else pv, tuning=tuning, MANUAL=manual
         )
-    steps = [abs(after - before) for before, after in pairwise(outputs[95:])]
-    assert max(steps) <= 10.0 * STEP_S + 1e-9
-    assert outputs[-1] > outputs[100] + 15.0
+        if manual is not None:
+            assert abs(after - before) <= rate * STEP_S + 1e-9
+            assert abs(after - manual) <= max(abs(before - manual) - rate * STEP_S, 0) + 1e-9 or (
+                after in (tuning.low, tuning.high)
+            )
+
+
+def test_a_loop_that_is_by_hand_from_its_first_call_begins_at_that_value():
+    tuning = PidTuning(1.0, hand_rate=1.0)
+    assert PID()(Cycle().next(), SP=0.0, PV=0.0, tuning=tuning, MANUAL=60.0) == 60.0
+    assert PID()(Cycle().next(), SP=0.0, PV=math.nan, tuning=tuning, MANUAL=60.0) == 60.0
 
 
 def test_a_change_of_gain_does_not_move_an_integrating_output():
@@ -480,6 +496,7 @@ def test_a_bank_refuses_arrays_of_another_length_and_changes_nothing():
         ({"b": 1.1}, "b must be"),
         ({"low": math.nan}, "limits"),
         ({"low": 2.0, "high": 1.0}, "low must not be above high"),
+        ({"hand_rate": -1.0}, "hand_rate"),
     ],
 )
 def test_a_tuning_that_makes_no_sense_is_refused_with_the_field(wrong: dict[str, float], rule: str):

@@ -1,0 +1,99 @@
+"""The C steps of the function blocks under the sanitizers, and the promises of their structs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cellwright.native import ffi, lib
+
+HERE = Path(__file__).parent
+SOURCES = HERE.parents[1] / "native" / "src"
+STRUCTS = [
+    "bistable",
+    "edge",
+    "counter",
+    "timer",
+    "ramp",
+    "limiter",
+    "hysteresis",
+    "average",
+    "pid",
+    "sequencer",
+]
+
+
+def test_no_state_and_no_input_leads_to_undefined_behaviour(tmp_path: Path):
+    program = tmp_path / "fuzz"
+    built = subprocess.run(
+        [
+            *os.environ.get("CC", "cc").split(),
+            *("-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
+            *("-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"),
+            f"-I{SOURCES}",
+            str(HERE / "blocks_fuzz.c"),
+            *(str(path) for path in sorted(SOURCES.glob("blocks_*.c"))),
+            *("-lm", "-o", str(program)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    # The leak check traces its own process, which containers may forbid; blocks allocate nothing.
+    quiet = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}
+    done = subprocess.run(
+        [str(program), "200000"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=quiet,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "200000\n", "")
+
+
+@pytest.mark.parametrize("name", STRUCTS)
+def test_a_block_has_no_hidden_bytes_and_fills_whole_words(name: str):
+    kind = ffi.typeof(f"struct cw_{name}")
+    assert sum(ffi.sizeof(field.type) for _, field in kind.fields) == ffi.sizeof(kind)
+    assert ffi.sizeof(kind) % 8 == 0
+
+
+def test_a_window_that_does_not_belong_to_the_average_is_refused_not_followed():
+    average, window = ffi.new("struct cw_average *"), ffi.new("double[4]")
+    for _ in range(4):
+        assert lib.cw_average_step(average, window, 4, 1.0, False) == 0
+    assert lib.cw_average_step(average, window, 3, 1.0, False) == lib.CW_BAD_PARAMETER
+    assert lib.cw_average_step(average, window, 0, 1.0, False) == lib.CW_BAD_PARAMETER
+    assert lib.cw_average_step(average, ffi.NULL, 4, 1.0, False) == lib.CW_BAD_PARAMETER
+
+
+def test_a_row_that_names_a_condition_beyond_the_array_is_refused_not_followed():
+    sequencer, rows = ffi.new("struct cw_sequencer *"), ffi.new("struct cw_transition[1]")
+    rows[0].condition = 1
+    conditions = ffi.new("uint8_t[1]")
+    assert (
+        lib.cw_sequencer_step(sequencer, rows, 1, conditions, 1, 0, False, 0)
+        == lib.CW_BAD_PARAMETER
+    )
+    assert sequencer.started == 0
+
+
+def test_a_bank_without_its_arrays_is_refused_not_followed():
+    loops, tunings = ffi.new("struct cw_pid[2]"), ffi.new("struct cw_pid_tuning[2]")
+    values = ffi.new("double[2]")
+    manual = ffi.new("uint8_t[2]")
+    whole = [loops, tunings, 2, 0, values, values, ffi.NULL, ffi.NULL, ffi.NULL, values]
+    assert lib.cw_pid_bank_step(*whole) == 0
+    for place in (0, 1, 4, 5, 9):
+        broken = list(whole)
+        broken[place] = ffi.NULL
+        assert lib.cw_pid_bank_step(*broken) == lib.CW_BAD_PARAMETER
+    broken = list(whole)
+    broken[7] = manual
+    assert lib.cw_pid_bank_step(*broken) == lib.CW_BAD_PARAMETER
