@@ -57,7 +57,9 @@ def test_the_unit_grants_what_the_scan_asks_for() -> None:
     assert service["LimitRTPRIO"] == "99"
     assert service["LimitMEMLOCK"] == "infinity"
     assert service["AmbientCapabilities"].split() == ["CAP_SYS_NICE", "CAP_IPC_LOCK"]
-    assert not {"RestrictRealtime", "CPUAffinity", "AllowedCPUs", "PrivateIPC"} & set(service)
+    assert not {"RestrictRealtime", "CPUAffinity", "AllowedCPUs"} & set(service)
+    # Both close serial ports: ProtectClock= implied a DeviceAllow= before systemd 253.
+    assert not {"PrivateDevices", "ProtectClock"} & set(service)
 
 
 def test_the_unit_leaves_the_supervisor_the_time_that_an_orderly_end_may_take() -> None:
