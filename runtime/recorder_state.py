@@ -7,11 +7,13 @@ than those of programs and of plain data: nothing in a recording can call a func
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cellwright.io.system_tags import CellState
 from cellwright.tasks.api import Program
+from cellwright.tasks.control.block import Block, blocks_of
 
 if TYPE_CHECKING:
     from cellwright.runtime.scan import Carried, Scan
@@ -54,6 +56,11 @@ _OURS: Final = (
 )
 
 
+_IMAGE: Final = "", b""
+"""Stands for the process image; a function block has a name."""
+_NO_BLOCKS: Final[Mapping[str, Block]] = {}
+
+
 class StateError(Exception):
     """A state that cannot be made into bytes, or bytes that are no state of these programs."""
 
@@ -90,26 +97,38 @@ class _Bytes:
 
 
 class _Freezer(pickle.Pickler):
-    """Leaves out what a replay has itself: the image and the scan."""
+    """Leaves out what a replay has itself: the image, and function blocks but for their state."""
 
-    def __init__(self, file: _Bytes, scan: Scan) -> None:
+    def __init__(self, file: _Bytes, scan: Scan, blocks: Mapping[str, Block]) -> None:
         super().__init__(file, protocol=5)
-        self._names = {id(scan.process_image): "image"}
+        self._image = scan.process_image
+        self._names = {id(block): name for name, block in blocks.items()}
 
-    def persistent_id(self, obj: Any) -> str | None:
-        return self._names.get(id(obj))
+    def persistent_id(self, obj: Any) -> tuple[str, bytes] | None:
+        if obj is self._image:
+            return _IMAGE
+        if isinstance(obj, Block) and id(obj) in self._names:
+            return self._names[id(obj)], obj.state()
+        return None
 
 
 class _Thawer(pickle.Unpickler):
-    def __init__(self, data: bytes, scan: Scan, modules: frozenset[str]) -> None:
+    def __init__(
+        self, data: bytes, scan: Scan, modules: frozenset[str], blocks: Mapping[str, Block]
+    ) -> None:
         super().__init__(_Bytes(data))
-        self._scan = scan
+        self._image = scan.process_image
         self._modules = modules
+        self._blocks = blocks
 
     def persistent_load(self, pid: Any) -> Any:
-        if pid == "image":
-            return self._scan.process_image
-        raise pickle.UnpicklingError(f"unknown reference {pid!r}")
+        if pid == _IMAGE:
+            return self._image
+        name, state = pid
+        if name not in self._blocks:
+            raise pickle.UnpicklingError(f"the program has no function block '{name}' any more")
+        self._blocks[name].restore(state)
+        return self._blocks[name]
 
     def find_class(self, module: str, name: str) -> Any:
         ours = module.startswith(_OURS) or module.partition(".")[0] in self._modules
@@ -121,9 +140,9 @@ class _Thawer(pickle.Unpickler):
         return found
 
 
-def _dump(value: Any, scan: Scan) -> bytes:
+def _dump(value: Any, scan: Scan, blocks: Mapping[str, Block] = _NO_BLOCKS) -> bytes:
     file = _Bytes()
-    _Freezer(file, scan).dump(value)
+    _Freezer(file, scan, blocks).dump(value)
     return bytes(file.data)
 
 
@@ -136,18 +155,20 @@ def freeze(scan: Scan) -> Frozen:
         return Frozen(own, [], "")
     programs = []
     for context, program in zip(scan.contexts, carried.programs, strict=False):
-        state = {name: value for name, value in vars(program).items() if name not in FIXED}
         try:
-            programs.append(_dump(state, scan))
+            blocks = blocks_of(program)
+            state = {name: value for name, value in vars(program).items() if name not in FIXED}
+            programs.append(_dump(state, scan, blocks))
         except Exception as error:  # noqa: BLE001 - whatever an author's object raises
-            return Frozen(own, None, _obstacle(context.task, state, scan, error))
+            return Frozen(own, None, _obstacle(context.task, program, scan, error))
     return Frozen(own, programs, "")
 
 
-def _obstacle(task: str, state: dict[str, Any], scan: Scan, error: Exception) -> str:
-    for name, value in state.items():
+def _obstacle(task: str, program: Program[Any], scan: Scan, error: Exception) -> str:
+    for name, value in vars(program).items():
         try:
-            _dump(value, scan)
+            if name not in FIXED:
+                _dump(value, scan, blocks_of(program))
         except Exception as first:  # noqa: BLE001 - as above
             return f"task '{task}': its attribute '{name}' cannot be saved ({first})"
     return f"task '{task}': its state cannot be saved ({error})"
@@ -162,11 +183,12 @@ def thaw(scan: Scan, frozen: Frozen, carried: Carried) -> None:
     kinds = scan.program_classes
     modules = frozenset(kind.__module__.partition(".")[0] for kind in kinds)
     try:
-        fields, jobs, inboxes = _Thawer(frozen.scan, scan, modules).load()
+        fields, jobs, inboxes = _Thawer(frozen.scan, scan, modules, _NO_BLOCKS).load()
         programs: list[Program[Any]] = []
         for task, data in enumerate(frozen.programs or ()):
             program = scan.new_program(task)
-            vars(program).update(_Thawer(data, scan, modules).load())
+            blocks = blocks_of(program)
+            vars(program).update(_Thawer(data, scan, modules, blocks).load())
             programs.append(program)
         scan.carry_on(
             replace(carried, fields=fields, jobs=jobs, inboxes=inboxes, programs=programs)

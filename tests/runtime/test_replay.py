@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plans import make_tag
 from recorded_cell import PROGRAMS, Eye, Press, RecordedCell
 from scan_bench import input_bit, scan_start
 
@@ -42,6 +43,7 @@ from cellwright.tasks.api import (
     ProgramOptions,
     ScanContext,
 )
+from cellwright.tasks.control.blocks import CTU, TON, T_s
 
 
 def replayed(path: Path, programs: Sequence[type[Program[Any]]], **options: Any) -> Outcome:
@@ -477,6 +479,43 @@ def test_the_state_in_a_file_cannot_call_functions(tmp_path: Path) -> None:
         thaw(cell.scan, state, cell.scan.carried())
     assert not (tmp_path / "evil").exists()
     assert keyframe.programs == []
+
+
+def test_function_blocks_go_on_in_the_middle_of_their_time(tmp_path: Path) -> None:
+    class Timed(Program[ProgramOptions]):
+        part = Input(BOOL)
+        total = Output(DINT)
+        late = TON()
+        parts = CTU(retained=True)
+
+        def __init__(self, image: Any, binding: Any, options: ProgramOptions) -> None:
+            super().__init__(image, binding, options)
+            self.more = [TON(), TON()]
+
+        def scan(self, ctx: ScanContext) -> None:
+            part = self.part
+            self.late(ctx, IN=part, PT=T_s(3.0))
+            self.parts(CU=part, R=False, PV=5)
+            for timer in self.more:
+                timer(ctx, IN=part, PT=T_s(7.0))
+            self.total = self.late.ET // 1000 + self.more[1].ET // 1000 + self.parts.CV
+
+    tags = [
+        *(tag for tag in RecordedCell.tags() if tag.name in ("part", "total")),
+        make_tag("parts_ctu", str(Timed.variables()["parts_ctu"].type), retain=True),
+    ]
+    cell = RecordedCell(
+        tmp_path, {"timed": Timed}, tags=tags, policy=Policy(window_s=1.0), timing={"timed": {}}
+    )
+    cell.run()
+    for number in range(1200):
+        cell.payload = bytes([8 if number % 900 > 400 else 0, 0])
+        cell.cycle()
+        if number % 100 == 0:
+            cell.pump()
+    assert cell.image.recorded.obstacle == ""
+    outcome = identical(cell)
+    assert outcome.first > 400, "it begins while the timers measure"
 
 
 def test_programs_may_hold_plain_data_of_any_shape(tmp_path: Path) -> None:
