@@ -64,6 +64,7 @@ class Item:
         return {
             "item": self.name,
             "state": "ok" if self.ok else "degraded",
+            "short": self.short,
             "finding": self.finding,
             "remedy": self.remedy,
         }

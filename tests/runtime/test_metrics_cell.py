@@ -21,6 +21,9 @@ from cellwright.runtime.latency_cell import write_cell
 
 CLI = [sys.executable, "-m", "cellwright.runtime.cli"]
 DEADLINE_S = 60.0
+CORE = max(os.sched_getaffinity(0))
+ASKED = ("scheduler", "memory", "core")
+"""What the scan asks for itself; it tells a refusal in the kernel's words."""
 
 
 @dataclass
@@ -53,7 +56,9 @@ def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
     port = free_port()
     file = write_cell(folder, 20_000_000)
     file.write_text(
-        file.read_text().replace("LatencyBench}", "Metered, start: run}")
+        file.read_text()
+        .replace("LatencyBench}", "Metered, start: run}")
+        .replace("base: 20ms", f"base: 20ms, realtime: {{priority: 5, core: {CORE}}}")
         + f"metrics: {{listen: '127.0.0.1:{port}'}}\n"
     )
     environment = {**os.environ, "CELLWRIGHT_RUN": str(tmp_path_factory.mktemp("run"))}
@@ -106,10 +111,24 @@ def test_status_and_doctor_say_the_same_of_the_scans_machine(cell: Cell) -> None
     doctor = json.loads(cell.command("doctor", "--json"))
     assert [row["item"] for row in status["machine"]] == [row["item"] for row in doctor]
     rows = {row["item"]: row for row in doctor}
-    assert rows["scheduler"]["state"] == "degraded"
-    assert rows["scheduler"]["finding"] == "SCHED_OTHER: the cell asks for no real-time class"
-    assert status["degraded"].endswith("no real-time priority configured")
+    assert rows["core"]["finding"] == f"pinned to core {CORE}"
     shown = cell.command("status")
-    assert "machine: scheduler" in shown
-    assert "see 'cellwright doctor'" in shown
+    degraded = [row["item"] for row in doctor if row["state"] == "degraded"]
+    assert (f"machine: {', '.join(degraded)} degraded; see 'cellwright doctor'" in shown) == bool(
+        degraded
+    )
     assert "the scan of cell 'Metered':" in cell.command("doctor")
+
+
+def test_the_tag_degraded_says_what_was_refused_and_what_the_machine_lacks(cell: Cell) -> None:
+    figures_when(cell, "cellwright_state", 1, state="RUN")
+    (tag,) = json.loads(cell.command("tags", "list", "sys.degraded", "--json"))
+    doctor = json.loads(cell.command("doctor", "--json"))
+    lacking = [row["short"] for row in doctor if row["short"] and row["item"] not in ASKED]
+    refused = [row for row in doctor if row["short"] and row["item"] in ASKED]
+    words = tag["value"].split("; ") if tag["value"] else []
+    assert len(words) >= len(refused)
+    told = "; ".join(words[len(refused) :])
+    # The tag holds 200 bytes.
+    assert "; ".join(lacking).startswith(told)
+    assert told == "; ".join(lacking) or len(tag["value"].encode()) > 190
