@@ -17,6 +17,7 @@ from cellwright.io.plan import Plan, Tag
 from cellwright.io.recording import RecordingError
 from cellwright.io.recording_cycle import CycleRecord, RecordError
 from cellwright.io.recording_values import ImageView
+from cellwright.runtime import scope as scopes
 from cellwright.runtime import views
 from cellwright.runtime.cli_common import CellOption, ReasonOption, actor, attached, fail, out
 from cellwright.runtime.processes.recorder import RECORDINGS, RecordRequest, ask
@@ -26,6 +27,8 @@ from cellwright.runtime.run_folder import RunError, RunFolder
 
 MOST_CHANGES: Final = 20
 """Tags shown of one cycle."""
+LOOK_S: Final = 10.0
+"""How long the scope looks at a cell when nothing else is said."""
 PATIENCE_S: Final = 30.0
 """Longest wait for a file that was asked for."""
 
@@ -173,7 +176,43 @@ def _show(outcome: Outcome, took_s: float) -> None:
         out.print(f"chain {outcome.chain}", highlight=False)
 
 
+def scope(  # noqa: PLR0917 - a command has the options that it has
+    tags: Annotated[list[str], typer.Argument(help="Tags to show: BOOL and numbers.")],
+    cell: CellOption = None,
+    file: Annotated[Path | None, typer.Option(help="A .cwrec file instead of a cell.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="How long to look; of a file, its last part.")
+    ] = None,
+    interval: Annotated[float, typer.Option(min=0.001, help="Seconds between looks.")] = 0.02,
+    page: Annotated[
+        Path | None, typer.Option("--html", help="Write a page here instead of plotting.")
+    ] = None,
+) -> None:
+    """Plot tags over time, live from a running cell or from a recording."""
+    try:
+        if file is not None:
+            traces = scopes.from_recording(file, tags, seconds)
+            title = file.name
+        else:
+            with attached(cell) as (plan, image):
+                traces = scopes.from_cell(
+                    plan, image, tags, seconds=seconds or LOOK_S, interval_s=interval
+                )
+                title = plan.cell
+    except (scopes.ScopeError, ReplayError, RecordingError, RecordError) as error:
+        fail(str(error), 2)
+    if page is None:
+        out.print(scopes.plot(traces, width=max(20, out.width - 1)))
+        return
+    try:
+        page.write_text(scopes.page(traces, title), encoding="utf-8")
+    except OSError as error:
+        fail(f"the page {page} cannot be written: {error.strerror}")
+    out.print(f"wrote {page}", highlight=False)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(record)
     app.command()(replay)
+    app.command()(scope)
