@@ -268,7 +268,8 @@ class JournalPump:
         self._back_off = BackOff(back_off or BackOffLimits(longest_ns=2_000_000_000), seed)
         self._retry_ns = 0
         self._failing = False
-        image.journal.ok = False
+        # `ok` stays as the predecessor left it until the first step knows better: a journal that
+        # was only started again must not stop the cell.
         image.journal.committed = 0
 
     def step(self) -> int:

@@ -177,7 +177,19 @@ def pump_for(image: Image, path: Path) -> JournalPump:
     return JournalPump(image, path, MonotonicClock(), QUICK, seed=1)
 
 
+def test_a_pump_that_was_only_started_again_does_not_call_the_journal_unwell(
+    rings: Image, path: Path
+) -> None:
+    """The scan would stop the cell for it, although everything goes on in a moment."""
+    rings.journal.ok = True
+    pump = pump_for(rings, path)
+    assert rings.journal.ok
+    pump.step()
+    assert rings.journal.ok
+
+
 def test_the_pump_commits_all_rings_and_then_acknowledges_them(rings: Image, path: Path) -> None:
+    rings.journal.ok = False
     pump = pump_for(rings, path)
     for number in range(5):
         rings.events["scan"].put(encode(arrived(number)))
