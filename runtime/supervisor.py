@@ -61,6 +61,9 @@ WORKER_SILENCE_NS: Final = 60_000_000_000
 """A worker does not beat during a job, and a mark may take long."""
 DRIVER_SILENCE_NS: Final = 2_000_000_000
 START_GRACE_NS: Final = 20_000_000_000
+"""How long the supervisor tries to start the cell."""
+FIRST_BEAT_NS: Final = 60_000_000_000
+"""A process that has not beaten for so long after its start hangs; imports may take long."""
 BACKOFF_FIRST_S: Final = 0.05
 BACKOFF_LAST_S: Final = 5.0
 STEADY_S: Final = 2.0
@@ -90,6 +93,8 @@ class Child:
     started_at: float = 0.0
     due_at: float = 0.0
     backoff_s: float = BACKOFF_FIRST_S
+    killed: bool = False
+    """It hung and was sent SIGKILL, which takes effect a little later."""
     before: Callable[[], None] = field(default=lambda: None)
     """Done before each start."""
 
@@ -214,6 +219,7 @@ class Supervisor:
             arguments += ["--incarnation", str(child.restarts)]
         now_ns = time.monotonic_ns()
         child.started_at = now_ns / 1e9
+        child.killed = False
         slot.beat_ns = now_ns
         child.popen = subprocess.Popen(
             [sys.executable, "-m", child.module, "--run", str(self.folder.path), *arguments],
@@ -304,14 +310,15 @@ class Supervisor:
             code = child.popen.poll()
             if code is not None:
                 self._bury(child, code, now)
-            elif self._hangs(child, now):
+            elif not child.killed and self._hangs(child, now):
+                child.killed = True
                 self._tell(f"process '{child.name}' hangs and is killed")
                 self._log.error("process hangs and is killed", name=child.name)
                 child.popen.kill()
 
     def _hangs(self, child: Child, now: float) -> bool:
         silence_ns = time.monotonic_ns() - self._image.processes[child.name].beat_ns
-        grace = (now - child.started_at) * 1e9 < START_GRACE_NS and not self._has_beaten(child)
+        grace = (now - child.started_at) * 1e9 < FIRST_BEAT_NS and not self._has_beaten(child)
         return not grace and silence_ns > child.silence_ns
 
     def _has_beaten(self, child: Child) -> bool:
