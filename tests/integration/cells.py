@@ -104,7 +104,7 @@ class CellUnderTest:
                 stdout=output,
                 stderr=output,
                 # A test run that is killed takes its cell with it.
-                preexec_fn=_end_with_parent,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one call of C, no locks
             )
         self.until(self._beats, "the scan beats", 30)
 
