@@ -148,6 +148,17 @@ def test_the_first_sample_gives_no_derivative():
     assert loop.parts[2] == 0.0
 
 
+def test_what_was_sampled_under_another_clock_gives_neither_derivative_nor_integral():
+    tuning = PidTuning(1.0, 1.0, td_s=5.0, **WIDE)
+    loop, cycle = PID(), Cycle()
+    for _ in range(5):
+        loop(cycle.next(), SP=10.0, PV=8.0, tuning=tuning)
+    integral = loop.parts[1]
+    loop.restore(loop.state(), new_clock=True)
+    loop(cycle.next(), SP=10.0, PV=3.0, tuning=tuning)
+    assert loop.parts == (7.0, integral, 0.0)
+
+
 # --- limits ---------------------------------------------------------------------------------------
 
 
