@@ -209,7 +209,9 @@ class RecordingStore:
                 self._keep()
         elif self._epoch and keyframe.cycle != self._last_cycle:
             self._break(f"cycles {self._last_cycle + 1} to {keyframe.cycle} did not arrive")
-        self._finish()
+        if self._writer is not None:
+            self._finish()
+            self.figures.error = ""  # a whole segment could be written
         self._number += 1
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(keyframe.utc_ns / 1e9))
         path = self._folder / f"{ROLLING}{stamp}-{keyframe.boot_id}-{self._number:06d}{SUFFIX}"
@@ -220,7 +222,6 @@ class RecordingStore:
         self._epoch = keyframe.epoch
         self._last_cycle = keyframe.cycle
         self._now_ns, self._utc_ns = keyframe.now_ns, keyframe.utc_ns
-        self.figures.error = ""
 
     def _cycle(self, record: CycleRecord, data: bytes) -> None:
         if self._writer is None:

@@ -218,6 +218,11 @@ class RecordedCell(Bench):
                 )
             )
 
+    def close(self) -> None:
+        """Close the files."""
+        if self.store is not None:
+            self.store.close()
+
     def kept(self, cause: str = "asked for by a test") -> Path:
         """Keep everything now and return the file."""
         assert self.store is not None
