@@ -66,8 +66,8 @@ FIRST_BEAT_NS: Final = 60_000_000_000
 """A process that has not beaten for so long after its start hangs; imports may take long."""
 BACKOFF_FIRST_S: Final = 0.05
 BACKOFF_LAST_S: Final = 5.0
-STEADY_S: Final = 2.0
-"""A process whose last beat came so long after its start is not in a crash loop."""
+STEADY_S: Final = 0.5
+"""A process that has beaten for so long is not in a crash loop."""
 STOP_S: Final = 5.0
 
 
@@ -91,6 +91,8 @@ class Child:
     popen: subprocess.Popen[bytes] | None = None
     restarts: int = 0
     started_at: float = 0.0
+    working_since: float | None = None
+    """When its first beat was seen."""
     due_at: float = 0.0
     backoff_s: float = BACKOFF_FIRST_S
     killed: bool = False
@@ -219,6 +221,7 @@ class Supervisor:
             arguments += ["--incarnation", str(child.restarts)]
         now_ns = time.monotonic_ns()
         child.started_at = now_ns / 1e9
+        child.working_since = None
         child.killed = False
         slot.beat_ns = now_ns
         child.popen = subprocess.Popen(
@@ -318,15 +321,20 @@ class Supervisor:
 
     def _hangs(self, child: Child, now: float) -> bool:
         silence_ns = time.monotonic_ns() - self._image.processes[child.name].beat_ns
-        grace = (now - child.started_at) * 1e9 < FIRST_BEAT_NS and not self._has_beaten(child)
+        grace = not self._has_beaten(child) and (now - child.started_at) * 1e9 < FIRST_BEAT_NS
         return not grace and silence_ns > child.silence_ns
 
     def _has_beaten(self, child: Child) -> bool:
-        return self._image.processes[child.name].beat_ns > (child.started_at + 0.001) * 1e9
+        if child.working_since is None and self._beat_s(child) > child.started_at + 0.001:
+            child.working_since = self._beat_s(child)
+        return child.working_since is not None
+
+    def _beat_s(self, child: Child) -> float:
+        return self._image.processes[child.name].beat_ns / 1e9
 
     def _bury(self, child: Child, code: int, now: float) -> None:
         """Account for a process that ended by itself and plan its restart."""
-        if self._image.processes[child.name].beat_ns / 1e9 - child.started_at > STEADY_S:
+        if child.working_since is not None and self._beat_s(child) > child.working_since + STEADY_S:
             child.backoff_s = BACKOFF_FIRST_S
         child.popen = None
         child.restarts += 1
