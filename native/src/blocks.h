@@ -11,7 +11,7 @@
  * interval up to the next step then counts as none.
  *
  * Why C: a bank of 50 PID loops is one call, see tests/benchmarks/test_block_bank.py for the ratio
- * to Python and numpy; single bits would be no slower in Python, but have one meaning this way. */
+ * to Python and numpy. Single blocks would be faster in Python, but have one meaning this way. */
 #ifndef CW_BLOCKS_H
 #define CW_BLOCKS_H
 #include <stdbool.h>
