@@ -1,16 +1,40 @@
-"""What the three witnesses say about a cell's work: the journal, the MES and the plant's log."""
+"""What the three witnesses say about a cell's work: the journal, the MES and the plant's log.
+
+Shared by the tests in which a whole cell fails.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
 from contextlib import closing
+from typing import Any
 
 from cells import CellUnderTest
 
 from cellwright.io.messages import PartArrived, PartDeparted, PartReleased
+from cellwright.io.system_tags import CellState
 from cellwright.mes import parts
 from cellwright.mes.parts import Counts
+from cellwright.runtime.command_client import CommandFailed
+
+
+def patient(cell: Any) -> None:
+    """Watchdogs that a busy machine does not trip, for tests of something else; an ``edit``."""
+    cell["scan"]["watchdog"] = {"time": "500ms", "sensitivity": 2}
+    for task in cell["tasks"].values():
+        task["watchdog"] = {"time": "100ms", "sensitivity": 3}
+
+
+def keep_running(cell: CellUnderTest) -> None:
+    """What an operator does when a busy machine has tripped the cell: reset and start."""
+    try:
+        if cell.state is CellState.FAULT:
+            cell.request("reset")
+        if cell.state is CellState.STOP:
+            cell.request("start")
+    except CommandFailed:
+        pass  # its cause is not gone yet
 
 
 def recorded(cell: CellUnderTest) -> Counts:

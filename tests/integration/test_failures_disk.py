@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from cells import CellUnderTest
-from evidence import assert_whole, recorded
+from evidence import assert_whole, patient, recorded
 from small_cell import SmallCell
 
 from cellwright.io.messages import FaultRaised, ModeChanged
@@ -141,6 +141,7 @@ def _work_through_a_full_disk(folder: Path, mount: Path | None) -> None:
     parts = 4
 
     def edit(cell: Any) -> None:
+        patient(cell)
         if mount is not None:
             cell["cell"]["data"] = str(mount / "data")
 
