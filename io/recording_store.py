@@ -159,10 +159,20 @@ class RecordingStore:
             self._failed(error)
 
     def keep(self, cause: str) -> None:
-        """Keep the window when the time after has passed; ``cause`` is a word and a sentence."""
-        if self._segments and self._pending is None:
-            due_ns = self._now_ns + int(self._policy.post_s * 1e9)
-            self._pending = _Pending(cause, due_ns, self._utc_ns)
+        """Keep the window when the time after has passed; ``cause`` is a word and a sentence.
+
+        A cause that comes while another one waits goes into the same file.
+        """
+        if not self._segments:
+            return
+        due_ns = self._now_ns + int(self._policy.post_s * 1e9)
+        before, utc_ns = self._pending, self._utc_ns
+        if before is not None:
+            first, second = (before.cause, cause)
+            if first.startswith(OVERRUN):
+                first, second = second, first
+            cause, utc_ns = f"{first}; also {second}", before.utc_ns
+        self._pending = _Pending(cause, due_ns, utc_ns)
 
     def close(self) -> None:
         """Keep what is pending at once and close the files in order."""

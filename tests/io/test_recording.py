@@ -291,6 +291,23 @@ def test_kept_files_are_bounded_and_those_about_skipped_ticks_go_first(make: Mak
     assert cell.store.figures.kept_bytes == sum(p.stat().st_size for p in files(cell, "kept"))
 
 
+def test_causes_that_come_together_share_a_file_named_after_the_weightier(make: Make) -> None:
+    cell = make(policy=Policy(post_s=1.0))
+    for _ in seconds(cell, 1):
+        pass
+    assert cell.store is not None
+    cell.store.keep("overrun 2 ticks were skipped")
+    for _ in seconds(cell, 0.5):
+        pass
+    cell.store.keep("asked by somebody")
+    for _ in seconds(cell, 1.5):
+        pass
+    (path,) = files(cell, "kept")
+    assert path.name.endswith("-asked.cwrec")
+    with Recording(path) as recording:
+        assert recording.header.cause == ("asked by somebody; also overrun 2 ticks were skipped")
+
+
 def test_kept_files_stay_within_their_bytes(make: Make) -> None:
     cell = make(policy=Policy(kept_bytes=120_000, post_s=0.1, window_s=1))
     assert cell.store is not None

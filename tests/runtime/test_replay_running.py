@@ -1,0 +1,197 @@
+"""The flight recorder of a real cell: always on, killed and back, its files replayed and shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_cell import SmallCell
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallCell]:
+    """One running cell for all tests of this file."""
+    base = tmp_path_factory.mktemp("recorded")
+    small = SmallCell(base / "cell", base / "run")
+    with small.running():
+        yield small
+
+
+def said(cell: SmallCell, *words: str) -> str:
+    done = cell.type(*words)
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+def recorder_pid(cell: SmallCell) -> int:
+    process = json.loads(said(cell, "status", "--json"))["processes"]["recorder"]
+    return int(process["pid"]) if process["state"] == "RUNNING" else 0
+
+
+@pytest.fixture(scope="module")
+def kept(cell: SmallCell) -> Path:
+    """A file that was asked for while the cell worked."""
+    for number in range(3):
+        said(cell, "tags", "set", "clamp_setpoint", f"{4 + number}.5")
+        said(cell, "tags", "set", "close_request", "true")
+        time.sleep(0.3)
+        said(cell, "force", "clamp_pressure", "3.25")
+        said(cell, "unforce", "clamp_pressure")
+        said(cell, "tags", "set", "close_request", "false")
+    path = Path(said(cell, "record", "--reason", "to look at it").strip())
+    assert path.parent == cell.folder / "data" / "recordings"
+    return path
+
+
+def test_a_running_cell_is_recorded_and_replays_identically(cell: SmallCell, kept: Path) -> None:
+    printed = said(cell, "replay", str(kept))
+    found = re.search(r"identical: (\d+) cycles \(1 to (\d+), ", printed)
+    assert found, printed
+    assert found[1] == found[2]
+    assert int(found[1]) > 100
+    assert re.search(r"^chain [0-9a-f]{64}$", printed, re.MULTILINE)
+
+
+def test_a_changed_program_is_named_with_cycle_task_tag_and_both_values(
+    cell: SmallCell, kept: Path, tmp_path: Path
+) -> None:
+    source = (cell.folder / "clamp.py").read_text()
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    line = "self.pressure = min(self.pressure + step, self.setpoint)"
+    assert line in source
+    (changed / "clamp.py").write_text(source.replace(line, line.replace("step", "2 * step")))
+    # A process of its own, which has not loaded the module yet.
+    done = cell.command("replay", str(kept), "--programs", str(changed))
+    assert done.returncode == 1, done
+    assert f"note: the program of task 'clamp' has changed since: {changed}/clamp.py" in done.stdout
+    found = re.search(
+        r"DIFFERENT at cycle (\d+) in task 'clamp', tag 'clamp_pressure' \(after (\d+) identical",
+        done.stdout,
+    )
+    assert found, done.stdout
+    assert int(found[2]) == int(found[1]) - 1
+    assert re.search(
+        r"^  clamp_pressure \(clamp\): recorded [\d.e-]+ GOOD, replayed [\d.e-]+ GOOD$",
+        done.stdout,
+        re.MULTILINE,
+    )
+    # Up to the cycle before it, the changed program does the same.
+    again = cell.command(
+        "replay", str(kept), "--programs", str(changed), "--until", str(int(found[1]) - 1)
+    )
+    assert again.returncode == 0, again
+
+
+def test_watched_tags_are_printed_when_they_change(cell: SmallCell, kept: Path) -> None:
+    printed = said(cell, "replay", str(kept), "--watch", "close_request")
+    values = re.findall(r"close_request = (True|False)", printed)
+    assert values == ["False"] + ["True", "False"] * 3
+    done = cell.type("replay", str(kept), "--watch", "close_reqest")
+    assert done.returncode == 2
+    assert "did you mean close_request" in done.stderr
+
+
+def test_steps_show_one_cycle_for_each_enter(cell: SmallCell, kept: Path) -> None:
+    import subprocess  # noqa: PLC0415
+    import sys  # noqa: PLC0415
+
+    done = subprocess.run(
+        [sys.executable, "-m", "cellwright.runtime.cli", "replay", str(kept), "--step"],
+        input="\n\nq\n",
+        capture_output=True,
+        text=True,
+        env=dict(cell.environment),
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done
+    assert re.findall(r"^cycle (\d+)$", done.stdout, re.MULTILINE) == ["1", "2", "3"]
+    assert "  sys.cycle = 2\n" in done.stdout
+
+
+def test_the_scope_shows_a_file_and_the_running_cell(
+    cell: SmallCell, kept: Path, tmp_path: Path
+) -> None:
+    printed = said(cell, "scope", "clamp_pressure", "close_request", "--file", str(kept))
+    assert re.search(r"^clamp_pressure  0 to [34][\d.]* bar$", printed, re.MULTILINE), printed
+    assert any("\u2800" < character <= "\u28ff" for character in printed)
+    page = tmp_path / "live.html"
+    printed = said(
+        cell, "scope", "sys.load", "sys.clock_100ms", "--seconds", "0.5", "--html", str(page)
+    )
+    assert printed == f"wrote {page}\n"
+    text = page.read_text()
+    assert "FirstCell" in text
+    assert not re.search(r"(src|href)=", text), "nothing comes from a network"
+    done = cell.type("scope", "sys.first_fault")
+    assert done.returncode == 2
+    assert "STRING(200)" in done.stderr
+
+
+def test_a_condition_on_a_tag_keeps_a_file_when_it_becomes_true(cell: SmallCell) -> None:
+    done = cell.type("record", "--when", "clamp_pressure >> 3")
+    assert done.returncode == 2, done
+    said(cell, "record", "--when", "close_request == true")
+    folder = cell.folder / "data" / "recordings"
+    time.sleep(0.5)
+    said(cell, "tags", "set", "close_request", "true")
+    found = waited_for(lambda: sorted(folder.glob("kept-*-condition.cwrec")), 30)
+    assert "identical" in said(cell, "replay", str(found[0]))
+    said(cell, "tags", "set", "close_request", "false")
+
+
+def waited_for(look: object, seconds: float) -> list[Path]:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = look()  # type: ignore[operator]
+        if found:
+            return list(found)
+        time.sleep(0.05)
+    raise AssertionError(f"nothing within {seconds} s")
+
+
+def test_a_killed_recorder_leaves_usable_files_and_comes_back(
+    cell: SmallCell, tmp_path: Path
+) -> None:
+    folder = cell.folder / "data" / "recordings"
+    cycles = 0
+    for _ in range(3):
+        pid = recorder_pid(cell)
+        begun = set(folder.glob("rolling-*"))
+        os.kill(pid, signal.SIGKILL)
+        newest = max(begun, key=lambda path: path.stat().st_mtime_ns)
+        left = tmp_path / newest.name
+        shutil.copy(newest, left)
+        done = cell.type("replay", str(left))
+        assert "without an index" in done.stdout
+        assert "DIFFERENT" not in done.stdout
+        found = re.search(r"identical: (\d+) cycles", done.stdout)
+        cycles += int(found[1]) if found else 0
+        waited_for(lambda pid=pid: [recorder_pid(cell)] if recorder_pid(cell) != pid else [], 30)
+        waited_for(lambda begun=begun: set(folder.glob("rolling-*")) - begun, 30)
+        time.sleep(0.3)
+    assert cycles > 0
+    report = json.loads(said(cell, "status", "--json"))
+    assert report["state"] == "RUN"
+    assert report["processes"]["scan"]["restarts"] == 0
+    again = Path(said(cell, "record").strip())
+    assert "identical" in said(cell, "replay", str(again))
+
+
+def test_what_is_no_recording_ends_with_a_sentence(cell: SmallCell, tmp_path: Path) -> None:
+    for name, content in (("a", b""), ("b", b"nonsense" * 100)):
+        path = tmp_path / name
+        path.write_bytes(content)
+        done = cell.type("replay", str(path))
+        assert done.returncode == 2
+        assert "is not a recording" in done.stderr
+    done = cell.type("replay", str(tmp_path / "missing"))
+    assert (done.returncode, "cannot be read" in done.stderr) == (2, True)
