@@ -27,6 +27,7 @@ from cellwright.tasks.api import (
     Retained,
     ScanContext,
 )
+from cellwright.tasks.control.blocks import TON, T_s
 from cellwright.tasks.station import TableStation, Transition, clip
 
 GOOD = "good"
@@ -110,6 +111,8 @@ class Sequence(TableStation[SequenceOptions]):
     good = Retained(UDINT, description="Blades accepted")
     rejected = Retained(UDINT, description="Blades rejected")
 
+    clamp_held = TON()
+
     table = (
         Transition(SequenceStep.WAIT_PART, "released_lies_here", "", SequenceStep.UNCLAMPING),
         Transition(SequenceStep.WAIT_PART, "known_is_gone", "give_up", SequenceStep.RELEASING),
@@ -137,7 +140,6 @@ class Sequence(TableStation[SequenceOptions]):
         self._content = ""
         self._verdict = ""
         self._recovered = False
-        self._closed_since_ns: int | None = None
 
     def recover(self, events: Events[AnyEvent], ctx: ScanContext) -> None:
         """Know again which blade lies in the cell and whether it is decided."""
@@ -153,7 +155,8 @@ class Sequence(TableStation[SequenceOptions]):
 
     def scan(self, ctx: ScanContext) -> None:
         """Step the table, then drive every output from the step alone."""
-        self._debounce_clamp(ctx)
+        pressed = self.clamp_closed and self.clamp_pressure >= self.options.clamp_pressure_bar
+        self.clamp_held(ctx, IN=pressed, PT=T_s(self.options.clamp_hold_s))
         self.step_table(ctx)
         here = self._state
         working = SequenceStep.CLAMPING <= here <= SequenceStep.RELEASING
@@ -182,12 +185,6 @@ class Sequence(TableStation[SequenceOptions]):
         elif late:
             self.message = "the blade does not leave: look at the ejector"
 
-    def _debounce_clamp(self, ctx: ScanContext) -> None:
-        if not self.clamp_closed or self.clamp_pressure < self.options.clamp_pressure_bar:
-            self._closed_since_ns = None
-        elif self._closed_since_ns is None:
-            self._closed_since_ns = ctx.now_ns
-
     # --- guards -----------------------------------------------------------------------------------
 
     def released_lies_here(self, ctx: ScanContext) -> bool:
@@ -208,10 +205,7 @@ class Sequence(TableStation[SequenceOptions]):
 
     def clamp_holds(self, ctx: ScanContext) -> bool:
         """Closed under pressure for long enough."""
-        return (
-            self._closed_since_ns is not None
-            and ctx.now_ns - self._closed_since_ns >= self.options.clamp_hold_s * 1e9
-        )
+        return self.clamp_held.Q
 
     def clamp_late(self, ctx: ScanContext) -> bool:
         """The clamp did not close in time."""
