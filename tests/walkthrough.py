@@ -32,7 +32,15 @@ from typing import Self
 PATIENCE_S = 60.0
 """Longest wait for one command, and for what a running one is to print."""
 READING = ("cellwright tags list", "cellwright tags get", "cellwright status", "cellwright watch")
-REPEATED = (*READING, "uaread", "uals", "python", "cellwright start", "cellwright reset")
+REPEATED = (
+    *READING,
+    "cellwright mes",
+    "uaread",
+    "uals",
+    "python",
+    "cellwright start",
+    "cellwright reset",
+)
 """Commands that are tried again until they print what the page says: a cell needs its moment."""
 
 _FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
