@@ -64,7 +64,7 @@ NO_NOTES: Final = Notes()
 
 
 class CycleRecord:
-    """A record taken apart; the parts are views of the bytes it was made of."""
+    """A record taken apart."""
 
     __slots__ = (
         "_notes",
@@ -81,7 +81,7 @@ class CycleRecord:
         "utc_ns",
     )
 
-    def __init__(self, data: bytes | memoryview) -> None:
+    def __init__(self, data: bytes) -> None:
         """Raises RecordError."""
         if len(data) < HEAD.size:
             raise RecordError(f"a record of {len(data)} bytes is shorter than its head")
@@ -104,9 +104,9 @@ class CycleRecord:
         third = second + settled
         if third + notes != len(data) or readings % 8:
             raise RecordError(f"the parts of a record of {len(data)} bytes do not add up")
-        self.readings: bytes | memoryview = data[HEAD.size : first]
-        self.latched: bytes | memoryview = data[first:second]
-        self.settled: bytes | memoryview = data[second:third]
+        self.readings = data[HEAD.size : first]
+        self.latched = data[first:second]
+        self.settled = data[second:third]
         self._notes = data[third:]
 
     @property
@@ -200,14 +200,11 @@ class Shadow:
         self.region = bytearray(region)
         self._pointer: Pointer = ffi.from_buffer("uint8_t[]", self.region)
 
-    def apply(self, delta: bytes | memoryview) -> None:
+    def apply(self, delta: bytes) -> None:
         """Follow one delta; raises RecordError when it is none for this region."""
         if not len(delta):
             return
-        status = lib.cw_delta_apply(
-            self._pointer, len(self.region), ffi.from_buffer("uint8_t[]", delta), len(delta)
-        )
-        if status:
+        if lib.cw_delta_apply(self._pointer, len(self.region), delta, len(delta)):
             raise RecordError(f"{len(delta)} bytes are not a delta of {len(self.region)} bytes")
 
 
@@ -218,28 +215,26 @@ class ReplayProcessImage(ProcessImage):
         super().__init__(image, plan)
         self.region = self._region()
         """Values and qualities, live."""
-        self._delta: bytes | memoryview = b""
+        self._delta = b""
         self._result = LatchResult(-1, -1, 0)
+        self._place: Pointer = self._table.block + self._table.values_at
 
     def feed(self, record: CycleRecord) -> None:
         """What the next latch is to bring."""
         self._delta = record.latched
-        self._result = LatchResult(record.lost_fault, record.tripped, record.fresh)
+        result = self._result
+        if (record.lost_fault, record.tripped, record.fresh) != (
+            result.lost_fault,
+            result.tripped,
+            result.fresh,
+        ):
+            self._result = LatchResult(record.lost_fault, record.tripped, record.fresh)
 
     def latch(self, now_ns: int, utc_ns: int) -> LatchResult:
         """The recorded changes; raises RecordError when they are not for this image."""
-        result, delta = self._result, self._delta
-        if len(delta):
-            table = self._table
-            status = lib.cw_delta_apply(
-                table.block + table.values_at,
-                lib.cw_record_region(table),
-                ffi.from_buffer("uint8_t[]", delta),
-                len(delta),
-            )
-            if status:
-                raise RecordError(f"{len(delta)} bytes are not a delta of this cell's image")
-        latched = self._latched
+        result, delta, latched = self._result, self._delta, self._latched
+        if len(delta) and lib.cw_delta_apply(self._place, len(self.region), delta, len(delta)):
+            raise RecordError(f"{len(delta)} bytes are not a delta of this cell's image")
         latched.lost_fault, latched.tripped = result.lost_fault, result.tripped
         latched.fresh = result.fresh
         return result

@@ -18,6 +18,7 @@ from cellwright.io.recording import KEYFRAME_MARK, NO_CYCLE, Keyframe
 from cellwright.io.recording_cycle import Around, CycleRecorder, Notes
 from cellwright.io.rings import RingError
 from cellwright.runtime.recorder_state import freeze
+from cellwright.runtime.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from cellwright.runtime.scan import Scan
@@ -38,6 +39,10 @@ class Tape:
     def clock(self, clock: Clock) -> Clock:
         """The clock that the scan is to use."""
         return clock
+
+    def surroundings(self, image: Image) -> Surroundings:
+        """Where the scan is to look around."""
+        return Surroundings(image, self)
 
     def attach(self, scan: Scan) -> None:
         """The scan is complete and has not run a cycle."""

@@ -21,6 +21,7 @@ import msgspec
 
 from cellwright.io import plan as plans
 from cellwright.io.iec import Value
+from cellwright.io.image import Image
 from cellwright.io.plan import Direction, Plan, Tag
 from cellwright.io.recording import (
     Batch,
@@ -32,6 +33,8 @@ from cellwright.io.recording import (
     Source,
 )
 from cellwright.io.recording_cycle import (
+    NO_NOTES,
+    Around,
     CycleRecord,
     RecordError,
     ReplayProcessImage,
@@ -45,6 +48,7 @@ from cellwright.runtime.recorder_state import Frozen, StateError, thaw
 from cellwright.runtime.replay_image import ReplayImage
 from cellwright.runtime.run_folder import ScanStart
 from cellwright.runtime.scan import Carried, Scan
+from cellwright.runtime.surroundings import Surroundings
 from cellwright.tasks.api import Program
 
 COLLECT_EVERY: Final = 100_000
@@ -79,18 +83,40 @@ class ReplayClock:
         return self._utc_ns
 
 
+class RecordedSurroundings(Surroundings):
+    """What the scan saw around it; stays until a record says otherwise."""
+
+    next: Around | None = None
+
+    def latch(self, now_ns: int) -> None:
+        """Take over what the record of this cycle brought."""
+        if self.next is not None:
+            around, self.next = self.next, None
+            self.hold(around)
+            self._tape.around(around)
+
+
 class _Tape(CycleTape):
     """Makes the record of a replayed cycle, for the comparison."""
 
-    record: bytes | memoryview = b""
-    """What the cycle that just ended would have been recorded as."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.record: bytes | memoryview = b""
+        """What the cycle that just ended would have been recorded as."""
+        self.recorded: RecordedSurroundings
 
     def made(self, result: int) -> None:
         """Keep it until the next cycle."""
         self.record = self.recorder.record(result)
 
+    def surroundings(self, image: Image) -> Surroundings:
+        """Those that were recorded."""
+        self.recorded = RecordedSurroundings(image, self)
+        return self.recorded
+
     def begin(self, keyframe: Keyframe) -> None:
         """Compare with a recorder that made this keyframe."""
+        self.recorded.hold(keyframe.around)
         self.recorder.follow(keyframe.image.region)
         self._around = keyframe.around
 
@@ -269,10 +295,14 @@ class Replay:
                 )
             clock.feed(record)
             self.process_image.feed(record)
-            image.feed(record.notes)
+            notes = record.notes
+            if notes is not NO_NOTES:
+                image.feed(notes)
+                if notes.around is not None:
+                    tape.recorded.next = notes.around
             scan.cycle(record.tick, record.now_ns, record.utc_ns)
             if tape.record != data:
-                made = CycleRecord(tape.record)
+                made = CycleRecord(bytes(tape.record))
                 # A changed program may ask for other things and yet do the same.
                 if made.settled != record.settled or made.said != record.said:
                     outcome.difference = self._difference(record, said=made.said != record.said)

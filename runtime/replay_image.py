@@ -10,28 +10,23 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from cellwright.io.image import Image
 from cellwright.io.messages import decode_job
 from cellwright.io.plan import Plan
 from cellwright.io.recording import Keyframe
-from cellwright.io.recording_cycle import NO_NOTES, Around, Notes
+from cellwright.io.recording_cycle import Notes
 from cellwright.io.rings import EventRing, RingFull, SpscRing
 from cellwright.runtime.surroundings import JOURNAL
 
-_ALIVE: Final = 1 << 62
-_DEAD: Final = -_ALIVE
-"""Beats that are recent, or long ago, at any time."""
-
 
 class ReplayEvents:
-    """The scan's event ring as it was: takes and acknowledges what it took and acknowledged."""
+    """The scan's event ring as it was: takes what it took."""
 
     def __init__(self, longest: int) -> None:
         self.longest = longest
         self.written = 0
-        self.acknowledged = 0
         self.refusals: Counter[int] = Counter()
 
     def put(self, data: bytes) -> int:
@@ -93,14 +88,9 @@ class ReplayImage(Image):
         self.replay_events.refusals.clear()
         for task, restarts in keyframe.restarts.items():
             self._set_restarts(task, restarts)
-        self._set_around(keyframe.around)
 
     def feed(self, notes: Notes) -> None:
         """What the next cycle is to find."""
-        if notes is NO_NOTES:
-            return
-        if notes.around is not None:
-            self._set_around(notes.around)
         for task, restarts in notes.restarts:
             self._set_restarts(task, restarts)
         for task, data in notes.results:
@@ -119,11 +109,3 @@ class ReplayImage(Image):
 
     def _set_restarts(self, task: int, restarts: int) -> None:
         self.processes[f"worker:{self.plan.tasks[task].name}"].restarts = restarts
-
-    def _set_around(self, around: Around) -> None:
-        self.replay_events.acknowledged = around.durable
-        self.journal.ok = around.journal_ok
-        self.processes["journal"].beat_ns = _ALIVE if around.journal_ok else _DEAD
-        self.processes["gateway"].beat_ns = _ALIVE if around.gateway_alive else _DEAD
-        self.scan.skipped_ticks = around.skipped_ticks
-        self.scan.degraded = around.degraded

@@ -37,7 +37,6 @@ from cellwright.runtime.recorder import Tape
 from cellwright.runtime.run_folder import ScanStart
 from cellwright.runtime.scheduler import Schedule
 from cellwright.runtime.states import RefusedError, Request, step
-from cellwright.runtime.surroundings import Surroundings
 from cellwright.tasks.api import Program, ScanContext
 from cellwright.tasks.station import clip
 
@@ -102,7 +101,7 @@ class Scan:
         self._image = image
         self._tape = tape or Tape()
         self._clock = self._tape.clock(clock)
-        self._around = Surroundings(image, self._tape)
+        self._around = self._tape.surroundings(image)
         self.boot_id = start.boot_id
         self.program_classes = programs
         self.schedule = Schedule(plan.tasks, plan.scan.base_ns)

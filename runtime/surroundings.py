@@ -6,11 +6,13 @@ look within a cycle would see another world. Decides nothing.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cellwright.io.image import Image
 from cellwright.io.recording_cycle import Around
-from cellwright.runtime.recorder import Tape
+
+if TYPE_CHECKING:
+    from cellwright.runtime.recorder import Tape
 
 GATEWAY_SILENCE_NS: Final = 2_000_000_000
 JOURNAL_SILENCE_NS: Final = 5_000_000_000
@@ -25,7 +27,6 @@ class Surroundings:
     def __init__(self, image: Image, tape: Tape) -> None:
         self._image = image
         self._tape = tape
-        self._events = image.events["scan"]
         self.durable = 0
         """Events of this image's scans that are in the journal."""
         self.journal_ok = False
@@ -37,22 +38,23 @@ class Surroundings:
         """Look around; holds for the whole cycle."""
         image = self._image
         processes = image.processes
-        self.durable = self._events.acknowledged
-        self.journal_ok = (
-            image.journal.ok and now_ns - processes["journal"].beat_ns <= JOURNAL_SILENCE_NS
+        around = Around(
+            image.events["scan"].acknowledged,
+            image.journal.ok and now_ns - processes["journal"].beat_ns <= JOURNAL_SILENCE_NS,
+            now_ns - processes["gateway"].beat_ns <= GATEWAY_SILENCE_NS,
+            image.scan.skipped_ticks,
+            image.scan.degraded,
         )
-        self.gateway_alive = now_ns - processes["gateway"].beat_ns <= GATEWAY_SILENCE_NS
-        self.skipped_ticks = image.scan.skipped_ticks
-        self.degraded = image.scan.degraded
-        self._tape.around(
-            Around(
-                self.durable,
-                self.journal_ok,
-                self.gateway_alive,
-                self.skipped_ticks,
-                self.degraded,
-            )
-        )
+        self.hold(around)
+        self._tape.around(around)
+
+    def hold(self, around: Around) -> None:
+        """This is what the scan sees from now on."""
+        self.durable = around.durable
+        self.journal_ok = around.journal_ok
+        self.gateway_alive = around.gateway_alive
+        self.skipped_ticks = around.skipped_ticks
+        self.degraded = around.degraded
 
     def journal_error(self) -> str:
         """Why the journal is unwell, empty when it does not say."""

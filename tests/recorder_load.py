@@ -6,15 +6,15 @@ For the benchmark of the recorder's cost and of the speed of a replay.
 from __future__ import annotations
 
 import struct
+import time
 from pathlib import Path
-from typing import Any
 
 from plans import make_device, make_group, make_plan, make_tag, make_task
 from scan_bench import scan_start
 
 from cellwright.io import plan as plans
 from cellwright.io import quality
-from cellwright.io.clock import MonotonicClock
+from cellwright.io.clock import Clock, MonotonicClock, SimulatedClock
 from cellwright.io.iec import TagType
 from cellwright.io.image import Image
 from cellwright.io.messages import SetMode, encode
@@ -26,6 +26,7 @@ from cellwright.runtime.scan import Scan
 from cellwright.tasks.api import DINT, INT, Input, Output, Program, ProgramOptions, ScanContext
 
 CHANNELS = 64
+EVERYTHING = Policy(window_s=1e6, rolling_bytes=1 << 40, kept_bytes=1 << 40)
 
 
 class Sum(Program[ProgramOptions]):
@@ -64,12 +65,18 @@ def load_plan(base_ns: int, more_tags: int = 0) -> Plan:
 
 
 class LoadedCell:
-    """The cell, stepped by hand on the machine's clock; ``recorded`` gives it a recorder."""
+    """The cell, stepped by hand; ``recorded`` gives it a recorder.
 
-    def __init__(self, folder: Path, plan: Plan, *, recorded: bool) -> None:
+    On the machine's clock, or on a simulated one that each cycle moves by the base interval.
+    """
+
+    def __init__(
+        self, folder: Path, plan: Plan, *, recorded: bool, simulated: SimulatedClock | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.plan = plan
-        self.clock = MonotonicClock()
+        self._simulated = simulated
+        self.clock: Clock = simulated or MonotonicClock()
         self.image = Image.create(folder / "image", plan, "0123abcd")
         self.image.scan.started_ns = self.clock.now_ns()
         self.image.journal.ok = True
@@ -79,7 +86,7 @@ class LoadedCell:
         self.tick = 0
         self._number = 0
         self.header = Header("load", plans.dump(plan), plan.layout_hash, {}, 0)
-        self.store = RecordingStore(folder / "recordings", self.header, Policy())
+        self.store = RecordingStore(folder / "recordings", self.header, EVERYTHING)
         self.begin(self.clock.now_ns())
         if self.recorder is not None:
             self.recorder.step(self.clock.now_ns())
@@ -97,18 +104,28 @@ class LoadedCell:
         ring = self.image.events["scan"]
         ring.acknowledge(ring.written)
 
-    def step(self) -> int:
-        """One cycle; how long it took, nanoseconds."""
+    def step(self) -> tuple[int, int]:
+        """One cycle; how long it took and how long the processor worked, nanoseconds."""
         now_ns = self.clock.now_ns()
         self.begin(now_ns)
         utc_ns = self.clock.utc_ns()
-        start = self.clock.now_ns()
-        self.scan.cycle(self.tick, start, utc_ns)
+        begin, begin_cpu = time.perf_counter_ns(), time.thread_time_ns()
+        self.scan.cycle(self.tick, now_ns, utc_ns)
         if self.recorder is not None:
-            self.recorder.step(start)
-        took = self.clock.now_ns() - start
+            self.recorder.step(now_ns)
+        took, worked = time.perf_counter_ns() - begin, time.thread_time_ns() - begin_cpu
         self.tick += 1
-        return took
+        if self._simulated is not None:
+            self._simulated.advance(self.plan.scan.base_ns)
+        return took, worked
+
+    def kept(self) -> Path:
+        """Everything that was recorded, as one file."""
+        self.drain(keep=True)
+        self.store.keep("asked for by a test")
+        self.store.close()
+        assert not self.store.figures.error, self.store.figures.error
+        return self.store.segments[0].parent / self.store.figures.newest
 
     def drain(self, *, keep: bool) -> None:
         """The recorder process's part: to the store, or only off the ring."""
@@ -121,6 +138,3 @@ class LoadedCell:
                 self.store.take(data)
             ring.acknowledge(records[-1][0])
         self.store.step()
-
-
-__all__: list[Any] = ["LoadedCell", "load_plan"]

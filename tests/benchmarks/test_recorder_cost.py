@@ -1,0 +1,94 @@
+"""What the flight recorder costs a scan, and how fast a recording runs again.
+
+The cost: the same cell of 64 channels that all change in every cycle, with and without recorder, in
+turns; the recorder's keyframes are part of it. Processor time is told beside elapsed time, because
+a shared machine interrupts both. ``CELLWRIGHT_SCANS`` sets the length of the replay.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peers import percentiles_us
+from recorder_load import LoadedCell, Sum, load_plan
+
+from cellwright.io.clock import SimulatedClock
+from cellwright.runtime.replay import Replay
+
+BLOCK, BLOCKS = 500, 60
+SCANS = int(os.environ.get("CELLWRIGHT_SCANS", "20000"))
+
+
+@pytest.mark.benchmark(group="flight recorder")
+@pytest.mark.parametrize("more_tags", [0, 900])
+def test_the_cost_of_recording_a_scan(benchmark: Any, tmp_path: Path, more_tags: int) -> None:
+    plan = load_plan(1_000_000, more_tags)
+    cells = {
+        "plain": LoadedCell(tmp_path / "plain", plan, recorded=False),
+        "recorded": LoadedCell(tmp_path / "recorded", plan, recorded=True),
+    }
+    took: dict[str, list[int]] = {name: [] for name in cells}
+    worked: dict[str, list[int]] = {name: [] for name in cells}
+    gc.collect()
+    gc.disable()
+    try:
+        for block in range(BLOCKS + 1):
+            for name, cell in cells.items():
+                for _ in range(BLOCK):
+                    elapsed, busy = cell.step()
+                    if block:  # the first block warms up
+                        took[name].append(elapsed)
+                        worked[name].append(busy)
+                cell.drain(keep=False)
+    finally:
+        gc.enable()
+    for what, times in (("elapsed", took), ("processor", worked)):
+        figures = {name: percentiles_us(values) for name, values in times.items()}
+        for name in ("p50", "p99"):
+            plain, recorded = figures["plain"][name], figures["recorded"][name]
+            benchmark.extra_info[f"{what}_{name}_us"] = [plain, recorded]
+            print(
+                f"\n{more_tags + 65} tags, {what} {name}: {plain} us without, {recorded} us "
+                f"with recorder, difference {recorded - plain:.1f} us"
+            )
+    counters = cells["recorded"].image.recorded
+    assert counters.dropped == 0
+    assert counters.recorded == cells["recorded"].scan.cycle_number
+    benchmark.pedantic(cells["recorded"].step, rounds=20, iterations=10)
+    for cell in cells.values():
+        cell.store.close()
+
+
+@pytest.mark.benchmark(group="flight recorder")
+@pytest.mark.parametrize("base_ms", [10, 1])
+def test_the_speed_of_a_replay(benchmark: Any, tmp_path: Path, base_ms: int) -> None:
+    clock = SimulatedClock(start_ns=10_000_000_000)
+    cell = LoadedCell(tmp_path, load_plan(base_ms * 1_000_000), recorded=True, simulated=clock)
+    while cell.scan.cycle_number < SCANS:
+        for _ in range(BLOCK):
+            cell.step()
+        cell.drain(keep=True)
+    path = cell.kept()
+
+    def run() -> tuple[float, float]:
+        with Replay(path, programs=[Sum]) as replay:
+            begin, begin_cpu = time.perf_counter(), time.process_time()
+            outcome = replay.run()
+            elapsed, busy = time.perf_counter() - begin, time.process_time() - begin_cpu
+        assert outcome.identical, outcome.notes
+        assert outcome.cycles == cell.scan.cycle_number
+        print(
+            f"\n{outcome.cycles} scans of {base_ms} ms identical, chain {outcome.chain[:16]}, "
+            f"file {path.stat().st_size / 1e6:.1f} MB: {elapsed:.2f} s elapsed = "
+            f"{outcome.recorded_ns / 1e9 / elapsed:.0f} times real time; "
+            f"{busy:.2f} s of processor = {outcome.recorded_ns / 1e9 / busy:.0f} times"
+        )
+        return elapsed, busy
+
+    benchmark.extra_info["elapsed_s"], benchmark.extra_info["processor_s"] = run()
+    benchmark.pedantic(run, rounds=1, iterations=1)
