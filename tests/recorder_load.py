@@ -20,6 +20,7 @@ from cellwright.io.image import Image
 from cellwright.io.messages import SetMode, encode
 from cellwright.io.plan import Address, Direction, Plan, ScanSettings
 from cellwright.io.recording import Header
+from cellwright.io.recording_cycle import Around
 from cellwright.io.recording_store import Policy, RecordingStore
 from cellwright.runtime.recorder import ScanRecorder
 from cellwright.runtime.scan import Scan
@@ -64,14 +65,47 @@ def load_plan(base_ns: int, more_tags: int = 0) -> Plan:
     return make_plan(tags, [make_device("io", [group])], [task], scan=settings)
 
 
+class TimedRecorder(ScanRecorder):
+    """A recorder that notes how long its own part of each scan takes, nanoseconds."""
+
+    def __init__(self, image: Image) -> None:
+        super().__init__(image)
+        self.spent: list[int] = []
+        self._sum = 0
+
+    def latched(self) -> None:
+        """Timed."""
+        begin = time.perf_counter_ns()
+        super().latched()
+        self._sum += time.perf_counter_ns() - begin
+
+    def around(self, around: Around) -> None:
+        """Timed."""
+        begin = time.perf_counter_ns()
+        super().around(around)
+        self._sum += time.perf_counter_ns() - begin
+
+    def settled(self, cycle: int, tick: int, now_ns: int, utc_ns: int) -> None:
+        """Timed."""
+        begin = time.perf_counter_ns()
+        super().settled(cycle, tick, now_ns, utc_ns)
+        self.spent.append(self._sum + time.perf_counter_ns() - begin)
+        self._sum = 0
+
+
 class LoadedCell:
-    """The cell, stepped by hand; ``recorded`` gives it a recorder.
+    """The cell, stepped by hand; ``recorded`` is the class of its recorder.
 
     On the machine's clock, or on a simulated one that each cycle moves by the base interval.
     """
 
     def __init__(
-        self, folder: Path, plan: Plan, *, recorded: bool, simulated: SimulatedClock | None = None
+        self,
+        folder: Path,
+        plan: Plan,
+        *,
+        recorded: type[ScanRecorder] | None,
+        simulated: SimulatedClock | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.plan = plan
@@ -81,7 +115,7 @@ class LoadedCell:
         self.image.scan.started_ns = self.clock.now_ns()
         self.image.journal.ok = True
         self.port = self.image.device(0)
-        self.recorder = ScanRecorder(self.image) if recorded else None
+        self.recorder = recorded(self.image) if recorded else None
         self.scan = Scan(plan, self.image, scan_start(), self.clock, [Sum], tape=self.recorder)
         self.tick = 0
         self._number = 0
