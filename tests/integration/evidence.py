@@ -6,6 +6,7 @@ Shared by the tests in which a whole cell fails.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import Counter, defaultdict
 from contextlib import closing
 from typing import Any
@@ -43,6 +44,23 @@ def recorded(cell: CellUnderTest) -> Counts:
     try:
         with store.reading() as session:
             return parts.counts(session)
+    finally:
+        store.close()
+
+
+def until_recorded(cell: CellUnderTest, count: int, timeout_s: float = 90.0) -> None:
+    """Wait until the MES has so many parts; an operator looks after the cell meanwhile."""
+    store = cell.store()
+    deadline = time.monotonic() + timeout_s
+    try:
+        while True:
+            keep_running(cell)
+            with store.reading() as session:
+                found = parts.counts(session).recorded
+            if found >= count:
+                return
+            assert time.monotonic() < deadline, f"{found} of {count} recorded\n{cell.output()}"
+            time.sleep(0.05)
     finally:
         store.close()
 

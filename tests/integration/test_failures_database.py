@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from cells import CellUnderTest
-from evidence import assert_whole, keep_running, patient, recorded
+from evidence import assert_whole, keep_running, patient, until_recorded
 
 from cellwright.io.messages import SerialRequested
 from cellwright.io.system_tags import CellState
@@ -46,12 +46,7 @@ def test_the_cell_works_on_postgresql_and_a_stopped_database_costs_nothing_but_w
 
     with CellUnderTest(tmp_path / "cell", parts=parts, speed=10, edit=edit) as cell:
         cell.order("J1", parts)
-
-        def made(count: int) -> bool:
-            keep_running(cell)
-            return recorded(cell).recorded >= count
-
-        cell.until(lambda: made(before), "three blades are recorded in PostgreSQL")
+        until_recorded(cell, before)
         with psycopg.connect(server.get_uri()) as connection:
             rows = connection.execute("SELECT count(*) FROM unit WHERE verdict = 'good'")
             assert rows.fetchone()[0] >= before
@@ -76,7 +71,7 @@ def test_the_cell_works_on_postgresql_and_a_stopped_database_costs_nothing_but_w
         assert cell.image.processes["gateway"].restarts == 0
 
         server.start()
-        cell.until(lambda: made(parts), "the rest is made and recorded")
+        until_recorded(cell, parts)
         cell.plant.wait_for("finished", timeout_s=60)
         assert cell.image.processes["scan"].restarts == 0
         assert cell.stop() == 0

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from cells import CellUnderTest
-from evidence import assert_whole, patient, recorded
+from evidence import assert_whole, patient, until_recorded
 from small_cell import SmallCell
 
 from cellwright.io.messages import FaultRaised, ModeChanged
@@ -169,7 +169,7 @@ def _work_through_a_full_disk(folder: Path, mount: Path | None) -> None:
         cell.request("reset")
         cell.request("start")
         cell.plant.wait_for("finished", timeout_s=60)
-        cell.until(lambda: recorded(cell).recorded == parts, "all parts are recorded")
+        until_recorded(cell, parts)
         faults = [event for event in cell.events() if isinstance(event, FaultRaised)]
         assert [event.code for event in faults] == ["surroundings"]
         modes = [event.new for event in cell.events() if isinstance(event, ModeChanged)]

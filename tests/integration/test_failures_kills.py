@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cells import CellUnderTest
-from evidence import assert_whole, keep_running, patient, recorded
+from evidence import assert_whole, patient, until_recorded
 
 from cellwright.io.messages import (
     FaultRaised,
@@ -40,7 +40,7 @@ def test_kills_of_the_journal_at_random_lose_and_double_no_event(tmp_path: Path)
             pid = cell.until(lambda: cell.pid("journal"), "a journal process")
             os.kill(pid, signal.SIGKILL)
             cell.until(lambda old=pid: cell.pid("journal") not in (0, old), "a new one")
-            cell.until(lambda done=part: _goes_on(cell, done), "the part is recorded")
+            until_recorded(cell, part)
         cell.plant.wait_for("finished", timeout_s=60)
         assert cell.image.processes["journal"].restarts == parts
         assert cell.image.processes["scan"].restarts == 0
@@ -48,11 +48,6 @@ def test_kills_of_the_journal_at_random_lose_and_double_no_event(tmp_path: Path)
         assert len([e for e in ended if e.code == "process_ended"]) == parts
         assert cell.stop() == 0
         assert_whole(cell, parts)
-
-
-def _goes_on(cell: CellUnderTest, parts: int) -> bool:
-    keep_running(cell)
-    return recorded(cell).recorded >= parts
 
 
 def test_after_the_death_of_its_worker_in_a_mark_the_outcome_is_unknown_and_the_camera_decides(
@@ -64,7 +59,7 @@ def test_after_the_death_of_its_worker_in_a_mark_the_outcome_is_unknown_and_the_
         cell.plant.wait_for("mark_started", timeout_s=60, part=2)
         cell.kill("worker:mark")
         cell.plant.wait_for("finished", timeout_s=60)
-        cell.until(lambda: recorded(cell).recorded == parts, "all parts are recorded")
+        until_recorded(cell, parts)
         assert cell.image.processes["worker:mark"].restarts == 1
         events = cell.events()
         part = [e.part_id for e in events if isinstance(e, PartArrived)][1]

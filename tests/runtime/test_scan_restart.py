@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from plans import make_tag
 from scan_bench import BOOT_ID, Bench, coupler, output_bit, program, scan_start
 
+from cellwright.io.journal import JournalReader, Record
+from cellwright.io.journal_writer import JournalWriter
 from cellwright.io.messages import (
     AnyEvent,
+    FaultRaised,
     MarkAuthorised,
     PartArrived,
     PartDeparted,
     PartReleased,
     WriteTag,
+    encode,
 )
 from cellwright.io.system_tags import CellState
+from cellwright.runtime.supervisor import open_events
 from cellwright.tasks.api import BOOL, INT, UDINT, Input, Output, Retained, ScanContext
 
 
@@ -125,6 +133,63 @@ def test_programs_are_told_the_boot_id_that_the_supervisor_gave(tmp_path: Path) 
     bench.launch(scan_start(boot_id=BOOT_ID + "03"))
     bench.run()
     assert seen == [BOOT_ID + "03"]
+
+
+# --- what the supervisor leaves -------------------------------------------------------------------
+
+lives = st.lists(st.sampled_from(["arrived", "authorised", "departed", "other"]), max_size=12)
+
+
+def stream(kinds: list[str]) -> list[AnyEvent]:
+    """Events of one part after another, with events that concern none between."""
+    part, events = 0, []
+    for number, kind in enumerate(kinds):
+        if kind == "arrived":
+            part += 1
+            events.append(arrived(f"p{part}"))
+        elif kind == "authorised":
+            events.append(authorised(f"p{part}-{number}"))
+        elif kind == "departed":
+            events.append(PartDeparted(task="sequence", utc_ns=number, part_id=f"p{part}"))
+        else:
+            events.append(FaultRaised(task="runtime", utc_ns=number, code="x", text="y"))
+    return events
+
+
+@settings(max_examples=40, deadline=None)
+@given(lives, st.integers(0, 12), st.integers(0, 12))
+def test_ring_and_journal_together_tell_the_part_in_the_cell_however_far_the_journal_is(
+    kinds: list[str], committed: int, overlap: int
+) -> None:
+    events = stream(kinds)
+    committed = min(committed, len(events))
+    pending = events[max(0, committed - overlap) :]
+    expected: list[AnyEvent] = []
+    for event in events:
+        if isinstance(event, PartDeparted):
+            expected.clear()
+        elif hasattr(event, "part_id"):
+            expected.append(event)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.db"
+        with JournalWriter(path) as writer:
+            writer.append([_record(event, n) for n, event in enumerate(events[:committed], 1)])
+            with JournalReader(path) as reader:
+                found = open_events(reader, [encode(event) for event in pending] + [b"damaged"])
+    assert found == expected
+
+
+def _record(event: AnyEvent, number: int) -> Record:
+    return Record(
+        producer="scan",
+        boot_id=BOOT_ID,
+        producer_sequence=number,
+        utc_ns=event.utc_ns,
+        kind=str(event.__struct_config__.tag),
+        task=event.task,
+        part_id=getattr(event, "part_id", None),
+        payload=encode(event),
+    )
 
 
 # --- values ---------------------------------------------------------------------------------------
