@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 refused or not possible now, 2 the configuration or the co
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,7 +95,11 @@ def attached(cell: str | None) -> Iterator[tuple[Plan, Image]]:
 
 def actor() -> str:
     """Who sits at the keyboard, for the audit."""
-    return f"{getpass.getuser()}@console"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid {os.getuid()}"  # a container's user without an entry in passwd
+    return f"{user}@console"
 
 
 def send(image: Image, command: AnyCommand) -> None:

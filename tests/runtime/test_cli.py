@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ from urllib.parse import unquote
 
 import pytest
 from small_cell import SmallCell
+
+from cellwright.runtime.cli_common import actor
 
 
 @pytest.fixture
@@ -135,6 +139,20 @@ def test_what_needs_a_running_cell_says_that_none_runs(
     assert_refused(
         cell.type(*words), 1, "no cell is running", "start one with 'cellwright run FILE'"
     )
+
+
+def test_a_user_without_a_name_is_known_to_the_audit_by_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a container that runs under a number of its own."""
+
+    def nobody(uid: int) -> None:
+        raise KeyError(f"uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert actor() == f"uid {os.getuid()}@console"
 
 
 # --- users ----------------------------------------------------------------------------------------
