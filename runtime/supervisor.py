@@ -114,6 +114,7 @@ class Supervisor:
         self._log = structlog.get_logger(__name__)
         self._stop = False
         self._clean_start = True
+        self._told_state: int = CellState.STOP
         self._children: list[Child] = []
 
     def run(self) -> int:
@@ -288,7 +289,6 @@ class Supervisor:
                 self._watch()
                 time.sleep(0.1)
             else:
-                self._tell("RUN")
                 return
         if not self._stop:
             state = CellState(self._image.scan.state).name
@@ -305,6 +305,7 @@ class Supervisor:
     def _watch(self) -> None:
         now = time.monotonic()
         self._image.processes["supervisor"].beat_ns = time.monotonic_ns()
+        self._tell_state()
         for child in self._children:
             if child.popen is None:
                 if now >= child.due_at:
@@ -318,6 +319,17 @@ class Supervisor:
                 self._tell(f"process '{child.name}' hangs and is killed")
                 self._log.error("process hangs and is killed", name=child.name)
                 child.popen.kill()
+
+    def _tell_state(self) -> None:
+        """Say when the cell has gone to another operating state, and why to FAULT."""
+        state = self._image.scan.state
+        if state in (self._told_state, CellState.INIT):
+            return
+        self._told_state = state
+        text = CellState(state).name
+        if state == CellState.FAULT:
+            text += f": {self._image.scan.fault_text}; mend it, then 'cellwright reset' and 'start'"
+        self._tell(text)
 
     def _hangs(self, child: Child, now: float) -> bool:
         silence_ns = time.monotonic_ns() - self._image.processes[child.name].beat_ns
@@ -347,7 +359,7 @@ class Supervisor:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         text = f"process '{child.name}' ended ({how}) and is started again"
         if child.name == "scan":
-            self._image.scan.state = CellState.STOP
+            self._image.scan.state = self._told_state = CellState.STOP
             text += "; the cell waits in STOP for an operator"
         self._tell(text)
         self._log.error("process ended", name=child.name, how=how, restarts=child.restarts)

@@ -41,13 +41,14 @@ def main(arguments: list[str] | None = None) -> int:
     image.statistics.repair()
     recorder = ScanRecorder(image)
     scan = Scan(plan, image, start, clock, programs, tape=recorder)
-    lacking = acquire(plan.scan.priority, plan.scan.core)
-    status.degraded = short_list(lacking, plan.scan)
-    log.info("scan starts", base_ms=plan.scan.base_ns / 1e6, lacking=lacking)
     # The program's objects live for ever; collecting among them would only cost time in a cycle.
     gc.collect()
     gc.freeze()
     gc.disable()
+    # Urgent only from here on: a start-up at this priority would stop other cells on the core.
+    lacking = acquire(plan.scan.priority, plan.scan.core)
+    status.degraded = short_list(lacking, plan.scan)
+    log.info("scan starts", base_ms=plan.scan.base_ns / 1e6, lacking=lacking)
     try:
         beat(scan, member, recorder)
     finally:
