@@ -230,6 +230,7 @@ def status_report(plan: Plan, image: Image) -> dict[str, Any]:
             "error": image.journal.error,
             "committed": image.journal.committed,
         },
+        "recorder": _recorder(image),
         "machine": [item.report() for item in check(plan.scan, scan.pid)],
     }
 
@@ -267,6 +268,21 @@ def _processes(plan: Plan, image: Image, now_ns: int) -> dict[str, Any]:
             "beat_age_ms": round((now_ns - slot.beat_ns) / 1e6, 1),
         }
     return report
+
+
+def _recorder(image: Image) -> dict[str, Any]:
+    scan, process = image.recorded, image.recorder
+    return {
+        "recorded": scan.recorded,
+        "dropped": scan.dropped,
+        "missed": process.missed,
+        "rolling_bytes": process.rolling_bytes,
+        "kept_files": process.kept_files,
+        "kept_bytes": process.kept_bytes,
+        "newest": process.newest,
+        "obstacle": scan.obstacle,
+        "error": process.error,
+    }
 
 
 def _devices(plan: Plan, image: Image) -> dict[str, Any]:
@@ -323,6 +339,13 @@ def status_view(report: dict[str, Any]) -> RenderableType:
         parts.append(Text(f"journal: {journal['error'] or 'not ready'}", style="red"))
     else:
         parts.append(Text(f"journal: {journal['committed']} events durable"))
+    recorder = report["recorder"]
+    lost = recorder["dropped"] + recorder["missed"]
+    if lost or recorder["error"]:
+        why = recorder["error"] or "it was too slow or not there"
+        parts.append(Text(f"recorder: {lost} cycles are not recorded: {why}", style="yellow"))
+    if recorder["obstacle"]:
+        parts.append(Text(f"recorder: {recorder['obstacle']}", style="yellow"))
     lacking = [row["item"] for row in report["machine"] if row["state"] != "ok"]
     if lacking:
         parts.append(
