@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from prepare import free_port
 from walkthrough import Walkthrough
 
@@ -30,6 +31,7 @@ def swaps(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.timeout(400)
 def test_the_blade_cell_can_be_run_by_hand_is_recorded_and_recovers_after_kills(tmp_path: Path):
     ignore = shutil.ignore_patterns("__pycache__", "data")
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=ignore)

@@ -1,0 +1,53 @@
+"""Numbers that pages take from the code are those of the code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cellwright.io import journal_writer, poll_timing, polling
+from cellwright.opcua_model import certificate, users
+from cellwright.runtime import gateway_store, logs, scan, supervisor
+from cellwright.runtime.config import compile_file
+from cellwright.tasks.marking.lua_engine import LuaLimits
+from cellwright.tasks.marking.options import MarkingOptions
+
+ROOT = Path(__file__).parents[2]
+BACK_OFF = poll_timing.BackOffLimits()
+PLAN = compile_file(ROOT / "examples" / "blade_marking" / "cell.yaml")
+LUA_MS = MarkingOptions.model_fields["lua_timeout_ms"].default
+
+SAID = [
+    ("explanation/safe_state.md", f"every {polling.REFRESH_NS / 1e6:g} ms"),
+    ("explanation/safe_state.md", f"every {polling.GUARD_PERIOD_NS / 1e6:g} ms"),
+    ("explanation/safe_state.md", f"gets {polling.PATIENCE_NS / 1e6:g} ms"),
+    (
+        "explanation/safe_state.md",
+        f"trips {(PLAN.scan.base_ns + PLAN.scan.watchdog_ns) / 1e6:g} ms after the last beat",
+    ),
+    ("explanation/time.md", f"at most {scan.COMMANDS_PER_CYCLE} |"),
+    ("explanation/processes.md", f"after {supervisor.BACKOFF_FIRST_S * 1e3:g} ms"),
+    ("explanation/processes.md", f"up to {supervisor.BACKOFF_LAST_S:g} s"),
+    ("howto/add_a_device.md", f"first after {BACK_OFF.first_ns / 1e6:g} ms"),
+    ("howto/add_a_device.md", f"grow to {BACK_OFF.longest_ns / 1e9:g} s"),
+    ("howto/logs_and_journal.md", f"files of {logs.MAX_BYTES / 1e6:g} MB"),
+    ("howto/opcua_clients.md", f"lock a name for {users.LOCK_NS / 1e9:g} s"),
+    ("howto/write_a_lua_template.md", f"{LuaLimits().instructions:,} instructions"),
+    ("howto/write_a_lua_template.md", f"{LuaLimits().memory_bytes / 2**20:g} MiB"),
+    ("howto/write_a_lua_template.md", f"may take {LUA_MS:g} ms"),
+]
+
+
+@pytest.mark.parametrize(("page", "words"), SAID)
+def test_a_number_in_a_page_is_the_one_in_the_code(page: str, words: str):
+    text = " ".join((ROOT / "docs" / page).read_text(encoding="utf-8").split())
+    assert words in text
+
+
+def test_numbers_that_pages_spell_out_are_those_of_the_code():
+    assert logs.KEPT_FILES + 1 == 4  # "four files": the present one and those kept
+    assert journal_writer.KEEP_NS == 7 * 86_400 * 10**9  # "seven days"
+    assert users.LOCK_AFTER == 5  # "Five wrong passwords"
+    assert certificate.VALID_DAYS // 365 == 10  # "for ten years"
+    assert gateway_store.RETRY_S == 2  # "every two seconds"
