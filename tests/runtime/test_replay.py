@@ -150,6 +150,11 @@ def test_whatever_happens_around_it_a_scan_runs_again_bit_for_bit(
             act(cell, what, value)
         outcome = identical(cell)
         assert outcome.cycles == outcome.last == cell.scan.cycle_number
+        assert cell.store is not None
+        for segment in cell.store.segments:  # begins in the middle, with restored programs
+            part = replayed(segment, cell.programs)
+            assert part.difference is None, part.difference
+            assert not [note for note in part.notes if "cannot begin" in note]
 
 
 def test_a_watchdog_trip_is_replayed_from_the_clock_readings(tmp_path: Path) -> None:

@@ -59,6 +59,16 @@ def test_a_running_cell_is_recorded_and_replays_identically(cell: SmallCell, kep
     assert re.search(r"^chain [0-9a-f]{64}$", printed, re.MULTILINE)
 
 
+def test_status_tells_what_is_recorded_and_kept(cell: SmallCell, kept: Path) -> None:
+    report = json.loads(said(cell, "status", "--json"))["recorder"]
+    assert report["recorded"] > 100
+    assert (report["dropped"], report["obstacle"], report["error"]) == (0, "", "")
+    folder = kept.parent
+    assert report["kept_files"] == len(list(folder.glob("kept-*")))
+    assert report["kept_bytes"] == sum(path.stat().st_size for path in folder.glob("kept-*"))
+    assert report["rolling_bytes"] > 0
+
+
 def test_a_changed_program_is_named_with_cycle_task_tag_and_both_values(
     cell: SmallCell, kept: Path, tmp_path: Path
 ) -> None:
@@ -163,7 +173,7 @@ def test_a_killed_recorder_leaves_usable_files_and_comes_back(
 ) -> None:
     folder = cell.folder / "data" / "recordings"
     cycles = 0
-    for _ in range(3):
+    for _ in range(2):
         pid = recorder_pid(cell)
         begun = set(folder.glob("rolling-*"))
         os.kill(pid, signal.SIGKILL)
@@ -182,8 +192,6 @@ def test_a_killed_recorder_leaves_usable_files_and_comes_back(
     report = json.loads(said(cell, "status", "--json"))
     assert report["state"] == "RUN"
     assert report["processes"]["scan"]["restarts"] == 0
-    again = Path(said(cell, "record").strip())
-    assert "identical" in said(cell, "replay", str(again))
 
 
 def test_what_is_no_recording_ends_with_a_sentence(cell: SmallCell, tmp_path: Path) -> None:
