@@ -75,7 +75,8 @@ def beat(scan: Scan, member: Membership, recorder: ScanRecorder) -> None:
         member.slot.beat_ns = now_ns
         scan.cycle(tick, now_ns, clock.utc_ns())
         end_ns = clock.now_ns()
-        statistics.record(-1, now_ns - tick_ns, end_ns - now_ns)
+        took_ns = end_ns - now_ns
+        statistics.record(-1, now_ns - tick_ns, took_ns, overruns=int(took_ns > base_ns))
         following = next_tick(start_ns, base_ns, tick, end_ns)
         if following > tick + 1:
             for task, count in due(tick + 1, following):

@@ -19,10 +19,11 @@ from plans import make_plan, make_tag, make_task
 from cellwright.io import plan as plans
 from cellwright.io.image import Image
 from cellwright.io.journal import JournalReader
-from cellwright.io.messages import PartArrived, encode
+from cellwright.io.messages import PartArrived, SetMode, encode
 from cellwright.io.plan import Plan
 from cellwright.io.process_image import ProcessImage
 from cellwright.io.retain import RetainStore
+from cellwright.runtime.command_client import CommandClient
 from cellwright.runtime.run_folder import JOURNAL_FILE, RunFolder, ScanStart
 
 BOOT = "0123abcd"
@@ -166,6 +167,37 @@ def test_a_scan_without_a_start_file_says_so_and_what_to_do(folder: Folder) -> N
         assert scan.wait(30) == 1
         assert scan.stderr is not None
         assert "start.msgpack: [Errno 2] No such file" in scan.stderr.read()
+
+
+SLOW = """
+import time
+from cellwright.tasks.api import Program
+
+class Slow(Program):
+    def scan(self, ctx):
+        if ctx.cycle % 20 == 0:
+            time.sleep(0.035)
+"""
+
+
+def test_a_cycle_longer_than_the_base_interval_is_an_overrun_and_costs_whole_ticks(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "slow_program.py").write_text(SLOW)
+    task = make_task(0, "slow", program="slow_program:Slow", watchdog_ns=10**9)
+    folder = Folder(tmp_path, tasks=[task])
+    folder.start_file()
+    image = folder.image
+    with folder.process("scan"):
+        until(lambda: image.scan.cycle > 2, "it beats")
+        image.journal.ok = True
+        image.processes["journal"].beat_ns = time.monotonic_ns()
+        CommandClient(image, timeout_s=10).send(SetMode(request="start", actor="test"))
+        until(lambda: image.statistics.read(0).overruns >= 3, "three long executions")
+        scan, slow = image.statistics.read(-1), image.statistics.read(0)
+    assert scan.overruns >= slow.overruns
+    assert slow.execution.maximum >= 35_000_000
+    assert slow.skips >= 2 * 3, "35 ms from a tick on cost the three ticks that began in them"
 
 
 def test_the_scan_process_keeps_run_plus_skipped_equal_to_elapsed_while_it_is_stopped_and_goes_on(
