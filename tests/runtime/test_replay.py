@@ -301,6 +301,24 @@ def test_a_gap_is_told_and_the_replay_goes_on_after_it(tmp_path: Path) -> None:
     assert f"to {lost}" in note
 
 
+def test_a_cycle_too_large_to_record_is_counted_and_costs_no_more_than_itself(
+    tmp_path: Path,
+) -> None:
+    cell = RecordedCell(tmp_path)
+    cell.run()
+    cell.cycle(5)
+    for _ in range(2):
+        cell.image.result_ring(1).put(bytes(100_000))
+    cell.cycle(5)
+    assert cell.image.recorded.dropped == 1
+    cell.skip(100)
+    cell.cycle(20)
+    outcome = identical(cell)
+    assert outcome.last == cell.scan.cycle_number
+    assert outcome.cycles >= 7 + 19
+    assert any("gap after cycle 7" in note for note in outcome.notes)
+
+
 def test_a_recording_over_a_restart_of_the_scan_replays_both_scans(tmp_path: Path) -> None:
     cell = RecordedCell(tmp_path)
     cell.run()
