@@ -6,9 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from plans import POLL_NS
 from recorded_cell import RecordedCell
 
 from cellwright.io.messages import Deliver, PartArrived, SerialRefused, SetMode, encode
+from cellwright.io.plan import ScanSettings
 from cellwright.io.recording import RecordingWriter
 from cellwright.io.rings import RingFull
 from cellwright.io.system_tags import CellState
@@ -73,6 +75,13 @@ def eventful(folder: Path) -> KeyframeEachCycle:
             "quick": {"watchdog_sensitivity": 3},
             "slow": {"interval_ns": 70_000_000, "watchdog_ns": 1_000_000_000},
         },
+        scan=ScanSettings(
+            base_ns=POLL_NS,
+            watchdog_ns=60_000_000,
+            watchdog_sensitivity=4,
+            priority=0,
+            core=-1,
+        ),
     )
     cell.run()
     cell.cycle(15)
@@ -82,7 +91,7 @@ def eventful(folder: Path) -> KeyframeEachCycle:
     cell.cycle(12)
     slow_cycles(cell, 2)
     cell.cycle(2)
-    assert cell.scan.state is CellState.RUN
+    assert cell.scan.state is CellState.RUN, cell.scan.first_fault
     slow_cycles(cell, 3)
     assert cell.scan.state is CellState.FAULT
     ring = cell.image.events["scan"]
