@@ -23,6 +23,7 @@ from cellwright.io.messages import (
     ModeChanged,
     PartDeparted,
     ReplyCode,
+    SerialRequested,
     decode_command,
     decode_event,
     encode,
@@ -81,6 +82,7 @@ class Scan:
         "_now_ns",
         "_utc_ns",
         "_busy_ns",
+        "_slow_cycles",
         "cycle_number",
         "state",
         "first_fault",
@@ -127,6 +129,7 @@ class Scan:
         self._now_ns = 0
         self._utc_ns = 0
         self._busy_ns = 0
+        self._slow_cycles = 0
         self.cycle_number = 0
         self.state = CellState.INIT
         self.first_fault = ""
@@ -247,10 +250,20 @@ class Scan:
 
     def _watch_surroundings(self, now_ns: int) -> None:
         self._jobs.latch()
+        slow = self._busy_ns > self._plan.scan.watchdog_ns
+        self._slow_cycles = self._slow_cycles + 1 if slow else 0
         if self.state is CellState.RUN:
             trouble = self._unhealthy()
             if trouble:
                 self.fault("surroundings", trouble)
+            elif self._slow_cycles >= self._plan.scan.watchdog_sensitivity:
+                self._slow_cycles = 0
+                self.fault(
+                    "scan_watchdog",
+                    f"the scan took {self._busy_ns / 1e6:.3f} ms, its watchdog allows "
+                    f"{self._plan.scan.watchdog_ns / 1e6:.3f} ms; give the tasks less to do or "
+                    f"the scan more time",
+                )
 
     def _unhealthy(self) -> str:
         """Why outputs must not be driven now, or an empty string."""
@@ -404,6 +417,8 @@ class Scan:
             )
         if isinstance(event, PartDeparted):
             self._open_events.clear()
+        elif isinstance(event, SerialRequested) and self._asked_before(event):
+            pass  # a blade may wait for work for days, and asks every few seconds
         elif hasattr(event, "part_id"):
             self._open_events.append(event)
         self._tape.said(data)
@@ -414,6 +429,12 @@ class Scan:
     @property
     def _emitted(self) -> int:
         return self._events.written + len(self._unsent)
+
+    def _asked_before(self, event: SerialRequested) -> bool:
+        return any(
+            isinstance(known, SerialRequested) and known.part_id == event.part_id
+            for known in self._open_events
+        )
 
     def _flush_events(self) -> None:
         while self._unsent:

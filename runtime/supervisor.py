@@ -57,8 +57,8 @@ SILENCE_NS: Final = {
     "gateway": 15_000_000_000,
 }
 """A process that has not beaten for so long hangs and is killed."""
-WORKER_SILENCE_NS: Final = 60_000_000_000
-"""A worker does not beat during a job, and a mark may take long."""
+WORKER_SILENCE_NS: Final = 300_000_000_000
+"""A worker does not beat during a job, and a mark may take long; programs give up before."""
 DRIVER_SILENCE_NS: Final = 2_000_000_000
 START_GRACE_NS: Final = 20_000_000_000
 """How long the supervisor tries to start the cell."""
@@ -287,7 +287,7 @@ class Supervisor:
                 if self._image.scan.state == CellState.FAULT:
                     break
                 self._watch()
-                time.sleep(0.1)
+                time.sleep(0.5)
             else:
                 return
         if not self._stop:

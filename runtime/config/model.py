@@ -235,8 +235,9 @@ class Scan(Section):
     base: Duration
     """Base interval: the scan runs once in this time, task intervals are multiples of it."""
     watchdog: WatchdogField | None = None
-    """Watchdog on the scan's heartbeat, outside the scan process. Default: twice the base interval,
-    two in a row."""
+    """Watchdog of the scan. The drivers take the outputs away when its heartbeat is late by
+    ``time``; the cell goes to FAULT when ``sensitivity`` cycles in a row last longer than ``time``.
+    Default: twice the base interval, two in a row."""
     realtime: Realtime = Realtime()
     """Real-time class and processor core. Default: none."""
 

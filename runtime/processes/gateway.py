@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 
 import structlog
@@ -23,6 +24,7 @@ from cellwright.runtime.processes.common import Membership, join
 
 PUBLISH_INTERVAL_S = 0.05
 STOP_CHECK_S = 0.05
+LISTEN_RETRY_S = 2.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,15 +52,8 @@ async def _serve(member: Membership, store: GatewayStore | None) -> None:
     serving: asyncio.Task[None] | None = None
     server: CellServer | None = None
     if member.plan.opcua is not None:
-        server = CellServer(
-            member.plan,
-            GatewayReader(member.image),
-            GatewayCommands(CommandClient(member.image)),
-            store,
-            pki=Path(member.plan.data) / "pki",
-            clock=member.clock,
-        )
-        await server.start()
+        server = await _listen(member, store)
+    if server is not None:
         structlog.get_logger(__name__).info("OPC UA server listens", endpoint=server.endpoint)
         serving = asyncio.create_task(server.run(stop, PUBLISH_INTERVAL_S))
     metrics = asyncio.create_task(_serve_metrics(member, stop))
@@ -73,6 +68,37 @@ async def _serve(member: Membership, store: GatewayStore | None) -> None:
             await serving
         if server is not None:
             await server.stop()
+
+
+async def _listen(member: Membership, store: GatewayStore | None) -> CellServer | None:
+    """The started server; waited for while its port is taken, for the MES needs this process."""
+    told = False
+    while not member.should_stop():
+        server = CellServer(
+            member.plan,
+            GatewayReader(member.image),
+            GatewayCommands(CommandClient(member.image)),
+            store,
+            pki=Path(member.plan.data) / "pki",
+            clock=member.clock,
+        )
+        try:
+            await server.start()
+        except OSError as error:
+            if not told:
+                structlog.get_logger(__name__).error(
+                    "OPC UA server cannot listen and tries again; free the port or change "
+                    "opcua.endpoint",
+                    error=str(error),
+                )
+            told = True
+        else:
+            return server
+        deadline = time.monotonic() + LISTEN_RETRY_S
+        while time.monotonic() < deadline and not member.should_stop():
+            member.beat()
+            await asyncio.sleep(STOP_CHECK_S)
+    return None
 
 
 async def _serve_metrics(member: Membership, stop: asyncio.Event) -> None:

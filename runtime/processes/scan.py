@@ -38,7 +38,6 @@ def main(arguments: list[str] | None = None) -> int:
     status.pid = os.getpid()
     status.base_ns = plan.scan.base_ns
     status.elapsed_ticks = status.run_ticks = status.skipped_ticks = 0
-    image.statistics.repair()
     recorder = ScanRecorder(image)
     scan = Scan(plan, image, start, clock, programs, tape=recorder)
     # The program's objects live for ever; collecting among them would only cost time in a cycle.
