@@ -26,6 +26,7 @@ SAID = [
         "explanation/safe_state.md",
         f"trips {(PLAN.scan.base_ns + PLAN.scan.watchdog_ns) / 1e6:g} ms after the last beat",
     ),
+    ("../README.md", f"the scan is {PLAN.scan.watchdog_ns / 1e6:g} ms late"),
     ("explanation/time.md", f"at most {scan.COMMANDS_PER_CYCLE} |"),
     ("explanation/processes.md", f"after {supervisor.BACKOFF_FIRST_S * 1e3:g} ms"),
     ("explanation/processes.md", f"up to {supervisor.BACKOFF_LAST_S:g} s"),
