@@ -15,15 +15,6 @@ import pytest
 from small_cell import SmallCell
 
 
-@pytest.fixture(scope="module")
-def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallCell]:
-    """One running cell for all tests of this file."""
-    base = tmp_path_factory.mktemp("recorded")
-    small = SmallCell(base / "cell", base / "run")
-    with small.running():
-        yield small
-
-
 def said(cell: SmallCell, *words: str) -> str:
     done = cell.type(*words)
     assert done.returncode == 0, done
@@ -36,18 +27,31 @@ def recorder_pid(cell: SmallCell) -> int:
 
 
 @pytest.fixture(scope="module")
-def kept(cell: SmallCell) -> Path:
-    """A file that was asked for while the cell worked."""
-    for number in range(3):
-        said(cell, "tags", "set", "clamp_setpoint", f"{4 + number}.5")
-        said(cell, "tags", "set", "close_request", "true")
-        time.sleep(0.3)
-        said(cell, "force", "clamp_pressure", "3.25")
-        said(cell, "unforce", "clamp_pressure")
-        said(cell, "tags", "set", "close_request", "false")
-    path = Path(said(cell, "record", "--reason", "to look at it").strip())
-    assert path.parent == cell.folder / "data" / "recordings"
-    return path
+def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SmallCell, Path]]:
+    """One running cell for all tests of this file, and a file of its first seconds at work."""
+    base = tmp_path_factory.mktemp("recorded")
+    cell = SmallCell(base / "cell", base / "run")
+    with cell.running():
+        for number in range(3):
+            said(cell, "tags", "set", "clamp_setpoint", f"{4 + number}.5")
+            said(cell, "tags", "set", "close_request", "true")
+            time.sleep(0.3)
+            said(cell, "force", "clamp_pressure", "3.25")
+            said(cell, "unforce", "clamp_pressure")
+            said(cell, "tags", "set", "close_request", "false")
+        path = Path(said(cell, "record", "--reason", "to look at it").strip())
+        assert path.parent == cell.folder / "data" / "recordings"
+        yield cell, path
+
+
+@pytest.fixture
+def cell(worked: tuple[SmallCell, Path]) -> SmallCell:
+    return worked[0]
+
+
+@pytest.fixture
+def kept(worked: tuple[SmallCell, Path]) -> Path:
+    return worked[1]
 
 
 def test_a_running_cell_is_recorded_and_replays_identically(cell: SmallCell, kept: Path) -> None:
