@@ -177,6 +177,15 @@ def _not_one(selector: str | None, several: bool, running: Iterable[Plan]) -> st
     return f"{wanted}; running: {names}; start one with 'cellwright run FILE'"
 
 
+def _lives(pid: int) -> bool:
+    """True for a process that runs; one that is dead and not yet reaped does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return not stat.rpartition(") ")[2].startswith("Z")
+
+
 class CellLock:
     """Exclusive ownership of a cell's data or run folder for the life of the supervisor."""
 
@@ -212,7 +221,7 @@ class CellLock:
             owner = int(self._path.read_text())
         except (OSError, ValueError):
             return False
-        return Path(f"/proc/{owner}").exists()
+        return _lives(owner)
 
     def release(self) -> None:
         """Give the lock back."""

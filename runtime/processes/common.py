@@ -65,9 +65,10 @@ def join(
     for option in options:
         parser.add_argument(option, required=True)
     parsed = parser.parse_args(arguments)
-    supervisor = os.getppid()
     folder = RunFolder(parsed.run)
     plan, image = folder.attach()
+    # Not simply the parent: who is orphaned while it still starts has another one by now.
+    supervisor = image.processes["supervisor"].pid or os.getppid()
     process = name(parsed)
     logs.configure(process, Path(plan.data) / "log")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.marks import Look, draw, empty
+
 from cellwright.tasks.vision.reader import read_marks
 from cellwright.tasks.vision.verify import Verdict, verify
-from tasks.marks import Look, draw, empty
 
 CONTENT = "1AB23/B-17/S000123"
 
