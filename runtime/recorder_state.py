@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from cellwright.io.system_tags import CellState
@@ -103,6 +104,10 @@ class _Freezer(pickle.Pickler):
         super().__init__(file, protocol=5)
         self._image = scan.process_image
         self._names = {id(block): name for name, block in blocks.items()}
+
+    def reducer_override(self, obj: Any) -> Any:
+        # Python 3.11.0 to 3.11.3 write an enumeration as a call of getattr, which no recording may.
+        return (type(obj), (obj.value,)) if isinstance(obj, Enum) else NotImplemented
 
     def persistent_id(self, obj: Any) -> tuple[str, bytes] | None:
         if obj is self._image:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cellwright.io import quality
 from cellwright.io.clock import Clock
 from cellwright.io.image import Image
 from cellwright.io.messages import (
@@ -28,11 +27,12 @@ from cellwright.io.messages import (
     decode_event,
     encode,
 )
-from cellwright.io.plan import Direction, Plan
+from cellwright.io.plan import Plan
 from cellwright.io.process_image import LatchResult, ProcessImage
 from cellwright.io.rings import RingFull
 from cellwright.io.system_tags import CellState
 from cellwright.runtime.commands import CommandDesk, RefusalError
+from cellwright.runtime.health import unhealthy, unread_input
 from cellwright.runtime.jobs import JobDesk
 from cellwright.runtime.recorder import Tape
 from cellwright.runtime.run_folder import ScanStart
@@ -267,54 +267,18 @@ class Scan:
 
     def _unhealthy(self) -> str:
         """Why outputs must not be driven now, or an empty string."""
-        latched = self._latched
-        assert latched is not None
-        if latched.tripped >= 0:
-            device = self._plan.devices[latched.tripped]
-            return (
-                f"the driver of '{device.name}' has put its outputs in the safe state because "
-                f"the scan's heartbeat stopped"
-            )
-        if latched.lost_fault >= 0:
-            device = self._plan.devices[latched.lost_fault]
-            return (
-                f"device '{device.name}' does not answer: "
-                f"{self._around.device_error(latched.lost_fault) or 'its driver gives no sign'}"
-            )
-        if self._unsent:
-            return (
-                f"the journal does not take events ({len(self._unsent)} wait): "
-                f"{self._around.journal_error() or 'the journal process does not answer'}"
-            )
-        if not self._around.journal_ok:
-            why = self._around.journal_error() or "no sign of life"
-            return f"the journal is not writable: {why}"
-        return ""
-
-    def _unread_inputs(self) -> str:
-        """A program must not take the initial value of an input for the truth.
-
-        An input that was read once is never Bad for a loss (but for ``on_loss: fault``).
-        """
-        for tag in self._plan.tags:
-            if tag.direction is Direction.INPUT:
-                status = self.process_image.quality(tag.index)
-                if quality.is_bad(status) and status != quality.BAD_OUT_OF_SERVICE:
-                    return (
-                        f"input '{tag.name}' has not been read ({quality.name(status)}); "
-                        f"is its device connected?"
-                    )
-        return ""
+        assert self._latched is not None
+        return unhealthy(self._plan, self._latched, self._around, len(self._unsent))
 
     # --- requests and commands ------------------------------------------------------------------
 
     def _request(self, request: Request, actor: str, reason: str, fault: str) -> None:
         """Step the state machine; raises RefusedError."""
-        unhealthy = ""
+        trouble = ""
         if request in (Request.START, Request.RESET):
-            unhealthy = self._unhealthy() or self._unread_inputs()
+            trouble = self._unhealthy() or unread_input(self._plan, self.process_image)
         old = self.state
-        new = step(old, request, unhealthy)
+        new = step(old, request, trouble)
         if new is old:
             return
         self.state = new
