@@ -26,6 +26,7 @@ from cellwright.mes.models import AuditHead
 from cellwright.mes.utc import CLOCK_KEY, UtcClock
 
 BUSY_TIMEOUT_S: Final = 5.0
+WAL_RETRY_S: Final = 0.02
 """Longest wait for another writer."""
 CONNECT_TIMEOUT_S: Final = 5
 STATEMENT_TIMEOUT_S: Final = 30.0
@@ -189,9 +190,24 @@ def _sqlite_connected(connection: sqlite3.Connection, record: Any) -> None:
 def _sqlite_migrating(connection: sqlite3.Connection, record: Any) -> None:
     # Foreign keys stay off while tables are rebuilt (sqlite.org/lang_altertable.html, 7).
     connection.isolation_level = None  # the driver must not begin or commit by itself
-    connection.execute("PRAGMA journal_mode = WAL")
+    _switch_to_wal(connection)
     # FULL: a consumed event is acknowledged to its journal, so it must outlive a power failure.
     connection.execute("PRAGMA synchronous = FULL")
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    # Unlike others, this statement does not wait for a lock, and every process that opens a new
+    # file at the same time takes it for a moment.
+    for _ in range(int(BUSY_TIMEOUT_S / WAL_RETRY_S)):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(WAL_RETRY_S)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _sqlite_begin(connection: Connection) -> None:

@@ -245,7 +245,7 @@ def tags_get(name: TagArgument, cell: CellOption = None, as_json: JsonOption = F
     if as_json:
         sys.stdout.write(json.dumps(row, indent=2) + "\n")
     else:
-        sys.stdout.write(f"{row['value']}\n")
+        typer.echo(row["value"])
         if row["quality"] != "GOOD":
             err.print(f"quality {row['quality']}", highlight=False)
     raise typer.Exit(1 if str(row["quality"]).startswith("BAD") else 0)

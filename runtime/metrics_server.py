@@ -17,6 +17,8 @@ from cellwright.runtime.metrics import CONTENT_TYPE
 PATH: Final = "/metrics"
 HEAD_LIMIT: Final = 8192
 TIMEOUT_S: Final = 5.0
+HANDOVER_STEPS: Final = 5
+"""Rounds of the event loop in which a connection just accepted is handed over, to be closed."""
 RETRY_S: Final = 5.0
 CONNECTIONS: Final = 16
 """Scrapers at once; more are answered 503."""
@@ -31,6 +33,7 @@ class MetricsServer:
         self._page = page
         self._log = structlog.get_logger(__name__)
         self._connections: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self.address: tuple[str, int] | None = None
         """Host and port it listens on, None while it does not."""
 
@@ -59,16 +62,30 @@ class MetricsServer:
                 await stop.wait()
             finally:
                 self.address = None
+                for _ in range(HANDOVER_STEPS):
+                    await asyncio.sleep(0)
                 server.close()
                 for connection in self._connections:
                     connection.cancel()
+                writers = list(self._writers)
                 await asyncio.gather(*self._connections, return_exceptions=True)
+                for writer in writers:
+                    writer.close()
+                closed = (writer.wait_closed() for writer in writers)
+                await asyncio.gather(*closed, return_exceptions=True)
                 await server.wait_closed()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = asyncio.create_task(self._serve(reader, writer))
         self._connections.add(connection)
         connection.add_done_callback(self._connections.discard)
+        # Here and not in the task: one that is cancelled before it begins does not run at all.
+        self._writers.add(writer)
+        connection.add_done_callback(lambda _: self._hang_up(writer))
+
+    def _hang_up(self, writer: asyncio.StreamWriter) -> None:
+        self._writers.discard(writer)
+        writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -85,8 +102,6 @@ class MetricsServer:
         except Exception:  # noqa: BLE001 - the connection's outermost edge
             self._log.error("metrics page failed", exc_info=True)
             writer.write(response(500, "the page could not be made; see the gateway's log\n"))
-        finally:
-            writer.close()
 
     def _answer(self, head: bytes | None) -> bytes:
         if head is None:

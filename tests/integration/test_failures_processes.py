@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plans import make_plan, make_tag, make_task
+from plans import POLL_NS, make_plan, make_tag, make_task
 
 from cellwright.io import plan as plans
 from cellwright.io.image import Image
 from cellwright.io.journal import JournalReader
 from cellwright.io.messages import PartArrived, SetMode, encode
-from cellwright.io.plan import Plan
+from cellwright.io.plan import Plan, ScanSettings
 from cellwright.io.process_image import ProcessImage
 from cellwright.io.retain import RetainStore
 from cellwright.runtime.command_client import CommandClient
@@ -185,7 +185,10 @@ def test_a_cycle_longer_than_the_base_interval_is_an_overrun_and_costs_whole_tic
 ) -> None:
     (tmp_path / "slow_program.py").write_text(SLOW)
     task = make_task(0, "slow", program="slow_program:Slow", watchdog_ns=10**9)
-    folder = Folder(tmp_path, tasks=[task])
+    patient = ScanSettings(
+        base_ns=POLL_NS, watchdog_ns=10**9, watchdog_sensitivity=1, priority=0, core=-1
+    )
+    folder = Folder(tmp_path, tasks=[task], scan=patient)
     folder.start_file()
     image = folder.image
     with folder.process("scan"):
