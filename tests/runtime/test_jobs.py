@@ -47,7 +47,7 @@ class Desk:
             self.slot = self.bench.image.processes["worker:vision"]
 
     def ask(self, kind: str = "read", **body: Any) -> Job:
-        """Let the program submit a job and return it as the worker finds it."""
+        """Let the program submit a job and return it as a worker, not serving yet, will find it."""
         self.submit.append((kind, body))
         self.bench.cycle()
         return decode_job(self.jobs.peek()[-1][1])
@@ -260,7 +260,7 @@ def test_a_job_that_fails_is_a_result_and_the_worker_lives(
     desk: Desk, tmp_path: Path, kind: str, error: str
 ) -> None:
     with serving(desk, tmp_path):
-        desk.ask(kind)
+        desk.submit.append((kind, {}))
         cycle_until(desk, lambda: len(desk.results) == 1)
         desk.submit.append(("read", {"say": "well"}))
         cycle_until(desk, lambda: len(desk.results) == 2)
