@@ -16,14 +16,17 @@ from typing import Any, Final
 import msgspec
 
 from cellwright.io.iec import TagType, Value
+from cellwright.native import lib
 
 FILES: Final = ("retain-a.bin", "retain-b.bin")
 
 MAGIC: Final = b"CWRETAIN"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+WITH_CRC32: Final = 1
+"""The format before: the same but for its check, which is CRC-32. It is still read."""
 
 HEADER: Final = struct.Struct("<8sIIQ32sI")
-"""Magic, format version, bytes of the payload, generation, layout hash, CRC-32 of all the rest."""
+"""Magic, format version, bytes of the payload, generation, layout hash, CRC-32C of the rest."""
 
 _Shape = tuple[int, int, int, bool]
 _payload: Final = msgspec.msgpack.Decoder(dict[str, tuple[_Shape, Any]])
@@ -192,7 +195,13 @@ def pack(values: Mapping[str, RetainedValue], layout_hash: bytes, generation: in
         }
     )
     head = HEADER.pack(MAGIC, FORMAT_VERSION, len(payload), generation, layout_hash, 0)[:-4]
-    return head + zlib.crc32(payload, zlib.crc32(head)).to_bytes(4, "little") + payload
+    return head + _check(FORMAT_VERSION, head, payload).to_bytes(4, "little") + payload
+
+
+def _check(version: int, head: bytes, payload: bytes) -> int:
+    if version == WITH_CRC32:
+        return zlib.crc32(payload, zlib.crc32(head))
+    return lib.cw_crc32c(lib.cw_crc32c(0, head, len(head)), payload, len(payload))
 
 
 def _unpack(place: int, data: bytes) -> _Copy:
@@ -203,9 +212,9 @@ def _unpack(place: int, data: bytes) -> _Copy:
     payload = data[HEADER.size :]
     if magic != MAGIC:
         raise ValueError("it does not begin as a file of retained values")
-    if zlib.crc32(payload, zlib.crc32(data[: HEADER.size - 4])) != crc or len(payload) != size:
+    if _check(version, data[: HEADER.size - 4], payload) != crc or len(payload) != size:
         raise ValueError("its checksum is wrong (a save was interrupted, or the disk is damaged)")
-    if version != FORMAT_VERSION:
+    if version not in (WITH_CRC32, FORMAT_VERSION):
         raise ValueError(f"it has format {version}, this program knows format {FORMAT_VERSION}")
     try:
         entries = _payload.decode(payload)

@@ -22,12 +22,15 @@ from cellwright.io.retain import (
     FORMAT_VERSION,
     HEADER,
     MAGIC,
+    WITH_CRC32,
     Restored,
     RetainedValue,
     RetainError,
     RetainStore,
     fit,
+    pack,
 )
+from cellwright.native import lib
 
 LAYOUT = bytes(range(32))
 INT = TagType(Code.INT)
@@ -168,9 +171,7 @@ def test_a_damaged_file_is_the_one_written_next(tmp_path: Path) -> None:
 )
 def test_a_whole_file_with_a_strange_content_is_not_used(tmp_path: Path, payload: bytes) -> None:
     saved_twice(tmp_path)
-    head = HEADER.pack(MAGIC, FORMAT_VERSION, len(payload), 9, LAYOUT, 0)[:-4]
-    check = zlib.crc32(head + payload).to_bytes(4, "little")
-    (tmp_path / FILES[1]).write_bytes(head + check + payload)
+    (tmp_path / FILES[1]).write_bytes(whole_file(FORMAT_VERSION, payload))
     restored = RetainStore(tmp_path).load()
     assert restored.values == OLD
     assert "content is not understood" in restored.notes[0]
@@ -178,10 +179,24 @@ def test_a_whole_file_with_a_strange_content_is_not_used(tmp_path: Path, payload
 
 def test_a_file_of_a_later_format_is_not_used(tmp_path: Path) -> None:
     saved_twice(tmp_path)
-    head = HEADER.pack(MAGIC, FORMAT_VERSION + 1, 1, 9, LAYOUT, 0)[:-4]
-    check = zlib.crc32(head + b"\x80").to_bytes(4, "little")
-    (tmp_path / FILES[1]).write_bytes(head + check + b"\x80")
-    assert "has format 2" in RetainStore(tmp_path).load().notes[0]
+    (tmp_path / FILES[1]).write_bytes(whole_file(FORMAT_VERSION + 1, b"\x80"))
+    assert "has format 3" in RetainStore(tmp_path).load().notes[0]
+
+
+def test_a_file_of_the_format_with_the_older_check_is_still_read(tmp_path: Path) -> None:
+    """An update of the program must not cost a cell its retained values."""
+    new = pack(NEW, LAYOUT, 7)
+    head = bytearray(new[: HEADER.size - 4])
+    head[8:12] = WITH_CRC32.to_bytes(4, "little")
+    old = bytes(head) + zlib.crc32(bytes(head) + new[HEADER.size :]).to_bytes(4, "little")
+    (tmp_path / FILES[0]).write_bytes(old + new[HEADER.size :])
+    store = RetainStore(tmp_path)
+    assert store.load() == Restored(NEW, 7, LAYOUT, ())
+    assert store.save(OLD, LAYOUT) == 8
+    assert RetainStore(tmp_path).load().values == OLD
+    (tmp_path / FILES[1]).unlink()
+    (tmp_path / FILES[0]).write_bytes(old + new[HEADER.size : -1] + b"\xff")
+    assert "checksum is wrong" in RetainStore(tmp_path).load().notes[0]
 
 
 def test_a_changed_layout_keeps_what_fits_by_name_and_type() -> None:
@@ -221,6 +236,12 @@ def test_another_layout_with_the_same_tags_is_reported(tmp_path: Path) -> None:
     fitted = fit(saved_twice(tmp_path).load(), types, bytes(32))
     assert fitted.values == {"count": 2, "name": "new"}
     assert fitted.notes == ("the layout has changed: 2 of 2 retained values are kept",)
+
+
+def whole_file(version: int, payload: bytes) -> bytes:
+    head = HEADER.pack(MAGIC, version, len(payload), 9, LAYOUT, 0)[:-4]
+    data = head + payload
+    return head + lib.cw_crc32c(0, data, len(data)).to_bytes(4, "little") + payload
 
 
 def numbered(number: int) -> dict[str, RetainedValue]:
