@@ -16,7 +16,7 @@ import structlog
 
 from cellwright.io import quality
 from cellwright.io.clock import Clock
-from cellwright.io.drivers.base import Driver, DriverError
+from cellwright.io.drivers.base import Driver, DriverError, SafeOutputs
 from cellwright.io.output_gate import OutputGate, Trip, safe_payload
 from cellwright.io.plan import Device, PollGroup
 from cellwright.io.poll_timing import BackOff, BackOffLimits, PollSchedule
@@ -25,7 +25,7 @@ GUARD_PERIOD_NS: Final = 2_000_000
 """Longest time between two looks at the scan's heartbeat and its committed outputs."""
 
 REFRESH_NS: Final = 80_000_000
-"""Outputs are written again after this time, so that a coupler's own watchdog may have 100 ms."""
+"""Outputs are written again after this time, or sooner where the driver's ``feed_ns`` asks it."""
 
 SAFE_RETRY_NS: Final = 100_000_000
 """Longest pause between attempts while the device has not taken its safe outputs."""
@@ -132,6 +132,7 @@ class DevicePoller:
         self._back_off = BackOff(back_off or BackOffLimits(), seed)
         self._inputs = [group for group in device.groups if not group.output]
         self._outputs = [group for group in device.groups if group.output]
+        self._feed_ns = min(REFRESH_NS, driver.feed_ns or REFRESH_NS)
         self._log = _log.bind(device=device.name)
 
         self._payload = bytearray(device.input_size)
@@ -267,7 +268,7 @@ class DevicePoller:
             self.statistics.skipped_polls += schedule.begin(now_ns)
             await self._poll()
         else:
-            due_ns = now_ns + REFRESH_NS
+            due_ns = now_ns + self._feed_ns
             if self._quiet:
                 due_ns = now_ns + GUARD_PERIOD_NS
             elif self._outputs:
@@ -302,6 +303,16 @@ class DevicePoller:
 
     async def _connect(self) -> None:
         await self._driver.connect()
+        await self._driver.arm(
+            [
+                SafeOutputs(
+                    group,
+                    _part(self.device.safe_outputs, group),
+                    _part(self.device.hold_mask, group),
+                )
+                for group in self._outputs
+            ]
+        )
         self._connected = True
         self._port.connected = True
         self._written.clear()
@@ -330,7 +341,7 @@ class DevicePoller:
                 self._written[group.index] = part
                 self._set_status(group, quality.GOOD)
         if refresh:
-            self._refresh_ns = now_ns + REFRESH_NS
+            self._refresh_ns = now_ns + self._feed_ns
         if not self._restored or self._reported_refused:
             self._restored = True
             self._reported_refused = False

@@ -39,6 +39,10 @@ class Coupler:
     silent: bool = False
     refuse: dict[int, int] = field(default_factory=dict)
     """Function code to the exception code that it is answered with."""
+    forget: set[int] = field(default_factory=set)
+    """Holding registers that are confirmed and not kept."""
+    forget_coils: list[bool] = field(default_factory=list)
+    """Not empty: coils are confirmed and not kept."""
     delay_s: float = 0.0
     connections: int = 0
     _server: asyncio.Server | None = None
@@ -102,10 +106,13 @@ class Coupler:
         elif function == 15:
             mask = (1 << count) - 1
             value = int.from_bytes(data[5:], "little") & mask
-            self.coils = self.coils & ~(mask << start) | value << start
+            if not self.forget_coils:
+                self.coils = self.coils & ~(mask << start) | value << start
             return struct.pack(">BHH", function, start, count)
         else:
-            self.holding[start : start + count] = struct.unpack(f">{count}H", data[5:])
+            for place, word in enumerate(struct.unpack(f">{count}H", data[5:]), start):
+                if place not in self.forget:
+                    self.holding[place] = word
             return struct.pack(">BHH", function, start, count)
         return bytes([function, len(body)]) + body
 

@@ -7,6 +7,7 @@ The poll loop, back-off, quality, statistics and the safe state are written once
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
 import msgspec
@@ -46,6 +47,16 @@ class Area(msgspec.Struct, frozen=True):
     """Most bits or words that one request may carry."""
 
 
+class SafeOutputs(msgspec.Struct, frozen=True):
+    """What one output group is to hold when nobody drives it."""
+
+    group: PollGroup
+    payload: bytes
+    """``group.size`` bytes in wire form."""
+    hold_mask: bytes
+    """Bits to be held instead; the same size."""
+
+
 O = TypeVar("O", bound=DriverOptions)  # noqa: E741 - the options of a driver
 
 
@@ -66,6 +77,17 @@ class Driver(ABC, Generic[O]):
     @abstractmethod
     async def connect(self) -> None:
         """Open the connection; raises DriverError."""
+
+    @property
+    def feed_ns(self) -> int:
+        """Longest time between two writes that the device's own watchdog bears; 0: it has none."""
+        return 0
+
+    async def arm(self, outputs: Sequence[SafeOutputs]) -> None:
+        """Arm the device's own watchdog, if it has one; raises DriverError when it does not keep.
+
+        Called after each `connect` and before the first write.
+        """
 
     @abstractmethod
     async def read(self, group: PollGroup) -> bytes:

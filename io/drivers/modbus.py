@@ -35,7 +35,14 @@ from pymodbus.pdu.register_message import (
     WriteMultipleRegistersResponse,
 )
 
-from cellwright.io.drivers.base import Area, Driver, DriverError, DriverOptions
+from cellwright.io.drivers.base import Area, Driver, DriverError, DriverOptions, SafeOutputs
+from cellwright.io.drivers.modbus_watchdog import (
+    WATCHDOG_EXCEPTION,
+    ModbusWatchdog,
+    arm,
+    trigger_group,
+    warn_of_values,
+)
 from cellwright.io.plan import PollGroup
 
 EXCEPTION_NAMES: Final = {
@@ -86,6 +93,9 @@ class ModbusOptions(DriverOptions):
     timeout_s: float = Field(0.2, gt=0, le=60)
     """Longest wait for the connection and for each answer, in seconds. Nothing is retried here:
     after a time-out the connection is made anew with a growing pause."""
+    watchdog: ModbusWatchdog | None = None
+    """The coupler's own watchdog; it is armed after each connection and read back. A device that
+    does not keep it is not driven."""
 
     @field_validator("unit")
     @classmethod
@@ -117,6 +127,13 @@ class ModbusTcp(Driver[ModbusOptions]):
         super().__init__(name, options)
         self._client: AsyncModbusTcpClient | None = None
         self._awaited: tuple[int, int] = (0, 0)
+        self._fed = 0
+        self._told = False
+
+    @property
+    def feed_ns(self) -> int:
+        """A third of the watchdog's time."""
+        return self.options.watchdog.feed_ns if self.options.watchdog is not None else 0
 
     async def connect(self) -> None:
         """Open the connection; raises DriverError with the system's reason."""
@@ -152,6 +169,25 @@ class ModbusTcp(Driver[ModbusOptions]):
         if peer is not None:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+    async def arm(self, outputs: Sequence[SafeOutputs]) -> None:
+        """Arm the coupler's watchdog with the declared safe values and read it back."""
+        watchdog = self.options.watchdog
+        if watchdog is None:
+            return
+        if not self._told:
+            self._told = True
+            warn_of_values(self.name, watchdog, outputs)
+        try:
+            trouble = await arm(watchdog, outputs, self.read, self._put)
+        except DriverError as error:
+            await self.close()
+            raise DriverError(f"its watchdog cannot be armed: {error}", lost=True) from error
+        if trouble:
+            raise await self._lost(
+                f"its watchdog is not armed: {trouble}; check `watchdog` against the device's "
+                "manual, the outputs are not driven without it"
+            )
+
     async def read(self, group: PollGroup) -> bytes:
         """Read one group: bits packed least significant first, or big-endian words."""
         what = f"read {group.area}[{group.start}..{group.start + group.count - 1}]"
@@ -172,6 +208,13 @@ class ModbusTcp(Driver[ModbusOptions]):
 
     async def write(self, group: PollGroup, payload: bytes) -> None:
         """Write one group with function 15 (coils) or 16 (holding registers)."""
+        await self._put(group, payload)
+        watchdog = self.options.watchdog
+        if watchdog is not None and watchdog.trigger is not None:
+            self._fed = self._fed % 65535 + 1
+            await self._put(trigger_group(watchdog.trigger), self._fed.to_bytes(2, "big"))
+
+    async def _put(self, group: PollGroup, payload: bytes) -> None:
         if len(payload) != group.size:
             raise ValueError(
                 f"{self.name}: payload of {len(payload)} bytes for a group of {group.size}"
@@ -229,6 +272,11 @@ class ModbusTcp(Driver[ModbusOptions]):
         if isinstance(response, ExceptionResponse):
             code = response.exception_code
             name = EXCEPTION_NAMES.get(code, "unknown code")
+            if code == WATCHDOG_EXCEPTION and self.options.watchdog and what.startswith("write"):
+                raise await self._lost(
+                    f"{what}: the device refuses with exception {code} ({name}), as after its "
+                    "watchdog has run out; it is armed again on a new connection"
+                )
             raise DriverError(
                 f"{self._where()}: {what}: the device refuses with exception {code} ({name}); "
                 "check the addresses against the device's manual",

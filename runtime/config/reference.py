@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -86,7 +86,7 @@ def _default(field: FieldInfo) -> str:
         return ""
     if isinstance(value, bool):
         return "`true`" if value else "`false`"
-    if value in ("", [], {}):
+    if value in ("", [], {}, ()):
         return ""
     if field.annotation is int and any("Duration" in str(meta) for meta in field.metadata):
         return f"`{show_duration(value)}`"
@@ -154,7 +154,7 @@ def _bounds(schema: dict[str, Any]) -> str:
 
 def _registered(group: registry.Group, name: str) -> str:
     options = options_of(group, name)
-    parts = [f"### `{name}`", _doc(options), _table(options)]
+    parts = [f"### `{name}`", _doc(options), _table(options), *_nested(options)]
     areas: tuple[Area, ...] = getattr(registry.load(group, name), "areas", ())
     if areas:
         rows = ["| area | one index is | indexes | can be written |", "|---|---|---|---|"]
@@ -165,6 +165,19 @@ def _registered(group: registry.Group, name: str) -> str:
         ]
         parts.append("\n".join(rows))
     return "\n\n".join(parts)
+
+
+def _nested(options: type[BaseModel]) -> list[str]:
+    """Sections of options inside options, in the order of their keys; a kind is told once."""
+    keys: dict[type[BaseModel], list[str]] = {}
+    for key, field in options.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                keys.setdefault(kind, []).append(f"`{key}`")
+    parts: list[str] = []
+    for kind, names in keys.items():
+        parts += [f"#### {', '.join(names)}", _doc(kind), _table(kind), *_nested(kind)]
+    return parts
 
 
 def _program(name: str) -> str:

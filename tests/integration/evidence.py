@@ -23,6 +23,7 @@ from cellwright.runtime.command_client import CommandFailed
 def patient(cell: Any) -> None:
     """Watchdogs that a busy machine does not trip, for tests of something else; an ``edit``."""
     cell["scan"]["watchdog"] = {"time": "500ms", "sensitivity": 2}
+    cell["devices"]["remote_io"]["watchdog"]["time_ms"] = 5000
     for task in cell["tasks"].values():
         task["watchdog"] = {"time": "100ms", "sensitivity": 3}
 

@@ -12,6 +12,8 @@ import pytest
 
 from plant import PlantError, PlantProcess
 from plant.hand import Hand, Modbus
+from plant.points import COILS
+from plant.watchdog import SAFE_COILS, START, STATUS, STOP, STOP_WORD, TIME, WatchdogState
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +191,33 @@ def test_outputs_keep_their_last_state_when_the_controller_is_gone(plant: PlantP
     client.close()
     with Hand(plant) as hand:
         assert hand.io.coils()["lamp_green"]
+
+
+def word(io: Modbus, register: int) -> int:
+    return int.from_bytes(io.request(struct.pack(">BHH", 3, register, 1))[2:4], "big")
+
+
+def test_the_couplers_watchdog_gives_the_safe_values_and_refuses_until_it_is_started_again(
+    plant: PlantProcess, io: Modbus
+) -> None:
+    io.request(struct.pack(">BHHBB", 15, SAFE_COILS, len(COILS), 1, 0b0100000))
+    io.set_register(TIME, 60_000)
+    io.set_register(START, 1)
+    assert word(io, STATUS) == WatchdogState.RUNS
+    with pytest.raises(PlantError, match="exception 3"):
+        io.set_register(TIME, 20)
+    io.set(clamp_close=True)
+    io.set_register(STOP, STOP_WORD)
+    io.set_register(TIME, 20)
+    io.set_register(START, 1)
+    begin_ns = time.monotonic_ns()
+    plant.wait_for("coupler_watchdog")
+    fallen = plant.wait_for("output", name="clamp_close", value=False)
+    assert fallen["mono_ns"] - begin_ns >= 10_000_000, "not before its time"
+    assert word(io, STATUS) == WatchdogState.RAN_OUT
+    assert [name for name, value in io.coils().items() if value] == ["lamp_red"]
+    with pytest.raises(PlantError, match="exception 4"):
+        io.set(clamp_close=True)
+    io.set_register(STOP, STOP_WORD)
+    io.set(clamp_close=True)
+    assert io.coils()["clamp_close"]

@@ -16,7 +16,8 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from plant.log import PlantLog
 from plant.physics import Cell
-from plant.points import HOLDING_REGISTERS, INPUT_REGISTERS, Outputs
+from plant.points import COILS, HOLDING_REGISTERS, INPUT_REGISTERS, Outputs
+from plant.watchdog import BASE, REGISTERS, SAFE_COILS, CouplerWatchdog, WatchdogState
 
 UNITS = (1, 255)
 _BITS = 16
@@ -24,6 +25,7 @@ _BITS = 16
 
 _READ_COILS, _READ_INPUTS, _READ_HOLDING, _READ_INPUT_REGISTERS = 1, 2, 3, 4
 _WRITE_COILS = frozenset({5, 15})
+_SAFE_WORD = SAFE_COILS // _BITS
 
 
 class _Connection(ServerRequestHandler):
@@ -79,6 +81,8 @@ class Coupler:
         self._outputs = outputs
         self._log = log
         self._server: _Server | None = None
+        self.watchdog = CouplerWatchdog(len(COILS))
+        self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Listen; raises OSError when the port is taken."""
@@ -92,15 +96,20 @@ class Coupler:
 
     async def stop(self) -> None:
         """Drop all connections and stop listening; `start` brings it back on the same port."""
+        self.watchdog.reset()
         if self._server is not None:
             await self._server.end()
             self._server = None
 
     def _device(self, unit: int) -> SimDevice:
         bits = SimData(0, values=[False] * _BITS, datatype=DataType.BITS)
+        safe = SimData(SAFE_COILS, values=[False] * _BITS, datatype=DataType.BITS)
         holding = SimData(0, values=[0] * len(HOLDING_REGISTERS), datatype=DataType.REGISTERS)
+        watchdog = SimData(BASE, values=[0] * REGISTERS, datatype=DataType.REGISTERS)
         inputs = SimData(0, values=[0] * INPUT_REGISTERS, datatype=DataType.REGISTERS)
-        return SimDevice(unit, ([bits], [bits], [holding], [inputs]), action=self._access)
+        return SimDevice(
+            unit, ([bits, safe], [bits], [holding, watchdog], [inputs]), action=self._access
+        )
 
     async def _access(  # noqa: PLR0917 - pymodbus passes them by position
         self,
@@ -113,21 +122,76 @@ class Coupler:
     ) -> ExcCodes | None:
         """Called by pymodbus before each access: refresh what is read, take what is written.
 
-        ``registers`` is the library's whole block with a spare word at its end.
+        ``registers`` is the library's whole block with a spare word at its end; ``count`` is in
+        words for bits, too. The library lets through what lies between two assigned ranges.
         """
         assert self._server is not None
+        if not _assigned(function, address, count):
+            return ExcCodes.ILLEGAL_ADDRESS
         if function == _READ_INPUTS:
             registers[0] = self._cell.discrete_inputs()
         elif function == _READ_INPUT_REGISTERS:
             registers[:INPUT_REGISTERS] = self._cell.input_registers()
         elif values is None:
-            if function == _READ_COILS:
-                registers[0] = sum(bit << i for i, bit in enumerate(self._outputs.coils))
-            else:
-                registers[: len(HOLDING_REGISTERS)] = self._outputs.registers
-        elif function in _WRITE_COILS:
-            self._outputs.write_coils(address, [bool(v) for v in values], self._server.arrived_ns)
+            self._refresh(function, registers)
         else:
-            words = [int(v) for v in values]
-            self._outputs.write_registers(address, words, self._server.arrived_ns)
+            return self._take(function, address, values)
         return None
+
+    def _refresh(self, function: int, registers: list[int]) -> None:
+        if function == _READ_COILS:
+            registers[0] = _word(self._outputs.coils)
+            registers[_SAFE_WORD] = _word(self.watchdog.safe)
+        else:
+            registers[: len(HOLDING_REGISTERS)] = self._outputs.registers
+            registers[BASE : BASE + REGISTERS] = self.watchdog.read()
+
+    def _take(self, function: int, address: int, values: list[int] | list[bool]) -> ExcCodes | None:
+        assert self._server is not None
+        at_ns = self._server.arrived_ns
+        if function in _WRITE_COILS and address >= SAFE_COILS:
+            for place, value in enumerate(values, address - SAFE_COILS):
+                if place < len(self.watchdog.safe):
+                    self.watchdog.safe[place] = bool(value)
+            return None
+        if function not in _WRITE_COILS and address >= BASE:
+            for place, value in enumerate(values, address):
+                if not self.watchdog.write(place, int(value), at_ns):
+                    return ExcCodes.ILLEGAL_VALUE
+            if self.watchdog.state is WatchdogState.RUNS:
+                self._watch()
+            return None
+        if self.watchdog.refuses:
+            return ExcCodes.DEVICE_FAILURE
+        self.watchdog.feed(at_ns)
+        if function in _WRITE_COILS:
+            self._outputs.write_coils(address, [bool(v) for v in values], at_ns)
+        else:
+            self._outputs.write_registers(address, [int(v) for v in values], at_ns)
+        return None
+
+    def _watch(self) -> None:
+        """Look at the watchdog when it would run out, and again as long as somebody feeds it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now_ns = self._log.now_ns()
+        if self.watchdog.ran_out(now_ns):
+            self._log.write("coupler_watchdog", at_ns=now_ns, time_ms=self.watchdog.time_ms)
+            self._outputs.write_coils(0, self.watchdog.safe, now_ns)
+        elif self.watchdog.state is WatchdogState.RUNS:
+            delay_s = max(0, self.watchdog.due_ns - now_ns) / 1e9
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._watch)
+
+
+def _assigned(function: int, address: int, count: int) -> bool:
+    if function in _WRITE_COILS or function == _READ_COILS:
+        return count == 1 and address // _BITS in (0, _SAFE_WORD)
+    if function in (_READ_INPUTS, _READ_INPUT_REGISTERS):
+        return True
+    end = address + count
+    return end <= len(HOLDING_REGISTERS) or (address >= BASE and end <= BASE + REGISTERS)
+
+
+def _word(bits: list[bool]) -> int:
+    return sum(bit << place for place, bit in enumerate(bits))
