@@ -15,7 +15,7 @@ import msgspec
 from cellwright.io.iec import TagType
 from cellwright.io.plan import Device, Tag, Task
 
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
 """Changes with every change of the image format; part of the hash."""
 
 

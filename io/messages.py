@@ -295,7 +295,11 @@ class Job(Message, frozen=True, kw_only=True):
 
 
 class Result(Message, frozen=True, kw_only=True):
-    """What came of a job. ``error`` is empty on success and a sentence for people otherwise."""
+    """What came of a job. ``error`` is empty on success and a sentence for people otherwise.
+
+    With ``timed_out`` the deadline passed without an answer, and ``body`` is the value that the
+    program declares for that; only the scan itself makes such a result.
+    """
 
     number: int
     epoch: int
@@ -303,6 +307,7 @@ class Result(Message, frozen=True, kw_only=True):
     body: dict[str, Any] = {}
     error: str = ""
     duration_ms: float = 0.0
+    timed_out: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -8,7 +8,7 @@ that hold plans with different ``layout_hash`` refuse to share an image.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -151,24 +151,103 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     """Bits set where the safe action is hold: keep what was last written (``output_size``)."""
 
 
+class TaskKind(StrEnum):
+    """When a task runs."""
+
+    CYCLIC = "cyclic"
+    """At an interval."""
+    EVENT = "event"
+    """In the cycle that shows an edge of its tag."""
+    FREEWHEELING = "freewheeling"
+    """In the slack of a cycle, while its watchdog time fits."""
+
+
+class Edge(StrEnum):
+    """The change of a BOOL tag that runs an event task."""
+
+    RISING = "rising"
+    FALLING = "falling"
+    BOTH = "both"
+
+
+class OverrunPolicy(StrEnum):
+    """What becomes of a cyclic task's executions in ticks that a late cycle covered."""
+
+    SKIP = "skip"
+    """They are counted; the task goes on in phase."""
+    LATE = "late"
+    """The next cycle makes up for them once; then the task goes on in phase."""
+    FAULT = "fault"
+    """The cell goes to FAULT."""
+
+
+MOST_CYCLES: Final = 1_000_000
+"""Longest deadline of a job."""
+
+
+class Deadline(msgspec.Struct, frozen=True):
+    """How long a job may take, and what stands for its answer then.
+
+    ``cycles`` (1 to 1,000,000) are cycles of the scan in which tasks run, counted from the one
+    that submitted the job: an answer that is latched in the last of them is in time. ``value`` is
+    the body of the result when none was: plain data (None, bool, int, float, str, bytes, lists,
+    mappings with text keys). Raises ValueError otherwise.
+    """
+
+    cycles: int
+    value: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.cycles <= MOST_CYCLES:
+            raise ValueError(
+                f"a deadline of {self.cycles} cycles: write 1 to {MOST_CYCLES:,} cycles of the scan"
+            )
+        try:
+            plain = msgspec.msgpack.decode(msgspec.msgpack.encode(self.value)) == self.value
+        except (TypeError, msgspec.MsgspecError, UnicodeError, OverflowError):
+            plain = False
+        if not plain or any(type(key) is not str for key in self.value):
+            raise ValueError(
+                f"the value of a deadline is {self.value!r}: write a mapping of texts to numbers, "
+                f"texts, lists and mappings, as a worker's answer has them"
+            )
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """One task of the scan."""
+    """One task of the scan. Exactly one of interval, event and freewheeling says when it runs."""
 
     index: int
     name: str
     program: str
     """``module:Class`` or an entry-point name of ``cellwright.programs``."""
-    interval_ns: int
+    interval_ns: int = 0
+    """Of a cyclic task; 0 of all others."""
     phase_ns: int = 0
+    event: int | None = None
+    """Index of the BOOL tag whose edge runs the task."""
+    edge: Edge = Edge.RISING
+    freewheeling: bool = False
     priority: int
     """0 is the most urgent, as in IEC 61131-3."""
+    overrun: OverrunPolicy = OverrunPolicy.SKIP
     watchdog_ns: int
     watchdog_sensitivity: int = 1
+    watchdog_omitted: int = 0
+    """Executions missed in a row that fault the cell; 0: any number may be missed."""
     binding: dict[str, int]
     """Program variable to tag index; complete."""
     options: dict[str, Any] = {}
     worker: str | None = None
     """``module:Class`` of its worker process, None when it has none."""
+    deadlines: dict[str, Deadline] = {}
+    """By kind of job; a job of another kind waits as long as its worker lives."""
+
+    @property
+    def kind(self) -> TaskKind:
+        """When it runs."""
+        if self.freewheeling:
+            return TaskKind.FREEWHEELING
+        return TaskKind.CYCLIC if self.event is None else TaskKind.EVENT
 
 
 class ScanSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,10 +51,22 @@ class TaskStatistics(msgspec.Struct, frozen=True):
     """What one task did since the last reset."""
 
     runs: int
-    """Executions."""
+    """Executions, late ones among them."""
     overruns: int
+    """Executions that took longer than the interval."""
     skips: int
+    """Due executions that did not take place because a late cycle covered their ticks. Of the
+    scan's own record: ticks without a cycle."""
     watchdog_hits: int
+    """Executions that took longer than the watchdog time."""
+    late_runs: int
+    """Executions beside the grid that made up for skipped ones (overrun policy ``late``)."""
+    omitted: int
+    """Cycles whose slack was too short for a freewheeling task."""
+    job_timeouts: int
+    """Jobs whose deadline passed without an answer of the worker."""
+    late_answers: int
+    """Answers that came after their deadline and were dropped."""
     resets: int
     """How often the counters were reset by command."""
     jitter: Distribution
@@ -95,24 +107,39 @@ class Statistics:
         overruns: int = 0,
         skips: int = 0,
         watchdog_hits: int = 0,
+        late_runs: int = 0,
     ) -> None:
-        """Count one execution. Scan only."""
+        """Count one execution; each of the counters grows by 0 or 1. Scan only."""
         area, size = self._ends[index]
-        lib.cw_statistics_record(
-            area, size, jitter_ns, execution_ns, overruns, skips, watchdog_hits
-        )
+        counters = overruns | skips << 1 | watchdog_hits << 2 | late_runs << 3
+        lib.cw_statistics_record(area, size, jitter_ns, execution_ns, counters)
+
+    def _count(self, index: int, counter: int, times: int) -> None:
+        lib.cw_statistics_count(*self._at(index), counter, times)
 
     def overran(self, index: int, times: int = 1) -> None:
         """Count executions that took longer than the interval. Scan only."""
-        lib.cw_statistics_count(*self._at(index), times, 0, 0)
+        self._count(index, lib.CW_OVERRUNS, times)
 
     def skipped(self, index: int, times: int = 1) -> None:
-        """Count executions that did not take place. Scan only."""
-        lib.cw_statistics_count(*self._at(index), 0, times, 0)
+        """Count due executions (of the scan: ticks) that did not take place. Scan only."""
+        self._count(index, lib.CW_SKIPS, times)
 
     def watchdog_hit(self, index: int, times: int = 1) -> None:
         """Count executions beyond the watchdog time. Scan only."""
-        lib.cw_statistics_count(*self._at(index), 0, 0, times)
+        self._count(index, lib.CW_WATCHDOG_HITS, times)
+
+    def omitted(self, index: int, times: int = 1) -> None:
+        """Count cycles whose slack was too short for the task. Scan only."""
+        self._count(index, lib.CW_OMITTED, times)
+
+    def timed_out(self, index: int, times: int = 1) -> None:
+        """Count jobs whose deadline passed. Scan only."""
+        self._count(index, lib.CW_JOB_TIMEOUTS, times)
+
+    def answered_late(self, index: int, times: int = 1) -> None:
+        """Count answers dropped because their deadline had passed. Scan only."""
+        self._count(index, lib.CW_LATE_ANSWERS, times)
 
     def reset(self, index: int | None = None) -> None:
         """Zero one task's record, or all of them. Scan only, and only on command."""
@@ -133,9 +160,13 @@ class Statistics:
             raise RuntimeError(f"the statistics of task {index} change faster than they are read")
         return TaskStatistics(
             runs=copy.cycles,
-            overruns=copy.overruns,
-            skips=copy.skips,
-            watchdog_hits=copy.watchdog_hits,
+            overruns=copy.counter[lib.CW_OVERRUNS],
+            skips=copy.counter[lib.CW_SKIPS],
+            watchdog_hits=copy.counter[lib.CW_WATCHDOG_HITS],
+            late_runs=copy.counter[lib.CW_LATE_RUNS],
+            omitted=copy.counter[lib.CW_OMITTED],
+            job_timeouts=copy.counter[lib.CW_JOB_TIMEOUTS],
+            late_answers=copy.counter[lib.CW_LATE_ANSWERS],
             resets=copy.resets,
             jitter=_distribution(copy.jitter),
             execution=_distribution(copy.execution),

@@ -23,6 +23,13 @@ class Library(Protocol):
     """The C functions; see the header that the comment names."""
 
     CW_BUCKETS: int
+    CW_OVERRUNS: int
+    CW_SKIPS: int
+    CW_WATCHDOG_HITS: int
+    CW_LATE_RUNS: int
+    CW_OMITTED: int
+    CW_JOB_TIMEOUTS: int
+    CW_LATE_ANSWERS: int
     CW_MOST_COMMANDS: int
     CW_REPLY_TEXT: int
 
@@ -161,13 +168,11 @@ class Library(Protocol):
         area_size: int,
         jitter_ns: int,
         execution_ns: int,
-        overruns: int,
-        skips: int,
-        watchdog_hits: int,
+        counters: int,
         /,
     ) -> int: ...
     def cw_statistics_count(
-        self, area: Pointer, area_size: int, overruns: int, skips: int, watchdog_hits: int, /
+        self, area: Pointer, area_size: int, counter: int, times: int, /
     ) -> int: ...
     def cw_statistics_reset(self, area: Pointer, area_size: int, /) -> int: ...
     def cw_statistics_repair(self, area: Pointer, area_size: int, /) -> int: ...

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cellwright.io.iec import Code, TagType, Value
 from cellwright.io.messages import AnyEvent, Event, Result, TaskMessage
+from cellwright.io.plan import Deadline as Deadline  # noqa: PLC0414 - authors find it here
 from cellwright.io.plan import Plan
 
 BOOL = TagType(Code.BOOL)
@@ -160,6 +161,10 @@ class Program(ABC, Generic[O]):
 
     Options: ClassVar[type[ProgramOptions]] = ProgramOptions
     worker: ClassVar[str | None] = None
+    deadlines: ClassVar[Mapping[str, Deadline]] = {}
+    """Kind of job to how long its answer may take; the task's entry in the cell's file may change
+    it. When the deadline passes, the program gets a result with ``timed_out`` and the declared
+    value as its body; the worker's own answer is dropped when it comes after all."""
 
     _image: TagAccess
     _binding: Mapping[str, int]

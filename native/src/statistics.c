@@ -10,6 +10,9 @@ struct pair {
     struct copy copy[2];
 };
 
+_Static_assert(sizeof((struct cw_statistics){0}.counter) == CW_COUNTERS * sizeof(uint64_t),
+               "one place for each counter");
+
 size_t cw_statistics_size(void) { return cw_round_up(sizeof(struct pair), CW_LINE); }
 
 int cw_bucket(int64_t value)
@@ -46,9 +49,8 @@ struct change {
     int executed;
     int64_t jitter_ns;
     int64_t execution_ns;
-    uint32_t overruns;
-    uint32_t skips;
-    uint32_t watchdog_hits;
+    uint32_t counters; /* bits of those that grow */
+    uint64_t times;    /* by so much */
 };
 
 static int apply(void *area, size_t area_size, const struct change *change)
@@ -66,25 +68,27 @@ static int apply(void *area, size_t area_size, const struct change *change)
             add(&copy->content.jitter, change->jitter_ns);
             add(&copy->content.execution, change->execution_ns);
         }
-        copy->content.overruns += change->overruns;
-        copy->content.skips += change->skips;
-        copy->content.watchdog_hits += change->watchdog_hits;
+        if (change->counters)
+            for (int counter = 0; counter < CW_COUNTERS; counter++)
+                if (change->counters >> counter & 1)
+                    copy->content.counter[counter] += change->times;
         atomic_store_explicit(&copy->sequence, sequence + 1, memory_order_release);
     }
     return 0;
 }
 
 int cw_statistics_record(void *area, size_t area_size, int64_t jitter_ns, int64_t execution_ns,
-                         uint32_t overruns, uint32_t skips, uint32_t watchdog_hits)
+                         uint32_t counters)
 {
-    struct change change = {1, jitter_ns, execution_ns, overruns, skips, watchdog_hits};
+    struct change change = {1, jitter_ns, execution_ns, counters, 1};
     return apply(area, area_size, &change);
 }
 
-int cw_statistics_count(void *area, size_t area_size, uint32_t overruns, uint32_t skips,
-                        uint32_t watchdog_hits)
+int cw_statistics_count(void *area, size_t area_size, int counter, uint64_t times)
 {
-    struct change change = {0, 0, 0, overruns, skips, watchdog_hits};
+    if (counter < 0 || counter >= CW_COUNTERS)
+        return -EINVAL;
+    struct change change = {0, 0, 0, 1u << counter, times};
     return apply(area, area_size, &change);
 }
 

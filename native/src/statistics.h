@@ -11,6 +11,18 @@
 
 enum { CW_BUCKETS = 304 };
 
+/* What is counted beside executions; places in cw_statistics.counter. */
+enum cw_count {
+    CW_OVERRUNS,
+    CW_SKIPS,
+    CW_WATCHDOG_HITS,
+    CW_LATE_RUNS,
+    CW_OMITTED,
+    CW_JOB_TIMEOUTS,
+    CW_LATE_ANSWERS,
+    CW_COUNTERS
+};
+
 struct cw_moments {
     uint64_t count;
     int64_t last;
@@ -22,10 +34,8 @@ struct cw_moments {
 
 struct cw_statistics {
     uint64_t cycles;
-    uint64_t overruns;
-    uint64_t skips;
-    uint64_t watchdog_hits;
     uint64_t resets;
+    uint64_t counter[7];         /* by cw_count */
     struct cw_moments jitter;    /* start after the tick, ns */
     struct cw_moments execution; /* ns */
 };
@@ -36,13 +46,13 @@ size_t cw_statistics_size(void);
 int cw_bucket(int64_t value);
 int64_t cw_bucket_low(int bucket);
 
-/* One execution. `cycles` grows by one; the other counters by what is given. 0 or -EINVAL. */
+/* One execution. `cycles` grows by one, and so does each counter whose bit (1 << cw_count) is
+ * set in `counters`. 0 or -EINVAL. */
 int cw_statistics_record(void *area, size_t area_size, int64_t jitter_ns, int64_t execution_ns,
-                         uint32_t overruns, uint32_t skips, uint32_t watchdog_hits);
+                         uint32_t counters);
 
-/* Counts without an execution. */
-int cw_statistics_count(void *area, size_t area_size, uint32_t overruns, uint32_t skips,
-                        uint32_t watchdog_hits);
+/* Adds to one counter without an execution. 0, or -EINVAL when there is no such counter. */
+int cw_statistics_count(void *area, size_t area_size, int counter, uint64_t times);
 
 /* Zeroes everything but the number of resets. */
 int cw_statistics_reset(void *area, size_t area_size);

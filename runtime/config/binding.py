@@ -59,6 +59,8 @@ class Bindings:
     uses: dict[str, Use]
     by_task: dict[str, dict[str, str]]
     """Task to variable to the tag's name."""
+    events: dict[str, str]
+    """Event task to the name of its tag."""
 
 
 def bind(tags: Tags, tasks: Tasks, root: Node, problems: Problems) -> Bindings:
@@ -73,6 +75,7 @@ class _Binder:
         self.root = root
         self.problems = problems
         self.by_task: dict[str, dict[str, str]] = {name: {} for name in tasks.good}
+        self.events: dict[str, str] = {}
         self.uses = {
             name: Use(name, draft.type, draft.direction, draft) for name, draft in tags.good.items()
         }
@@ -88,10 +91,13 @@ class _Binder:
             for name, target in task.model.bind.items():
                 self._explicit(task, name, target)
         for task in self.tasks.good.values():
+            if task.model.event is not None:
+                self._event(task, task.model.event)
+        for task in self.tasks.good.values():
             self._account(task)
         for use in self.uses.values():
             self._check_commands(use)
-        return Bindings(self.uses, self.by_task)
+        return Bindings(self.uses, self.by_task, self.events)
 
     def _default(self, task: TaskDraft, name: str, variable: Variable) -> None:
         automatic = f"{task.name}.{name}"
@@ -162,9 +168,9 @@ class _Binder:
         if use is not None:
             self._accept(task, name, variable, use, mark)
             return
-        owner, dot, other = target.partition(".")
-        if target in self.tags.broken or (dot and owner in self.tasks.broken):
+        if self._is_broken(target):
             return  # that is already said
+        owner, dot, other = target.partition(".")
         if dot and owner in self.tasks.good and other in self.tasks.good[owner].variables:
             bound = self.tasks.good[owner].model.bind.get(other) or self.by_task[owner].get(other)
             self.problems.error(
@@ -183,6 +189,34 @@ class _Binder:
             f"'{name}' of task '{task.name}' needs a tag to be bound to",
             nearest(target, known or self.uses),
         )
+
+    def _is_broken(self, target: str) -> bool:
+        owner, dot, _ = target.partition(".")
+        return target in self.tags.broken or bool(dot and owner in self.tasks.broken)
+
+    def _event(self, task: TaskDraft, target: str) -> None:
+        mark = self.root.at(("tasks", task.name, "event"))
+        use = self.uses.get(target)
+        if use is None:
+            if not self._is_broken(target):
+                known = [name for name, one in self.uses.items() if str(one.type) == "BOOL"]
+                self.problems.error(
+                    mark,
+                    f"no tag is called '{target}'",
+                    f"the task '{task.name}' runs on an edge of it",
+                    nearest(target, known),
+                )
+            return
+        if str(use.type) != "BOOL":
+            self.problems.error(
+                mark,
+                f"the tag '{target}' has no edges",
+                f"it is {use.type}, and the event of a task is a BOOL",
+                "name a BOOL tag, or have a task write one",
+            )
+            return
+        self.events[task.name] = target
+        use.readers.append(task.name)
 
     def _accept(self, task: TaskDraft, name: str, variable: Variable, use: Use, mark: Mark) -> None:
         self.by_task[task.name][name] = use.name

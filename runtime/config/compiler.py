@@ -20,9 +20,11 @@ from cellwright.io.layout import layout_hash, place
 from cellwright.io.plan import (
     Device,
     Direction,
+    Edge,
     MetricsSettings,
     OnLoss,
     OpcUaSettings,
+    OverrunPolicy,
     Plan,
     SafeAction,
     ScanSettings,
@@ -373,25 +375,34 @@ def _task_table(
 ) -> tuple[Task, ...]:
     index = {tag.name: tag.index for tag in table}
     return tuple(
-        _task(number, draft, bindings.by_task[draft.name], index, base_ns)
+        _task(number, draft, bindings, index, base_ns)
         for number, draft in enumerate(tasks.good.values())
     )
 
 
 def _task(
-    number: int, draft: TaskDraft, bound: dict[str, str], index: dict[str, int], base_ns: int
+    number: int, draft: TaskDraft, bindings: Bindings, index: dict[str, int], base_ns: int
 ) -> Task:
-    watchdog = draft.model.watchdog
+    given = draft.model
+    watchdog = given.watchdog
+    event = bindings.events.get(draft.name)
+    bound = bindings.by_task[draft.name]
     return Task(
         index=number,
         name=draft.name,
-        program=draft.model.program,
-        interval_ns=draft.model.interval,
-        phase_ns=draft.model.phase,
-        priority=draft.model.priority,
+        program=given.program,
+        interval_ns=given.interval or 0,
+        phase_ns=given.phase,
+        event=None if event is None else index[event],
+        edge=Edge(given.edge or Edge.RISING),
+        freewheeling=given.freewheeling,
+        priority=given.priority,
+        overrun=OverrunPolicy(given.overrun or OverrunPolicy.SKIP),
         watchdog_ns=watchdog.time if watchdog is not None else base_ns,
         watchdog_sensitivity=watchdog.sensitivity if watchdog is not None else 1,
+        watchdog_omitted=watchdog.omitted if watchdog is not None else 0,
         binding={variable: index[tag] for variable, tag in bound.items()},
         options=draft.options,
         worker=draft.program.worker,
+        deadlines=draft.deadlines,
     )

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from cellwright.io import units
 from cellwright.io.iec import Code, TagType
-from cellwright.io.plan import WireOrder
+from cellwright.io.plan import MOST_CYCLES, Edge, OverrunPolicy, WireOrder
 from cellwright.runtime.config.durations import Duration, DurationOrZero, problem
 from cellwright.runtime.config.problems import nearest
 
@@ -163,29 +163,82 @@ class Watchdog(Section):
     """How many times in a row it must be exceeded before the cell goes to FAULT."""
 
 
+class TaskWatchdog(Watchdog):
+    """How long a task may run, and how often it may be missed."""
+
+    omitted: int = Field(0, ge=0, le=1_000_000)
+    """How many executions in a row must be missed before the cell goes to FAULT; 0: none."""
+
+
 def _watchdog(value: Any) -> Any:
     return value if isinstance(value, dict | Watchdog) else {"time": value}
+
+
+class Deadline(Section):
+    """How long a job for the task's worker may take."""
+
+    cycles: int = Field(ge=1, le=MOST_CYCLES)
+    """Cycles of the scan from the one that submitted the job."""
+    value: dict[str, Any] = {}
+    """What differs from the value that the program declares for a job without an answer."""
+
+
+def _deadline(value: Any) -> Any:
+    return value if isinstance(value, dict | Deadline) else {"cycles": value}
 
 
 TAKES: Final = "x-cellwright-takes"
 """Key in the JSON Schema that words what a value may be, for the reference."""
 
-_WATCHDOG_SCHEMA: Final = {
-    TAKES: "duration, or {time, sensitivity}",
-    "anyOf": [
-        {"type": "string", "examples": ["5ms"]},
-        {
-            "type": "object",
-            "properties": {
-                "time": {"type": "string", "examples": ["5ms"]},
-                "sensitivity": {"type": "integer", "minimum": 1, "maximum": 1000},
+
+def _watchdog_schema(**counts: int) -> dict[str, Any]:
+    """Of a duration, or a mapping with the time and counts up to so many."""
+    properties: dict[str, Any] = {"time": {"type": "string", "examples": ["5ms"]}}
+    for name, most in counts.items():
+        properties[name] = {"type": "integer", "minimum": 0, "maximum": most}
+    properties["sensitivity"]["minimum"] = 1
+    return {
+        TAKES: f"duration, or {{{', '.join(properties)}}}",
+        "anyOf": [
+            {"type": "string", "examples": ["5ms"]},
+            {
+                "type": "object",
+                "properties": properties,
+                "required": ["time"],
+                "additionalProperties": False,
             },
-            "required": ["time"],
-            "additionalProperties": False,
-        },
-    ],
-}
-WatchdogField = Annotated[Watchdog, BeforeValidator(_watchdog), WithJsonSchema(_WATCHDOG_SCHEMA)]
+        ],
+    }
+
+
+WatchdogField = Annotated[
+    Watchdog,
+    BeforeValidator(_watchdog),
+    WithJsonSchema(_watchdog_schema(sensitivity=1000)),
+]
+TaskWatchdogField = Annotated[
+    TaskWatchdog,
+    BeforeValidator(_watchdog),
+    WithJsonSchema(_watchdog_schema(sensitivity=1000, omitted=1_000_000)),
+]
+_CYCLES: Final = {"type": "integer", "minimum": 1, "maximum": MOST_CYCLES}
+DeadlineField = Annotated[
+    Deadline,
+    BeforeValidator(_deadline),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _CYCLES,
+                {
+                    "type": "object",
+                    "properties": {"cycles": _CYCLES, "value": {"type": "object"}},
+                    "required": ["cycles"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
 Scalar = bool | int | float | str
 TagValue = Annotated[
     Scalar | list[Scalar],
@@ -205,6 +258,8 @@ Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
 Loss = Literal["hold", "substitute", "fault"]
 
 assert {member.value for member in WireOrder} == {"ABCD", "CDAB", "BADC", "DCBA"}
+assert {member.value for member in Edge} == {"rising", "falling", "both"}
+assert {member.value for member in OverrunPolicy} == {"skip", "late", "fault"}
 
 
 class Cell(Section):
@@ -318,18 +373,35 @@ class Tag(Section):
 
 
 class Task(Section):
-    """One task: a program, how often it runs and which tags its variables are."""
+    """One task: a program, when it runs and which tags its variables are. Exactly one of
+    `interval`, `event` and `freewheeling` says when."""
 
     program: str
     """`module:Class` in this file's folder or installed, or the name of a registered program."""
-    interval: Duration
-    """Time from one run to the next; a multiple of the base interval."""
+    interval: Duration | None = None
+    """Cyclic task: time from one run to the next; a multiple of the base interval."""
     phase: DurationOrZero = 0
     """Shift of the first run, below the interval and a multiple of the base interval."""
+    event: str | None = None
+    """Event task: the BOOL tag that runs it. It runs in the cycle whose inputs show an edge of the
+    tag against the last cycle that ran; what a task writes is seen in the next cycle."""
+    edge: Literal["rising", "falling", "both"] | None = None
+    """Which edge of the event's tag. Default: `rising`."""
+    freewheeling: bool = False
+    """`true`: runs after all others, once in a cycle, while its watchdog time still fits before
+    the next tick; several take turns. It needs a `watchdog` below the base interval."""
     priority: int = Field(10, ge=0, le=99)
     """Order within a cycle, 0 the most urgent; equal priorities run in the order of this file."""
-    watchdog: WatchdogField | None = None
-    """Longest run: a duration, or time and sensitivity. Default: the base interval, one run."""
+    overrun: Literal["skip", "late", "fault"] | None = None
+    """Cyclic task: what becomes of runs that a late cycle covered. `skip`: they are counted and the
+    task goes on in phase; `late`: the next cycle makes up for them once; `fault`: the cell goes to
+    FAULT. Default: `skip`."""
+    watchdog: TaskWatchdogField | None = None
+    """Longest run: a duration, or time and sensitivity, and how many missed runs in a row fault the
+    cell (`omitted`). Default: the base interval, one run, any number missed."""
+    deadlines: dict[str, DeadlineField] = {}
+    """Other deadlines than those that the program declares for the jobs of its worker: kind of job
+    to cycles, or to `{cycles, value}`."""
     bind: dict[str, str] = {}
     """Program variable to tag. A variable that is not named here takes the tag `task.variable` or
     else `variable` if one is declared and fits, or gets an automatic memory tag `task.variable`,

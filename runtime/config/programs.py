@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from cellwright.io import registry
+from cellwright.io.plan import Deadline
 from cellwright.runtime.config import model
 from cellwright.runtime.config.devices import NAME, Devices
 from cellwright.runtime.config.problems import Complaint, Mark, Problems, nearest
 from cellwright.runtime.config.source import Entry, Node
 from cellwright.runtime.config.tags import RESERVED
+from cellwright.runtime.config.task_rules import check_kind, deadlines_of
 from cellwright.runtime.config.validation import validate
 from cellwright.tasks.api import Program, ProgramOptions, Variable
 
@@ -39,6 +41,7 @@ class TaskDraft:
     program: type[Program[Any]]
     variables: Mapping[str, Variable]
     options: dict[str, Any]
+    deadlines: dict[str, Deadline]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class _Compiler:
                 self.problems.error(
                     entry.mark,
                     f"the task '{name}' is no mapping",
-                    "a task has a program and an interval",
+                    "a task has a program and what runs it",
                     "write it like {program: module:Class, interval: 10ms}",
                 )
             return None
@@ -94,13 +97,13 @@ class _Compiler:
         except Complaint as complaint:
             self.problems.complain(self.root.at((*path, "program")), complaint)
             return None
-        if not isinstance(given, dict):
+        options = self._options(program, target, given, path) if isinstance(given, dict) else None
+        fits = task is not None and check_kind(name, entry, task, self.root, self.problems)
+        if task is None or options is None or not fits:
             return None
-        options = self._options(program, target, given, path)
-        if task is None or options is None:
-            return None
+        deadlines = deadlines_of(name, task, program, self.root, self.problems)
         return TaskDraft(
-            name, entry.mark, task, program, variables, options.model_dump(mode="json")
+            name, entry.mark, task, program, variables, options.model_dump(mode="json"), deadlines
         )
 
     def _check_name(self, name: str, entry: Entry) -> None:

@@ -30,6 +30,9 @@ def check_timing(
         if task.model.watchdog is None:
             continue
         time = task.model.watchdog.time
+        if task.model.freewheeling:
+            _check_slack(task, time, base_ns, root, problems)
+            continue
         if time > watchdog_ns:
             problems.error(
                 root.at(("tasks", task.name, "watchdog")),
@@ -44,6 +47,8 @@ def check_timing(
 
 def _check_interval(task: TaskDraft, base_ns: int, root: Node, problems: Problems) -> bool:
     interval, phase = task.model.interval, task.model.phase
+    if interval is None:
+        return True
     mark = root.at(("tasks", task.name, "interval"))
     if interval < base_ns:
         problems.error(
@@ -73,14 +78,30 @@ def _check_interval(task: TaskDraft, base_ns: int, root: Node, problems: Problem
     return True
 
 
+def _check_slack(task: TaskDraft, time: int, base_ns: int, root: Node, problems: Problems) -> None:
+    if time < base_ns:
+        return
+    problems.error(
+        root.at(("tasks", task.name, "watchdog")),
+        f"the freewheeling task '{task.name}' would never run",
+        f"its watchdog of {show(time)} does not fit between two ticks, {show(base_ns)} apart",
+        f"write less than {show(base_ns)}, or give the task an interval",
+    )
+
+
+def _falls_due(task: TaskDraft, now_ns: int) -> bool:
+    """An event task may be called in any cycle."""
+    interval = task.model.interval
+    return interval is None or (now_ns - task.model.phase) % interval == 0
+
+
 def _check_sum(
     tasks: list[TaskDraft], base_ns: int, watchdog_ns: int, root: Node, problems: Problems
 ) -> None:
     worst, due = 0, list[TaskDraft]()
-    for tick in range(min(lcm(*(task.model.interval // base_ns for task in tasks)), MAX_TICKS)):
-        now = [
-            task for task in tasks if (tick * base_ns - task.model.phase) % task.model.interval == 0
-        ]
+    intervals = [(task.model.interval or base_ns) // base_ns for task in tasks]
+    for tick in range(min(lcm(*intervals), MAX_TICKS)):
+        now = [task for task in tasks if _falls_due(task, tick * base_ns)]
         total = sum(task.model.watchdog.time for task in now if task.model.watchdog is not None)
         if total > worst:
             worst, due = total, now

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from cellwright.tasks.api import (
     BOOL,
     REAL,
     UDINT,
+    Deadline,
     Input,
     Output,
     Program,
@@ -53,3 +56,22 @@ class Unfinished(Program[ProgramOptions]):
 
 class Helper:
     """Not a program."""
+
+
+class Reader(Program[ProgramOptions]):
+    """Has a worker that may not answer."""
+
+    worker = "press:Eyes"
+    deadlines: ClassVar[dict[str, Deadline]] = {
+        "read": Deadline(cycles=50, value={"text": "", "quality": 0.0, "seen": None}),
+        "aim": Deadline(cycles=10),
+    }
+
+    def scan(self, ctx: ScanContext) -> None:
+        """Do nothing."""
+
+
+class Orphan(Reader):
+    """Forgot its worker."""
+
+    worker = None
