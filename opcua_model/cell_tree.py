@@ -13,7 +13,7 @@ from typing import Final
 from asyncua import ua
 from asyncua.server.address_space import NodeData
 
-from cellwright.io.plan import Plan
+from cellwright.io.plan import Edge, Plan, Task
 from cellwright.opcua_model.numbers import below, cell_id, standard, type_id
 from cellwright.opcua_model.space import COMPONENT, ORGANIZES, Builder, attribute
 
@@ -34,7 +34,17 @@ TASK_VALUES: Final = (
     ("Overruns", _T.UInt64, ua.ObjectIds.UInt64, "Executions longer than the interval"),
     ("Skips", _T.UInt64, ua.ObjectIds.UInt64, "Due times at which the task did not run"),
     ("WatchdogHits", _T.UInt64, ua.ObjectIds.UInt64, "Executions longer than the watchdog"),
-    ("Load", _T.Double, ua.ObjectIds.Double, "Last execution time in per cent of the interval"),
+    ("LateRuns", _T.UInt64, ua.ObjectIds.UInt64, "Executions that made up for skipped ones"),
+    ("Omitted", _T.UInt64, ua.ObjectIds.UInt64, "Cycles without slack for a freewheeling task"),
+    ("JobTimeouts", _T.UInt64, ua.ObjectIds.UInt64, "Jobs not answered before their deadline"),
+    ("LateAnswers", _T.UInt64, ua.ObjectIds.UInt64, "Answers dropped after their deadline"),
+    ("Resets", _T.UInt64, ua.ObjectIds.UInt64, "How often these figures were reset"),
+    (
+        "Load",
+        _T.Double,
+        ua.ObjectIds.Double,
+        "Last execution time in per cent of the interval, or else of the base interval",
+    ),
 )
 
 DEVICE_VALUES: Final = (
@@ -189,14 +199,22 @@ class CellTree:
                 tasks, below(tasks, task.name), task.name, type_id("CtrlTaskType")
             )
             self._property(node_id, "Priority", ua.Variant(task.priority, _T.UInt32))
-            self._property(
-                node_id, "Interval", ua.Variant(f"T#{task.interval_ns / 1e6:g}ms", _T.String)
-            )
+            for name, text in self._runs(task):
+                self._property(node_id, name, ua.Variant(text, _T.String))
             self._property(node_id, "Program", ua.Variant(task.program, _T.String))
             self._property(
                 node_id, "Watchdog", ua.Variant(f"T#{task.watchdog_ns / 1e6:g}ms", _T.String)
             )
             nodes.tasks.append(self._values(node_id, TASK_VALUES))
+
+    def _runs(self, task: Task) -> list[tuple[str, str]]:
+        """What runs the task; Interval and Single are named as OPC 30000 names them."""
+        if task.event is not None:
+            edge = "" if task.edge is Edge.RISING else f" ({task.edge})"
+            return [("Single", self._plan.tags[task.event].name + edge)]
+        if task.freewheeling:
+            return [("Interval", "freewheeling")]
+        return [("Interval", f"T#{task.interval_ns / 1e6:g}ms"), ("Overrun", str(task.overrun))]
 
     def _devices(self, nodes: CellNodes) -> None:
         path = f"{self._plan.cell}.Controller.Devices"

@@ -30,6 +30,11 @@ class TaskStatistics:
     overruns: int = 0
     skips: int = 0
     watchdog_hits: int = 0
+    late_runs: int = 0
+    omitted: int = 0
+    job_timeouts: int = 0
+    late_answers: int = 0
+    resets: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,12 @@ class Diagnostics:
                     "Overruns": held.overruns,
                     "Skips": held.skips,
                     "WatchdogHits": held.watchdog_hits,
-                    "Load": 100.0 * held.cycle_ns / task.interval_ns,
+                    "LateRuns": held.late_runs,
+                    "Omitted": held.omitted,
+                    "JobTimeouts": held.job_timeouts,
+                    "LateAnswers": held.late_answers,
+                    "Resets": held.resets,
+                    "Load": 100.0 * held.cycle_ns / (task.interval_ns or self._plan.scan.base_ns),
                 },
                 at,
             )

@@ -73,6 +73,11 @@ FAMILIES: Final = (
     _f("task_skips_total", "counter", "Executions that a late cycle cost a task", "task"),
     _f("task_overruns_total", "counter", "Executions longer than the task's interval", "task"),
     _f("task_watchdog_hits_total", "counter", "Executions longer than the watchdog", "task"),
+    _f("task_late_runs_total", "counter", "Executions that made up for skipped ones", "task"),
+    _f("task_omitted_total", "counter", "Cycles without slack for a freewheeling task", "task"),
+    _f("task_job_timeouts_total", "counter", "Jobs not answered before their deadline", "task"),
+    _f("task_late_answers_total", "counter", "Answers dropped after their deadline", "task"),
+    _f("task_resets_total", "counter", "How often the task's figures were reset", "task"),
     _f("task_start_delay_seconds", "histogram", "Start of a task after its cycle began", "task"),
     _f("task_execution_seconds", "histogram", "Duration of a task's execution", "task"),
     _f("device_connected", "gauge", "1 while the device answers, else 0", "device", "driver"),
@@ -200,6 +205,11 @@ class Exporter:
             page.put("task_skips_total", figures.skips, task=task.name)
             page.put("task_overruns_total", figures.overruns, task=task.name)
             page.put("task_watchdog_hits_total", figures.watchdog_hits, task=task.name)
+            page.put("task_late_runs_total", figures.late_runs, task=task.name)
+            page.put("task_omitted_total", figures.omitted, task=task.name)
+            page.put("task_job_timeouts_total", figures.job_timeouts, task=task.name)
+            page.put("task_late_answers_total", figures.late_answers, task=task.name)
+            page.put("task_resets_total", figures.resets, task=task.name)
             page.put_histogram("task_start_delay_seconds", figures.jitter, task=task.name)
             page.put_histogram("task_execution_seconds", figures.execution, task=task.name)
 

@@ -62,6 +62,11 @@ class GatewayReader:
             overruns=figures.overruns,
             skips=figures.skips,
             watchdog_hits=figures.watchdog_hits,
+            late_runs=figures.late_runs,
+            omitted=figures.omitted,
+            job_timeouts=figures.job_timeouts,
+            late_answers=figures.late_answers,
+            resets=figures.resets,
         )
 
     def device(self, index: int) -> DeviceStatistics:

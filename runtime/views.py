@@ -221,8 +221,12 @@ def status_report(plan: Plan, image: Image) -> dict[str, Any]:
             "run": system("cycle"),
             "skipped": system("skipped"),
         },
-        "scan": _task_report(image, -1),
-        "tasks": {task.name: _task_report(image, task.index) for task in plan.tasks},
+        "scan": _task_report(image, -1, plan.scan.base_ns),
+        "tasks": {
+            task.name: {"kind": str(task.kind)}
+            | _task_report(image, task.index, task.interval_ns or plan.scan.base_ns)
+            for task in plan.tasks
+        },
         "processes": _processes(plan, image, now),
         "devices": _devices(plan, image),
         "journal": {
@@ -235,12 +239,19 @@ def status_report(plan: Plan, image: Image) -> dict[str, Any]:
     }
 
 
-def _task_report(image: Image, index: int) -> dict[str, Any]:
+def _task_report(image: Image, index: int, period_ns: int) -> dict[str, Any]:
     figures = image.statistics.read(index)
     return {
         "runs": figures.runs,
+        "overruns": figures.overruns,
         "skips": figures.skips,
+        "late_runs": figures.late_runs,
+        "omitted": figures.omitted,
         "watchdog_hits": figures.watchdog_hits,
+        "job_timeouts": figures.job_timeouts,
+        "late_answers": figures.late_answers,
+        "resets": figures.resets,
+        "load_percent": round(100.0 * figures.execution.mean / period_ns, 3),
         "start_jitter_us": _distribution(figures.jitter),
         "execution_us": _distribution(figures.execution),
     }
@@ -248,6 +259,9 @@ def _task_report(image: Image, index: int) -> dict[str, Any]:
 
 def _distribution(times: Distribution) -> dict[str, float]:
     return {
+        "last": times.last / 1e3,
+        "min": times.minimum / 1e3,
+        "mean": round(times.mean / 1e3, 3),
         "p50": times.percentile(50) / 1e3,
         "p99": times.percentile(99) / 1e3,
         "p99.9": times.percentile(99.9) / 1e3,
@@ -328,7 +342,7 @@ def status_view(report: dict[str, Any]) -> RenderableType:
             f"base {report['base_ms']:g} ms"
         )
     )
-    parts += ["", _count_table(report)]
+    parts += ["", _count_table(report), *_job_lines(report)]
     parts += ["", _times_table(report, "start jitter", "start_jitter_us")]
     parts += ["", _times_table(report, "execution", "execution_us")]
     parts += ["", _process_table(report)]
@@ -369,10 +383,23 @@ def machine_view(items: Iterable[Item]) -> RenderableType:
 
 
 def _count_table(report: dict[str, Any]) -> Table:
-    table = _plain_table("task", "runs", "skips", "watchdog hits")
+    counts = ("runs", "overruns", "skips", "late_runs", "omitted", "watchdog_hits", "resets")
+    table = _plain_table("task", *(count.replace("_", " ") for count in counts))
     for name, row in _scan_and_tasks(report):
-        table.add_row(name, str(row["runs"]), str(row["skips"]), str(row["watchdog_hits"]))
+        table.add_row(name, *(str(row[count]) for count in counts))
     return table
+
+
+def _job_lines(report: dict[str, Any]) -> list[Text]:
+    return [
+        Text(
+            f"jobs of {name}: {row['job_timeouts']} not answered in time, "
+            f"{row['late_answers']} late answers dropped",
+            style="yellow",
+        )
+        for name, row in report["tasks"].items()
+        if row["job_timeouts"] or row["late_answers"]
+    ]
 
 
 def _times_table(report: dict[str, Any], title: str, kind: str) -> Table:

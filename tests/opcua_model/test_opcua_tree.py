@@ -285,13 +285,26 @@ async def test_diagnostics_count_sessions_and_subscriptions(cell: Any) -> None:
 async def test_task_statistics_and_cell_state_follow_the_image(cell: Any) -> None:
     async with cell.client() as client:
         cell.image.tasks[1] = TaskStatistics(
-            runs=7, cycle_ns=2_000_000, max_cycle_ns=3_000_000, jitter_ns=50_000, overruns=1
+            runs=7,
+            cycle_ns=2_000_000,
+            max_cycle_ns=3_000_000,
+            jitter_ns=50_000,
+            overruns=1,
+            skips=2,
+            watchdog_hits=3,
+            late_runs=4,
+            omitted=5,
+            job_timeouts=6,
+            late_answers=8,
+            resets=9,
         )
         cell.image.set("sys.state", 2)
         cell.server._due_ns["diagnostics"] = 0
         await cell.server.publish()
         task = "ns=3;s=BladeMarking.Controller.Resources.PLC1.Tasks.mark"
         expected = {"CycleTime": 2.0, "MaxCycleTime": 3.0, "Jitter": 0.05, "Load": 10.0, "Runs": 7}
+        expected |= {"Overruns": 1, "Skips": 2, "WatchdogHits": 3, "LateRuns": 4, "Omitted": 5}
+        expected |= {"JobTimeouts": 6, "LateAnswers": 8, "Resets": 9}
         for name, value in expected.items():
             assert await client.get_node(f"{task}.{name}").read_value() == pytest.approx(value)
         status = client.get_node("ns=3;s=BladeMarking.Status.CurrentState")

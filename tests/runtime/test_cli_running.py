@@ -72,9 +72,12 @@ def test_status_is_consistent_in_itself(cell: SmallCell) -> None:
     assert report["beat_age_ms"] < 10_000
     for task in (report["scan"], report["tasks"]["clamp"]):
         assert task["runs"] > 0
+        assert task["load_percent"] > 0
+        for count in ("late_runs", "omitted", "job_timeouts", "late_answers", "resets"):
+            assert task[count] == 0
         for kind in ("start_jitter_us", "execution_us"):
             times = task[kind]
-            assert list(times) == ["p50", "p99", "p99.9", "max"]
+            assert list(times) == ["last", "min", "mean", "p50", "p99", "p99.9", "max"]
             assert 0 <= times["p50"] <= times["p99"] <= times["p99.9"] <= times["max"]
     assert set(report["processes"]) == {"supervisor", "scan", "journal", "recorder"}
     for process in report["processes"].values():
