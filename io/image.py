@@ -36,10 +36,12 @@ from cellwright.io.statistics import Statistics
 from cellwright.io.status import (
     BEAT_SIZE,
     SUPERVISED_SIZE,
+    GatewayStatus,
     JournalStatus,
     ProcessSlot,
     ProcessTable,
     ScanStatus,
+    SupervisorStatus,
     process_names,
 )
 from cellwright.native import lib
@@ -48,6 +50,7 @@ __all__ = [
     "CommandRing",
     "DevicePort",
     "EventRing",
+    "GatewayStatus",
     "Image",
     "ImageError",
     "Inputs",
@@ -59,6 +62,7 @@ __all__ = [
     "SnapshotReader",
     "SpscRing",
     "Statistics",
+    "SupervisorStatus",
 ]
 
 MAGIC: Final = b"CWIMAGE\x00"
@@ -105,6 +109,8 @@ def _areas(plan: Plan) -> tuple[dict[str, _Place], int, int]:
         "replies": replies,
         "commands": commands,
         "journal": JournalStatus.size,
+        "gateway": GatewayStatus.size,
+        "supervisor": SupervisorStatus.size,
         "recorded": RecordedStatus.size,
         "recorder": RecorderStatus.size,
     }
@@ -165,6 +171,8 @@ class Image:
         self.boot_id = _HEADER.unpack_from(mapping)[5].decode("ascii")
         self.scan = ScanStatus(self.area("scan"))
         self.journal = JournalStatus(self.area("journal"))
+        self.gateway = GatewayStatus(self.area("gateway"))
+        self.supervisor = SupervisorStatus(self.area("supervisor"))
         self.recorded = RecordedStatus(self.area("recorded"))
         self.recorder = RecorderStatus(self.area("recorder"))
         self.records = self._ring("records")

@@ -28,6 +28,8 @@ class Command(Message, frozen=True, kw_only=True):
     actor: str
     """Who asks: user name, or the process name for the runtime's own commands."""
     reason: str = ""
+    remote: bool = False
+    """It came over the network; the keyswitch may forbid it."""
 
 
 class WriteTag(Command, frozen=True, kw_only=True, tag="write_tag"):
@@ -51,7 +53,8 @@ class UnforceTag(Command, frozen=True, kw_only=True, tag="unforce_tag"):
 
 
 class SetMode(Command, frozen=True, kw_only=True, tag="set_mode"):
-    """Operator's or supervisor's request for a state: ``start``, ``stop`` or ``reset``."""
+    """Somebody's request for a state: ``start`` (warm), ``cold_start``, ``hot_start``, ``pause``,
+    ``stop`` or ``reset``."""
 
     request: str
 
@@ -221,6 +224,8 @@ class ModeChanged(Event, frozen=True, kw_only=True, tag="mode_changed"):
     new: str
     actor: str
     reason: str
+    request: str = ""
+    """What was asked for, which tells a warm start from a cold one."""
 
 
 class TagWritten(Event, frozen=True, kw_only=True, tag="tag_written"):
@@ -247,6 +252,8 @@ class FaultRaised(Event, frozen=True, kw_only=True, tag="fault_raised"):
 
     code: str
     text: str
+    culprit: str = ""
+    """Task or device at fault, when it is one."""
 
 
 class CommandRefused(Event, frozen=True, kw_only=True, tag="command_refused"):

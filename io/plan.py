@@ -285,6 +285,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     site: str
     start: str
     """``run``: go to RUN after a clean start; ``stop``: wait for an operator."""
+    mode: str = "remote"
+    """Where the keyswitch stands when no tag says so: ``stop``, ``run`` or ``remote``."""
+    keyswitch: str = ""
+    """Name of the tag that the keyswitch is read from; empty when there is none."""
     source: str
     """Absolute path of the configuration file."""
     folder: str

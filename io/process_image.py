@@ -164,10 +164,12 @@ class ProcessImage:
 
     # --- initial and retained values ------------------------------------------------------------
 
-    def reset_volatile(self) -> None:
-        """Warm start: memory and output tags that are not retained get their initial values."""
+    def initialise(self, *, retained: bool) -> None:
+        """Give memory and output tags their initial values; the retained ones only when told."""
         for tag in self._plan.tags:
-            if tag.direction in (Direction.MEMORY, Direction.OUTPUT) and not tag.retain:
+            if tag.direction in (Direction.MEMORY, Direction.OUTPUT) and (
+                retained or not tag.retain
+            ):
                 self._initialise(tag.index)
 
     def retained(self) -> dict[str, Value]:
@@ -316,6 +318,8 @@ class ProcessImage:
         self._force_views = ValueViews(area.view[: self._layout.value_size])
         self._force_flags = area.view[size:]
         self._force_readers: dict[int, Any] = {}
+        self.ended_forces: list[int] = []
+        """Tags that a predecessor had forced and that are not forced any more."""
         for tag in self._plan.tags:
             if not self._force_flags[tag.index]:
                 continue
@@ -323,6 +327,7 @@ class ProcessImage:
                 self._force_readers[tag.index] = reader(self._force_views, tag)
             else:
                 self._force_flags[tag.index] = 0
+                self.ended_forces.append(tag.index)
         self._force_places = ffi.new("struct cw_place[]", max(1, self._layout.tags))
         self._list_forces()
 

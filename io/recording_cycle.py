@@ -37,6 +37,8 @@ class Around(msgspec.Struct, frozen=True, array_like=True):
     gateway_alive: bool = False
     skipped_ticks: int = 0
     degraded: str = ""
+    database_alive: bool = False
+    utc_synchronised: bool = False
 
 
 class Notes(msgspec.Struct, array_like=True, omit_defaults=True):

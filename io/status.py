@@ -47,6 +47,20 @@ class JournalStatus(Record):
     """What is wrong; empty when all is well."""
 
 
+class GatewayStatus(Record):
+    """Written by the gateway process only."""
+
+    database_ok = _Flag()
+    """The database of the MES answered when it was last asked."""
+
+
+class SupervisorStatus(Record):
+    """Written by the supervisor only."""
+
+    utc_synchronised = _Flag()
+    """The kernel's clock is disciplined by a time server."""
+
+
 class _Supervised(Record):
     pid = Int64()
     restarts = Int64()

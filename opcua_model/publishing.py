@@ -26,9 +26,16 @@ _PACKML = {
     CellState.INIT: (15, "Resetting"),
     CellState.STOP: (2, "Stopped"),
     CellState.RUN: (6, "Execute"),
+    CellState.PAUSE: (11, "Held"),
     CellState.FAULT: (9, "Aborted"),
 }
-_ITEM_STATE = {CellState.INIT: 0, CellState.FAULT: 1, CellState.STOP: 2, CellState.RUN: 3}
+_ITEM_STATE = {
+    CellState.INIT: 0,
+    CellState.FAULT: 1,
+    CellState.STOP: 2,
+    CellState.PAUSE: 2,
+    CellState.RUN: 3,
+}
 
 _Slot = tuple[Any, ua.VariantType, bool, Callable[[Value], Any]]
 

@@ -55,6 +55,7 @@ from cellwright.runtime.config.source import read
 from cellwright.runtime.latency import MeasureError, measure, measurement
 from cellwright.runtime.latency_view import latency_view
 from cellwright.runtime.run_folder import RunError
+from cellwright.runtime.states import Request
 from cellwright.runtime.supervisor import Supervisor
 
 app = typer.Typer(
@@ -197,28 +198,46 @@ def latency(  # noqa: PLR0917 - a command has the options that it has
         out.print(latency_view(report))
 
 
-def _mode(cell: CellOption, request: str, reason: str) -> None:
+def _mode(cell: CellOption, request: Request, reason: str) -> None:
     with attached(cell) as (plan, image):
         send(image, SetMode(request=request, actor=actor(), reason=reason))
         out.print(f"{plan.cell}: {request} done", highlight=False)
 
 
 @app.command()
-def start(cell: CellOption = None, reason: ReasonOption = "") -> None:
-    """Ask the cell to go from STOP to RUN."""
-    _mode(cell, "start", reason)
+def start(
+    cell: CellOption = None,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="All values initial, retained ones too.")
+    ] = False,
+    reason: ReasonOption = "",
+) -> None:
+    """Ask the cell to go from STOP to RUN: a warm start, which keeps retained values."""
+    _mode(cell, Request.COLD_START if cold else Request.START, reason)
+
+
+@app.command()
+def pause(cell: CellOption = None, reason: ReasonOption = "") -> None:
+    """Let the tasks stand still in RUN; inputs are read on, outputs keep their values."""
+    _mode(cell, Request.PAUSE, reason)
+
+
+@app.command()
+def resume(cell: CellOption = None, reason: ReasonOption = "") -> None:
+    """Go on after a pause, exactly where the programs stood: a hot start."""
+    _mode(cell, Request.HOT_START, reason)
 
 
 @app.command()
 def stop(cell: CellOption = None, reason: ReasonOption = "") -> None:
     """Ask the cell to go to STOP; outputs take their safe values."""
-    _mode(cell, "stop", reason)
+    _mode(cell, Request.STOP, reason)
 
 
 @app.command()
 def reset(cell: CellOption = None, reason: ReasonOption = "") -> None:
     """Acknowledge a fault: FAULT to STOP, when its cause is gone."""
-    _mode(cell, "reset", reason)
+    _mode(cell, Request.RESET, reason)
 
 
 @tags_app.command("list")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import singledispatchmethod
-from typing import Final
+from typing import ClassVar, Final
 
 from cellwright.io.iec import Value
 from cellwright.io.messages import (
@@ -28,10 +28,22 @@ from cellwright.io.messages import (
 from cellwright.io.plan import Direction, Plan, Tag
 from cellwright.io.process_image import ProcessImage
 from cellwright.io.statistics import Statistics
+from cellwright.runtime.carried import Part
 from cellwright.runtime.states import Request
 
 INBOX_LIMIT: Final = 64
 """Messages that may wait for a task; more means that it does not read them."""
+
+
+OPERATOR_REQUESTS: Final = (
+    Request.START,
+    Request.COLD_START,
+    Request.HOT_START,
+    Request.PAUSE,
+    Request.STOP,
+    Request.RESET,
+)
+"""What a command may ask for; the other requests are the runtime's own."""
 
 
 class RefusalError(Exception):
@@ -42,22 +54,24 @@ class RefusalError(Exception):
         self.code = code
 
 
-class CommandDesk:
+class CommandDesk(Part):
     """Applies commands to the process image and the state machine."""
+
+    CARRIED: ClassVar = ("inboxes",)
 
     def __init__(
         self,
         plan: Plan,
         process_image: ProcessImage,
         statistics: Statistics,
-        request: Callable[[Request, str, str, str], None],
+        ask_mode: Callable[[Request, str, str, bool], None],
         emit: Callable[[AnyEvent], int],
     ) -> None:
         self._tags: Mapping[str, Tag] = {tag.name: tag for tag in plan.tags}
         self._tasks: Mapping[str, int] = {task.name: task.index for task in plan.tasks}
         self._image = process_image
         self._statistics = statistics
-        self._request = request
+        self._ask_mode = ask_mode
         self._emit = emit
         self.inboxes: list[list[TaskMessage]] = [[] for _ in plan.tasks]
         """Unread messages of each task."""
@@ -147,17 +161,16 @@ class CommandDesk:
 
     @_obey.register
     def _mode(self, command: SetMode) -> None:
-        operator = (Request.START, Request.STOP, Request.RESET)
         try:
             request = Request(command.request)
         except ValueError:
             request = None
-        if request not in operator:
+        if request not in OPERATOR_REQUESTS:
             raise RefusalError(
                 ReplyCode.UNKNOWN_REQUEST,
-                f"'{command.request}' is no request; use {', '.join(operator)}",
+                f"'{command.request}' is no request; use {', '.join(OPERATOR_REQUESTS)}",
             )
-        self._request(request, command.actor, command.reason, "")
+        self._ask_mode(request, command.actor, command.reason, command.remote)
 
     @_obey.register
     def _deliver(self, command: Deliver) -> None:

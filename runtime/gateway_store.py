@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cellwright.mes.errors import MesError, StoreError
@@ -29,6 +30,8 @@ class GatewayStore:
         self._url = url
         self._master_data = master_data
         self._store: Store | None = None
+        self.answers = False
+        """The database answered when it was last asked."""
         self._why = "the database is being opened; try again in a moment"
         self._stop = threading.Event()
         self._opened = threading.Event()
@@ -75,9 +78,26 @@ class GatewayStore:
                 self._wait_after(f"{type(error).__name__}: {error}", exc_info=True)
             else:
                 self._store = store
+                self.answers = True
                 self._opened.set()
                 self._log.info("MES database opened")
-                return
+                break
+        while not self._stop.wait(RETRY_S):
+            self._ask()
+
+    def _ask(self) -> None:
+        """See whether the database still answers, and say it once when that changes."""
+        try:
+            with self.reading() as session:
+                session.execute(select(1))
+        except MesError as error:
+            if self.answers:
+                self._log.error("MES database does not answer", error=str(error))
+            self.answers = False
+        else:
+            if not self.answers:
+                self._log.info("MES database answers again")
+            self.answers = True
 
     def _wait_after(self, why: str, **more: object) -> None:
         """Keep the reason for those who ask, and log it once."""

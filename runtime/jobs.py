@@ -13,6 +13,7 @@ from cellwright.io.image import Image
 from cellwright.io.messages import Job, MessageError, Result, decode_result, encode
 from cellwright.io.plan import Plan
 from cellwright.io.rings import RingFull
+from cellwright.runtime.carried import Part
 from cellwright.runtime.recorder import Tape
 
 RESULTS_PER_CYCLE: Final = 8
@@ -82,7 +83,7 @@ class _Desk:
         self._number, self._incarnation, self._outstanding, self.arrived = carried
 
 
-class JobDesk:
+class JobDesk(Part):
     """All tasks' jobs; one `_Desk` for each task that has a worker."""
 
     def __init__(self, plan: Plan, image: Image, epoch: int, tape: Tape) -> None:
@@ -112,7 +113,7 @@ class JobDesk:
         """What the next cycle goes on from, by task."""
         return {index: desk.carried() for index, desk in self._desks.items()}
 
-    def carry_on(self, carried: dict[int, Any]) -> None:
+    def carry_on(self, carried: Any) -> None:
         """Go on from what the desk of another scan with this plan carried."""
         for index, desk in self._desks.items():
             desk.carry_on(carried[index])

@@ -29,7 +29,7 @@ from cellwright.io.plan import Plan
 from cellwright.io.statistics import SCAN, Statistics
 from cellwright.native import ffi, lib
 from cellwright.runtime.processes.common import Membership
-from cellwright.runtime.processes.scan import beat
+from cellwright.runtime.processes.scan import Beat
 from cellwright.runtime.programs import resolve
 from cellwright.runtime.recorder import ScanRecorder
 from cellwright.runtime.run_folder import RunFolder, ScanStart
@@ -199,7 +199,9 @@ def scan_block(folder: RunFolder, plan: Plan, seconds: float, *, empty: bool) ->
     gc.collect()
     gc.freeze()
     gc.disable()
-    beat(scan, bench, recorder)
+    beat = Beat(scan, bench, recorder)
+    while not bench.should_stop():
+        beat.once()
     state, kept = scan.state.name, max(0, min(recording.seen, cycles))
     trouble = scan.first_fault or ("" if state == "RUN" else "the cell refused to start")
     scan.end()

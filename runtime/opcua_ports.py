@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from cellwright.io.device_port import DevicePort
 from cellwright.io.iec import Value
 from cellwright.io.image import Image
@@ -91,7 +93,7 @@ class GatewayCommands:
     async def send(self, command: AnyCommand) -> tuple[int, str]:
         """The scan's answer; raises CommandUnavailableError when there is none."""
         try:
-            await self._client.send_async(command)
+            await self._client.send_async(msgspec.structs.replace(command, remote=True))
         except CommandFailed as error:
             if error.code is None:
                 raise CommandUnavailableError(str(error)) from error

@@ -115,7 +115,7 @@ class CycleTape(Tape):
     def attach(self, scan: Scan) -> None:
         """Make the tables; allocates, so it must not be called in a cycle."""
         self.scan = scan
-        self.recorder = self._make(scan, 2 * len(scan.contexts) + _MORE_READINGS)
+        self.recorder = self._make(scan, 2 * len(scan.execution.contexts) + _MORE_READINGS)
 
     def _make(self, scan: Scan, readings: int) -> CycleRecorder:
         return CycleRecorder(scan.process_image, readings)
@@ -250,7 +250,7 @@ class ScanRecorder(CycleTape):
         """Everything that the next cycle goes on from."""
         scan = self.scan
         frozen = freeze(scan)
-        carried = scan.carried()
+        carried = scan.carried_over()
         image = scan.process_image.checkpoint()
         self.recorder.follow(image.region)
         return Keyframe(
@@ -261,7 +261,7 @@ class ScanRecorder(CycleTape):
             epoch=self._epoch,
             image=image,
             around=self._around,
-            restarts={task: job[1] for task, job in carried.jobs.items()},
+            restarts={task: job[1] for task, job in carried.parts["jobs"].items()},
             events_written=carried.events_written,
             scan=frozen.scan,
             programs=frozen.programs,

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from cellwright.io.system_tags import CellState
+from cellwright.runtime.carried import Carried
+from cellwright.runtime.states import DRIVING
 from cellwright.tasks.api import Program
 from cellwright.tasks.control.block import Block, blocks_of
 
 if TYPE_CHECKING:
-    from cellwright.runtime.scan import Carried, Scan
+    from cellwright.runtime.scan import Scan
 
 FIXED: Final = frozenset({"_image", "_binding", "options"})
 """Attributes of a program that come from the plan."""
@@ -153,13 +154,13 @@ def _dump(value: Any, scan: Scan, blocks: Mapping[str, Block] = _NO_BLOCKS) -> b
 
 def freeze(scan: Scan) -> Frozen:
     """The state between two cycles."""
-    carried = scan.carried()
-    own = _dump((carried.fields, carried.jobs, carried.inboxes), scan)
-    if scan.state is not CellState.RUN:
+    carried = scan.carried_over()
+    own = _dump(carried.parts, scan)
+    if scan.state not in DRIVING:
         # A start makes new programs: what the old ones knew does not matter any more.
         return Frozen(own, [], "")
     programs = []
-    for context, program in zip(scan.contexts, carried.programs, strict=False):
+    for context, program in zip(scan.execution.contexts, carried.programs, strict=False):
         try:
             blocks = blocks_of(program)
             state = {name: value for name, value in vars(program).items() if name not in FIXED}
@@ -185,19 +186,17 @@ def thaw(scan: Scan, frozen: Frozen, carried: Carried) -> None:
     ``carried`` gives what does not come from bytes. Programs are new ones of the scan's own
     classes that take over the saved attributes.
     """
-    kinds = scan.program_classes
+    kinds = scan.execution.classes
     modules = frozenset(kind.__module__.partition(".")[0] for kind in kinds)
     try:
-        fields, jobs, inboxes = _Thawer(frozen.scan, scan, modules, _NO_BLOCKS).load()
+        parts = _Thawer(frozen.scan, scan, modules, _NO_BLOCKS).load()
         programs: list[Program[Any]] = []
         for task, data in enumerate(frozen.programs or ()):
-            program = scan.new_program(task)
+            program = scan.execution.new_program(task)
             blocks = blocks_of(program)
             vars(program).update(_Thawer(data, scan, modules, blocks).load())
             programs.append(program)
-        scan.carry_on(
-            replace(carried, fields=fields, jobs=jobs, inboxes=inboxes, programs=programs)
-        )
+        scan.carry_over(replace(carried, parts=parts, programs=programs))
     except Exception as error:
         raise StateError(
             f"the programs cannot go on from the recorded state: {type(error).__name__}: {error}; "

@@ -33,6 +33,7 @@ STATE_MEANINGS: Final[Mapping[str, str]] = {
     "INIT": "The scan process attaches. Outputs are safe.",
     "STOP": "Inputs are read, no task runs, outputs are safe.",
     "RUN": "Tasks run, outputs are driven.",
+    "PAUSE": "Tasks stand still and so does scan time; inputs are read, outputs keep their values.",
     "FAULT": "Like STOP, but it takes a reset to leave it. `sys.first_fault` says why.",
 }
 
@@ -278,6 +279,7 @@ def states_page() -> str:
             row.state.name,
             row.request,
             "" if row.guard is states.Guard.NONE else row.guard,
+            "" if row.action is states.Action.NONE else row.action,
             row.next.name,
         )
         for row in states.TRANSITIONS
@@ -306,7 +308,18 @@ def states_page() -> str:
         "Requests that are not in this table are refused. Guard `healthy`: "
         + attribute_docs(states.Guard)["HEALTHY"][0].lower()
         + attribute_docs(states.Guard)["HEALTHY"][1:],
-        table(("state", "request", "guard", "next"), cell),
+        table(("state", "request", "guard", "action", "next"), cell),
+        table(
+            ("action", "what the scan does"),
+            (
+                (action.value, attribute_docs(states.Action)[action.name])
+                for action in states.Action
+                if action is not states.Action.NONE
+            ),
+        ),
+        "The keyswitch is fixed by `cell.mode` or read from the tag `cell.keyswitch`. At STOP the "
+        "cell stops and no start is obeyed; at RUN starts and resets that come over the network "
+        "are refused; at REMOTE they are obeyed. A stop and a pause are always obeyed.",
         "## The output gate",
         "One for each device, in its driver process. Outputs of the scan reach the device in "
         "`enabled` only; in every other state the device gets its safe outputs. "

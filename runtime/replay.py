@@ -42,12 +42,13 @@ from cellwright.io.recording_cycle import (
 )
 from cellwright.io.recording_values import ImageView
 from cellwright.io.registry import RegistryError
+from cellwright.runtime.carried import Carried
 from cellwright.runtime.programs import resolve
 from cellwright.runtime.recorder import CycleTape
 from cellwright.runtime.recorder_state import Frozen, StateError, thaw
 from cellwright.runtime.replay_image import ReplayImage
 from cellwright.runtime.run_folder import ScanStart
-from cellwright.runtime.scan import Carried, Scan
+from cellwright.runtime.scan import Scan
 from cellwright.runtime.surroundings import Surroundings
 from cellwright.tasks.api import Program
 
@@ -269,7 +270,7 @@ class Replay:
         )
         try:
             self.process_image.resume(keyframe.image)
-            carried = Carried({}, {}, [], [], keyframe.boot_id, keyframe.events_written)
+            carried = Carried({}, [], keyframe.boot_id, keyframe.events_written)
             thaw(scan, Frozen(keyframe.scan, keyframe.programs, ""), carried)
         except (ValueError, StateError) as error:
             raise ReplayError(f"{self._recording.path}: {error}") from error

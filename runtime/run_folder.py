@@ -40,6 +40,8 @@ class ScanStart(msgspec.Struct, frozen=True):
     restarted: bool
     """True when this scan replaces one that died: then nothing starts by itself."""
     notes: list[str]
+    simulated: bool = False
+    """The scan runs in simulated time, without devices."""
 
 
 def run_base() -> Path:

@@ -6,39 +6,39 @@ waits, does I/O or asks the wall clock.
 
 from __future__ import annotations
 
-import traceback
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
 
 from cellwright.io.clock import Clock
 from cellwright.io.image import Image
 from cellwright.io.messages import (
-    AnyEvent,
+    AnyCommand,
     CommandRefused,
     FaultRaised,
+    ForceChanged,
     MessageError,
     ModeChanged,
-    PartDeparted,
     ReplyCode,
-    SerialRequested,
     decode_command,
-    decode_event,
     encode,
 )
 from cellwright.io.plan import Plan
 from cellwright.io.process_image import LatchResult, ProcessImage
-from cellwright.io.rings import RingFull
-from cellwright.io.system_tags import CellState
+from cellwright.io.system_tags import CellState, KeyPosition
+from cellwright.runtime.carried import Carried, Moment, Part
 from cellwright.runtime.commands import CommandDesk, RefusalError
+from cellwright.runtime.execution import Execution, Failure
 from cellwright.runtime.health import unhealthy, unread_input
 from cellwright.runtime.jobs import JobDesk
+from cellwright.runtime.keyswitch import Keyswitch, objection
+from cellwright.runtime.outbox import Outbox
 from cellwright.runtime.recorder import Tape
 from cellwright.runtime.run_folder import ScanStart
-from cellwright.runtime.scheduler import Schedule
-from cellwright.runtime.states import RefusedError, Request, step
-from cellwright.tasks.api import Program, ScanContext
+from cellwright.runtime.self_report import SelfReport
+from cellwright.runtime.states import DRIVING, STARTS, Action, RefusedError, Request, step
+from cellwright.tasks.api import Program
 from cellwright.tasks.station import clip
 
 COMMANDS_PER_CYCLE: Final = 32
@@ -49,43 +49,27 @@ OWN_TASK: Final = "runtime"
 
 FAULT_BYTES: Final = 1000
 """Longest reason of a fault in an event."""
-TAG_BYTES: Final = 200
-"""What ``sys.first_fault`` holds of it."""
 
 
-@dataclass
-class Carried:
-    """What a scan carries from one cycle to the next, beside its process image."""
-
-    fields: dict[str, Any]
-    """The attributes that `Scan.CARRIED` names."""
-    jobs: dict[int, Any]
-    inboxes: list[Any]
-    programs: list[Program[Any]]
-    """Empty until the first start."""
-    boot_id: str
-    events_written: int
-
-
-class Scan:
+class Scan(Part):
     """The scan's state between cycles, and the cycle.
 
     ``tape`` is told everything that comes from outside. A replay gives its own ``process_image``.
     """
 
-    CARRIED: Final = (
-        "_unsent",
-        "_open_events",
-        "_late_in_a_row",
-        "_first_scan",
-        "_not_run_yet",
-        "_now_ns",
-        "_utc_ns",
-        "_busy_ns",
+    CARRIED: ClassVar = (
         "_slow_cycles",
+        "_first_scan",
+        "_last_scan",
+        "_now_ns",
+        "_paused_ns",
+        "_busy_ns",
+        "_key",
+        "_fault",
+        "_asked",
+        "_ended_forces",
         "cycle_number",
         "state",
-        "first_fault",
     )
 
     def __init__(
@@ -105,34 +89,50 @@ class Scan:
         self._clock = self._tape.clock(clock)
         self._around = self._tape.surroundings(image)
         self.boot_id = start.boot_id
-        self.program_classes = programs
-        self.schedule = Schedule(plan.tasks, plan.scan.base_ns)
-        self._events = image.events["scan"]
-        self._unsent: deque[bytes] = deque()
-        self._open_events: list[AnyEvent] = [decode_event(data) for data in start.open_events]
         self.process_image = process_image or ProcessImage(image, plan)
         self.process_image.restore(start.retained)
+        self._outbox = Outbox(image.events["scan"], self._tape, start.open_events)
         self._jobs = JobDesk(plan, image, epoch=image.scan.started_ns, tape=self._tape)
         self._commands = CommandDesk(
-            plan, self.process_image, image.statistics, self._request, self.emit
+            plan, self.process_image, image.statistics, self._ask_mode, self._outbox.emit
         )
-        self._tags = {tag.name: tag.index for tag in plan.tags if tag.name.startswith("sys.")}
-        self._instances: list[Program[Any]] = []
-        self.contexts = [ScanContext(task.name, boot_id=start.boot_id) for task in plan.tasks]
-        for task, context in zip(plan.tasks, self.contexts, strict=True):
-            context._emit = self.emit
-            context._submit = self._jobs.submitter(task.index)
-        self._late_in_a_row = [0] * len(plan.tasks)
-        self._first_scan = False
-        self._not_run_yet = [False] * len(plan.tasks)
+        self.execution = Execution(
+            plan,
+            self.process_image,
+            image.statistics,
+            clock=self._clock,
+            outbox=self._outbox,
+            jobs=self._jobs,
+            commands=self._commands,
+            programs=programs,
+            boot_id=start.boot_id,
+        )
+        self._report = SelfReport(plan, self.process_image, simulated=start.simulated)
+        self._keyswitch = Keyswitch(plan)
+        self._key = self._keyswitch.at_start
         self._latched: LatchResult | None = None
+        self._moment = Moment()
+        self._first_scan = self._last_scan = False
         self._now_ns = 0
-        self._utc_ns = 0
+        self._paused_ns = 0
         self._busy_ns = 0
         self._slow_cycles = 0
+        self._asked: deque[bytes] = deque()
+        self._ended_forces = list(self.process_image.ended_forces)
+        self._fault: FaultRaised | None = None
         self.cycle_number = 0
         self.state = CellState.INIT
-        self.first_fault = ""
+        self.parts: Mapping[str, Part] = MappingProxyType(
+            {
+                "scan": self,
+                "outbox": self._outbox,
+                "execution": self.execution,
+                "jobs": self._jobs,
+                "commands": self._commands,
+                "report": self._report,
+            }
+        )
+        """Everything that carries something from one cycle to the next, by name."""
         # What a predecessor left: its fault is not ours, and a kill may have torn a record.
         image.scan.fault_code = image.scan.fault_text = ""
         image.statistics.repair()
@@ -148,29 +148,45 @@ class Scan:
                     ticket, ReplyCode.INVALID_STATE, "the scan was restarted meanwhile; ask again"
                 )
 
+    @property
+    def first_fault(self) -> str:
+        """Why the cell went to FAULT first since the last reset; empty without a fault."""
+        return "" if self._fault is None else self._fault.text
+
     # --- the cycle ----------------------------------------------------------------------------
 
     def cycle(self, tick: int, now_ns: int, utc_ns: int) -> None:
         """Run one cycle. ``now_ns`` and ``utc_ns`` are its start and hold for all of it."""
         self.cycle_number += 1
-        self._now_ns = now_ns
-        self._utc_ns = utc_ns
         image = self.process_image
         self._latched = image.latch(now_ns, utc_ns)
         self._tape.latched()
         self._around.latch(now_ns)
+        moment = self._begin(tick, now_ns, utc_ns)
         if self.state is CellState.INIT:
-            self._request(Request.READY, "scan", "attached to the image", "")
-        self._watch_surroundings(now_ns)
+            self._leave_init()
+        self._jobs.latch()
+        self._watch_surroundings()
         self._apply_commands()
-        self._write_system_tags(tick, now_ns)
+        self._report.before_tasks(
+            moment,
+            self._around,
+            first_scan=self._first_scan and self.state is CellState.RUN,
+            busy_ns=self._busy_ns,
+            key=self._key,
+        )
+        self._first_scan = False
         image.overlay()
+        self._watch_key()
         if self.state is CellState.RUN:
-            self._run_tasks(tick, now_ns, utc_ns)
-        self._write_state_tags()
+            self._settle(self.execution.run(moment))
+        self._report.after_tasks(
+            self.state, self._fault, forced=bool(image.forced), last_scan=self._last_scan
+        )
+        self._last_scan = False
         image.overlay()
-        image.commit(self.cycle_number, self.state is CellState.RUN)
-        self._flush_events()
+        image.commit(self.cycle_number, self.state in DRIVING)
+        self._outbox.flush()
         status = self._image.scan
         status.state = self.state
         status.cycle = self.cycle_number
@@ -178,293 +194,203 @@ class Scan:
         self._busy_ns = self._clock.now_ns() - now_ns
         self._tape.settled(self.cycle_number, tick, now_ns, utc_ns)
 
+    def _begin(self, tick: int, now_ns: int, utc_ns: int) -> Moment:
+        if self.state is CellState.PAUSE:
+            self._paused_ns += now_ns - self._now_ns
+        self._now_ns = now_ns
+        moment = self._moment
+        moment.cycle = self.cycle_number
+        moment.tick = tick
+        moment.now_ns = now_ns
+        moment.scan_ns = now_ns - self._paused_ns
+        moment.utc_ns = utc_ns
+        moment.durable = self._around.durable
+        return moment
+
+    def ask(self, command: AnyCommand) -> None:
+        """Let the next cycle obey a command of the runtime itself; nobody waits for an answer."""
+        self._asked.append(encode(command))
+
     def end(self) -> None:
-        """Leave RUN in order and take the outputs away; the process is about to end."""
-        if self.state is CellState.RUN:
-            self._request(Request.STOP, "supervisor", "the scan process ends", "")
-        self._flush_events()
-        self._image.scan.state = self.state
+        """Take the outputs away; the process is about to end."""
+        self._outbox.flush()
         self.process_image.commit(self.cycle_number + 1, enabled=False)
-
-    def _run_tasks(self, tick: int, now_ns: int, utc_ns: int) -> None:
-        clock_now = self._clock.now_ns
-        statistics = self._image.statistics
-        durable = self._around.durable
-        emitted = self._emitted
-        for index in self.schedule.due(tick):
-            task = self._plan.tasks[index]
-            context = self.contexts[index]
-            context.cycle = self.cycle_number
-            context.now_ns = now_ns
-            context.utc_ns = utc_ns
-            context.durable = durable
-            context.emitted = emitted
-            context.first_scan = self._not_run_yet[index]
-            context.inbox = self._commands.take_inbox(index)
-            context.results = self._jobs.take_results(index)
-            begin = clock_now()
-            try:
-                self._instances[index].scan(context)
-            except Exception as error:  # noqa: BLE001 - the task's outermost edge
-                self._task_failed(task.name, error)
-                return
-            self._not_run_yet[index] = False
-            took = clock_now() - begin
-            late = took > task.watchdog_ns
-            statistics.record(
-                index,
-                begin - now_ns,
-                took,
-                overruns=int(took > task.interval_ns),
-                watchdog_hits=int(late),
-            )
-            if self._tripped(index, took, late):
-                return
-
-    def _tripped(self, index: int, took_ns: int, late: bool) -> bool:
-        task = self._plan.tasks[index]
-        if not late:
-            self._late_in_a_row[index] = 0
-            return False
-        self._late_in_a_row[index] += 1
-        if self._late_in_a_row[index] < task.watchdog_sensitivity:
-            return False
-        self._late_in_a_row[index] = 0
-        self.fault(
-            "task_watchdog",
-            f"task '{task.name}' ran {took_ns / 1e6:.3f} ms, its watchdog allows "
-            f"{task.watchdog_ns / 1e6:.3f} ms; shorten the program or raise the watchdog",
-        )
-        return True
-
-    def _task_failed(self, name: str, error: Exception) -> None:
-        # Not `extract_tb`, which reads source files.
-        *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-        self.fault(
-            "task_exception",
-            f"task '{name}' raised {_described(error)} "
-            f"({frame.f_code.co_filename}:{line}); mend the program, then reset",
-        )
 
     # --- surroundings -------------------------------------------------------------------------
 
-    def _watch_surroundings(self, now_ns: int) -> None:
-        self._jobs.latch()
-        slow = self._busy_ns > self._plan.scan.watchdog_ns
-        self._slow_cycles = self._slow_cycles + 1 if slow else 0
-        if self.state is CellState.RUN:
-            trouble = self._unhealthy()
-            if trouble:
-                self.fault("surroundings", trouble)
-            elif self._slow_cycles >= self._plan.scan.watchdog_sensitivity:
-                self._slow_cycles = 0
-                self.fault(
-                    "scan_watchdog",
-                    f"the scan took {self._busy_ns / 1e6:.3f} ms, its watchdog allows "
-                    f"{self._plan.scan.watchdog_ns / 1e6:.3f} ms; give the tasks less to do or "
-                    f"the scan more time",
+    def _leave_init(self) -> None:
+        self._request(Request.READY, "scan", "attached to the image")
+        for tag in self._ended_forces:
+            self._outbox.emit(
+                ForceChanged(
+                    task=OWN_TASK,
+                    utc_ns=self._moment.utc_ns,
+                    cycle=self.cycle_number,
+                    tag=self._plan.tags[tag].name,
+                    value=None,
+                    actor="scan",
+                    reason="the scan process was restarted, which ends all forces",
                 )
+            )
+        self._ended_forces = []
+
+    def _watch_surroundings(self) -> None:
+        settings = self._plan.scan
+        slow = self._busy_ns > settings.watchdog_ns
+        self._slow_cycles = self._slow_cycles + 1 if slow else 0
+        if self.state not in DRIVING:
+            return
+        trouble = self._unhealthy()
+        if trouble:
+            self.fault("surroundings", trouble)
+        elif self._slow_cycles >= settings.watchdog_sensitivity:
+            self._slow_cycles = 0
+            self.fault(
+                "scan_watchdog",
+                f"the scan took {self._busy_ns / 1e6:.3f} ms, its watchdog allows "
+                f"{settings.watchdog_ns / 1e6:.3f} ms; give the tasks less to do or the scan "
+                f"more time",
+            )
 
     def _unhealthy(self) -> str:
         """Why outputs must not be driven now, or an empty string."""
         assert self._latched is not None
-        return unhealthy(self._plan, self._latched, self._around, len(self._unsent))
+        return unhealthy(self._plan, self._latched, self._around, self._outbox.waiting)
 
-    # --- requests and commands ------------------------------------------------------------------
-
-    def _request(self, request: Request, actor: str, reason: str, fault: str) -> None:
-        """Step the state machine; raises RefusedError."""
-        trouble = ""
-        if request in (Request.START, Request.RESET):
-            trouble = self._unhealthy() or unread_input(self._plan, self.process_image)
-        old = self.state
-        new = step(old, request, trouble)
-        if new is old:
-            return
-        self.state = new
-        if request is Request.RESET:
-            self.first_fault = ""
-            self._image.scan.fault_code = self._image.scan.fault_text = ""
-        self.emit(
-            ModeChanged(
-                task=OWN_TASK,
-                utc_ns=self._utc_ns,
-                cycle=self.cycle_number,
-                old=old.name,
-                new=self.state.name,
-                actor=actor,
-                reason=fault or reason,
+    def _watch_key(self) -> None:
+        self._key = self._keyswitch.look(self.process_image)
+        if self._key is KeyPosition.STOP and self.state in DRIVING:
+            self._settle(
+                self._request(Request.STOP, "keyswitch", "the keyswitch was turned to STOP")
             )
-        )
-        if new is CellState.RUN and not self._start_programs():
+
+    # --- requests -------------------------------------------------------------------------------
+
+    def _ask_mode(self, request: Request, actor: str, reason: str, remote: bool) -> None:
+        """What the command desk asks for somebody; raises RefusedError."""
+        forbidden = objection(self._key, request, remote=remote)
+        if forbidden:
+            raise RefusedError(f"'{request}' refused: {forbidden}")
+        failure = self._request(request, actor, reason)
+        if failure is not None:
+            self._settle(failure)
             raise RefusedError(self.first_fault)
 
-    def fault(self, code: str, text: str) -> None:
-        """Go to FAULT; outputs fall to their safe state in this same cycle."""
-        text = clip(text.encode(errors="backslashreplace").decode(), FAULT_BYTES)
-        already = self.state is CellState.FAULT
-        self.emit(
-            FaultRaised(
-                task=OWN_TASK, utc_ns=self._utc_ns, cycle=self.cycle_number, code=code, text=text
+    def _request(self, request: Request, actor: str, reason: str) -> Failure | None:
+        """Step the state machine; what failed in the step. Raises RefusedError."""
+        trouble = ""
+        if request in STARTS or request is Request.RESET:
+            trouble = self._unhealthy() or unread_input(self._plan, self.process_image)
+        old = self.state
+        row = step(old, request, trouble)
+        if row.next is old:
+            return None
+        failure = self._run_last_scan() if row.action is Action.LAST_SCAN else None
+        self.state = row.next
+        if row.action is Action.FORGET_FAULT:
+            self._fault = None
+            self._image.scan.fault_code = self._image.scan.fault_text = ""
+        self._outbox.emit(
+            ModeChanged(
+                task=OWN_TASK,
+                utc_ns=self._moment.utc_ns,
+                cycle=self.cycle_number,
+                old=old.name,
+                new=row.next.name,
+                actor=actor,
+                reason=reason,
+                request=request,
             )
         )
-        self._request(Request.FAULT, "scan", text, text)
-        if not already and not self.first_fault:
-            self.first_fault = text
+        if row.action in (Action.START_WARM, Action.START_COLD):
+            failure = self._start(cold=row.action is Action.START_COLD)
+        return failure
+
+    def _start(self, *, cold: bool) -> Failure | None:
+        self.process_image.initialise(retained=cold)
+        self._first_scan = True
+        return self.execution.start(self._moment)
+
+    def _run_last_scan(self) -> Failure | None:
+        self._last_scan = True
+        self.process_image.overlay()
+        return self.execution.run_last(self._moment)
+
+    def _settle(self, failure: Failure | None) -> None:
+        if failure is not None:
+            self.fault(failure.code, failure.text, failure.task)
+
+    def fault(self, code: str, text: str, culprit: str = "") -> None:
+        """Go to FAULT; outputs fall to their safe state in this same cycle.
+
+        ``culprit`` is the task or device at fault, when it is one.
+        """
+        text = clip(text.encode(errors="backslashreplace").decode(), FAULT_BYTES)
+        event = FaultRaised(
+            task=OWN_TASK,
+            utc_ns=self._moment.utc_ns,
+            cycle=self.cycle_number,
+            code=code,
+            text=text,
+            culprit=culprit,
+        )
+        already = self.state is CellState.FAULT
+        self._outbox.emit(event)
+        self._request(Request.FAULT, "scan", text)
+        if not already and self._fault is None:
+            self._fault = event
             self._image.scan.fault_code = code
             self._image.scan.fault_text = text
 
-    def _start_programs(self) -> bool:
-        """Warm start: fresh programs, retained values kept, open parts handed to `recover`.
-
-        False when one of them raised; the cell is in FAULT then.
-        """
-        self.process_image.reset_volatile()
-        self._instances = []
-        self._first_scan = True
-        self._not_run_yet = [True] * len(self._plan.tasks)
-        self._late_in_a_row = [0] * len(self._plan.tasks)
-        for task, context in zip(self._plan.tasks, self.contexts, strict=True):
-            context.now_ns = self._now_ns
-            context.utc_ns = self._utc_ns
-            context.cycle = self.cycle_number
-            context.durable = self._around.durable
-            context.emitted = self._emitted
-            try:
-                program = self.new_program(task.index)
-                program.recover([e for e in self._open_events if e.task == task.name], context)
-            except Exception as error:  # noqa: BLE001 - the program's outermost edge
-                self._task_failed(task.name, error)
-                return False
-            self._instances.append(program)
-        return True
+    # --- commands -------------------------------------------------------------------------------
 
     def _apply_commands(self) -> None:
+        while self._asked:
+            self._obey(self._asked.popleft())
         ring = self._image.commands
         for ticket, data in ring.receive(COMMANDS_PER_CYCLE):
-            self._tape.command(data)
-            try:
-                command = decode_command(data)
-            except (MessageError, RecursionError) as error:
-                ring.reply(ticket, ReplyCode.MALFORMED, str(error))
-                continue
-            try:
-                self._commands.apply(command, self._utc_ns, self.cycle_number)
-            except (RefusalError, RefusedError) as error:
-                code = error.code if isinstance(error, RefusalError) else ReplyCode.INVALID_STATE
-                ring.reply(ticket, code, str(error))
-                self.emit(
-                    CommandRefused(
-                        task=OWN_TASK,
-                        utc_ns=self._utc_ns,
-                        cycle=self.cycle_number,
-                        command=type(command).__name__,
-                        actor=command.actor,
-                        why=str(error),
-                    )
+            ring.reply(ticket, *self._obey(data))
+
+    def _obey(self, data: bytes) -> tuple[ReplyCode, str]:
+        """Do what a command says, or answer why not."""
+        self._tape.command(data)
+        try:
+            command = decode_command(data)
+        except (MessageError, RecursionError) as error:
+            return ReplyCode.MALFORMED, str(error)
+        try:
+            self._commands.apply(command, self._moment.utc_ns, self.cycle_number)
+        except (RefusalError, RefusedError) as error:
+            code = error.code if isinstance(error, RefusalError) else ReplyCode.INVALID_STATE
+            self._outbox.emit(
+                CommandRefused(
+                    task=OWN_TASK,
+                    utc_ns=self._moment.utc_ns,
+                    cycle=self.cycle_number,
+                    command=type(command).__name__,
+                    actor=command.actor,
+                    why=str(error),
                 )
-            else:
-                ring.reply(ticket, ReplyCode.OK, "")
-
-    # --- events ---------------------------------------------------------------------------------
-
-    def emit(self, event: AnyEvent) -> int:
-        """Put an event on its way to the journal; the number is reached by ``durable`` later.
-
-        Raises ValueError when the event is longer than the ring takes.
-        """
-        data = encode(event)
-        if len(data) > self._events.longest:
-            raise ValueError(
-                f"a {type(event).__name__} of {len(data)} bytes is longer than the "
-                f"{self._events.longest} that the journal takes; say less in it"
             )
-        if isinstance(event, PartDeparted):
-            self._open_events.clear()
-        elif isinstance(event, SerialRequested) and self._asked_before(event):
-            pass  # a blade may wait for work for days, and asks every few seconds
-        elif hasattr(event, "part_id"):
-            self._open_events.append(event)
-        self._tape.said(data)
-        self._unsent.append(data)
-        self._flush_events()
-        return self._emitted
-
-    @property
-    def _emitted(self) -> int:
-        return self._events.written + len(self._unsent)
-
-    def _asked_before(self, event: SerialRequested) -> bool:
-        return any(
-            isinstance(known, SerialRequested) and known.part_id == event.part_id
-            for known in self._open_events
-        )
-
-    def _flush_events(self) -> None:
-        while self._unsent:
-            try:
-                self._events.put(self._unsent[0])
-            except RingFull:
-                self._tape.events_refused(self._events.written)
-                return
-            self._unsent.popleft()
+            return code, str(error)
+        return ReplyCode.OK, ""
 
     # --- recording and replay -------------------------------------------------------------------
 
-    def carried(self) -> Carried:
+    def carried_over(self) -> Carried:
         """What the next cycle goes on from; nothing is copied. Between cycles only."""
         return Carried(
-            {name: getattr(self, name) for name in self.CARRIED},
-            self._jobs.carried(),
-            self._commands.inboxes,
-            self._instances,
+            {name: part.carried() for name, part in self.parts.items()},
+            self.execution.programs,
             self.boot_id,
-            self._events.written,
+            self._outbox.written,
         )
 
-    def carry_on(self, carried: Carried) -> None:
+    def carry_over(self, carried: Carried) -> None:
         """Go on from what another scan with this plan carried; the process image is resumed apart.
 
         The state of each program is taken over by a new instance of this scan's class for it.
         """
-        for name in self.CARRIED:
-            setattr(self, name, carried.fields[name])
-        self._jobs.carry_on(carried.jobs)
-        self._commands.inboxes = carried.inboxes
-        self._instances = carried.programs
-
-    def new_program(self, task: int) -> Program[Any]:
-        """A program of that task as a start makes it, not yet recovered."""
-        kind, one = self.program_classes[task], self._plan.tasks[task]
-        options = kind.Options.model_validate(one.options)
-        return kind(self.process_image, one.binding, options)
-
-    # --- system tags ----------------------------------------------------------------------------
-
-    def _write_system_tags(self, tick: int, now_ns: int) -> None:
-        put, tags = self.process_image.set, self._tags
-        base = self._plan.scan.base_ns
-        put(tags["sys.cycle"], self.cycle_number)
-        put(tags["sys.elapsed"], tick + 1)
-        put(tags["sys.skipped"], self._around.skipped_ticks)
-        put(tags["sys.first_scan"], self._first_scan and self.state is CellState.RUN)
-        self._first_scan = False
-        put(tags["sys.clock_1s"], now_ns % 1_000_000_000 < 500_000_000)
-        put(tags["sys.clock_100ms"], now_ns % 100_000_000 < 50_000_000)
-        put(tags["sys.load"], 100.0 * self._busy_ns / base)
-        put(tags["sys.journal_ok"], self._around.journal_ok)
-        put(tags["sys.gateway_alive"], self._around.gateway_alive)
-        put(tags["sys.degraded"], self._around.degraded)
-
-    def _write_state_tags(self) -> None:
-        put, tags = self.process_image.set, self._tags
-        put(tags["sys.state"], int(self.state))
-        put(tags["sys.forces_active"], bool(self.process_image.forced))
-        put(tags["sys.first_fault"], clip(self.first_fault, TAG_BYTES))
-
-
-def _described(error: Exception) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - an author's exception may be broken itself
-        return f"{type(error).__name__} (which cannot say why)"
+        for name, part in self.parts.items():
+            part.carry_on(carried.parts[name])
+        self.execution.programs = carried.programs

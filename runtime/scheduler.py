@@ -49,6 +49,11 @@ class Schedule:
         self._cyclic = [timing for timing in self._timings if timing.interval]
         self._priorities = {timing.index: timing.priority for timing in timings}
 
+    @property
+    def order(self) -> list[int]:
+        """All tasks, the most urgent first."""
+        return [timing.index for timing in self._timings]
+
     def due(self, tick: int) -> list[int]:
         """Indexes of the cyclic tasks of that tick, the most urgent (lowest number) first."""
         return [t.index for t in self._cyclic if (tick - t.phase) % t.interval == 0]

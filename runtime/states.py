@@ -1,4 +1,4 @@
-"""The operating states of the cell as a table: state, request, guard, next state.
+"""The operating states of the cell as a table: state, request, guard, action, next state.
 
 The scan process steps it; documentation prints it; the property test walks it.
 """
@@ -19,10 +19,20 @@ class Request(StrEnum):
     READY = "ready"
     """The scan process has attached to everything."""
     START = "start"
+    """Warm start: programs begin anew, retained values are kept."""
+    COLD_START = "cold_start"
+    """Programs begin anew and every value is the initial one, retained values too."""
+    HOT_START = "hot_start"
+    """Go on after PAUSE, exactly where the programs stood."""
+    PAUSE = "pause"
     STOP = "stop"
     RESET = "reset"
     FAULT = "fault"
     """Something happened after which outputs must not be driven."""
+
+
+STARTS: Final = frozenset({Request.START, Request.COLD_START, Request.HOT_START})
+"""Requests after which programs run; the keyswitch gates them."""
 
 
 class Guard(StrEnum):
@@ -33,6 +43,20 @@ class Guard(StrEnum):
     """No driver is tripped, no device that must not be lost is lost, the journal is well."""
 
 
+class Action(StrEnum):
+    """What the scan does in a transition."""
+
+    NONE = "none"
+    START_WARM = "start_warm"
+    """Values that are not retained become initial, programs are made anew and recover."""
+    START_COLD = "start_cold"
+    """All values become initial, retained ones too; programs are made anew and recover."""
+    LAST_SCAN = "last_scan"
+    """Every task runs once more and is told that it is the last time."""
+    FORGET_FAULT = "forget_fault"
+    """The record of the first fault is cleared."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """One row of the table."""
@@ -40,38 +64,56 @@ class Transition:
     state: CellState
     request: Request
     guard: Guard
+    action: Action
     next: CellState
 
 
+_NONE, _HEALTHY = Guard.NONE, Guard.HEALTHY
+_INIT, _STOP, _RUN = CellState.INIT, CellState.STOP, CellState.RUN
+_PAUSE, _FAULT = CellState.PAUSE, CellState.FAULT
+
 TRANSITIONS: Final[tuple[Transition, ...]] = (
-    Transition(CellState.INIT, Request.READY, Guard.NONE, CellState.STOP),
-    Transition(CellState.INIT, Request.FAULT, Guard.NONE, CellState.FAULT),
-    Transition(CellState.STOP, Request.START, Guard.HEALTHY, CellState.RUN),
-    Transition(CellState.STOP, Request.STOP, Guard.NONE, CellState.STOP),
-    Transition(CellState.STOP, Request.FAULT, Guard.NONE, CellState.FAULT),
-    Transition(CellState.RUN, Request.STOP, Guard.NONE, CellState.STOP),
-    Transition(CellState.RUN, Request.START, Guard.NONE, CellState.RUN),
-    Transition(CellState.RUN, Request.FAULT, Guard.NONE, CellState.FAULT),
-    Transition(CellState.FAULT, Request.RESET, Guard.HEALTHY, CellState.STOP),
-    Transition(CellState.FAULT, Request.STOP, Guard.NONE, CellState.FAULT),
-    Transition(CellState.FAULT, Request.FAULT, Guard.NONE, CellState.FAULT),
+    Transition(_INIT, Request.READY, _NONE, Action.NONE, _STOP),
+    Transition(_INIT, Request.FAULT, _NONE, Action.NONE, _FAULT),
+    Transition(_STOP, Request.START, _HEALTHY, Action.START_WARM, _RUN),
+    Transition(_STOP, Request.COLD_START, _HEALTHY, Action.START_COLD, _RUN),
+    Transition(_STOP, Request.STOP, _NONE, Action.NONE, _STOP),
+    Transition(_STOP, Request.FAULT, _NONE, Action.NONE, _FAULT),
+    Transition(_RUN, Request.START, _NONE, Action.NONE, _RUN),
+    Transition(_RUN, Request.HOT_START, _NONE, Action.NONE, _RUN),
+    Transition(_RUN, Request.PAUSE, _NONE, Action.NONE, _PAUSE),
+    Transition(_RUN, Request.STOP, _NONE, Action.LAST_SCAN, _STOP),
+    Transition(_RUN, Request.FAULT, _NONE, Action.NONE, _FAULT),
+    Transition(_PAUSE, Request.HOT_START, _HEALTHY, Action.NONE, _RUN),
+    Transition(_PAUSE, Request.PAUSE, _NONE, Action.NONE, _PAUSE),
+    Transition(_PAUSE, Request.STOP, _NONE, Action.LAST_SCAN, _STOP),
+    Transition(_PAUSE, Request.FAULT, _NONE, Action.NONE, _FAULT),
+    Transition(_FAULT, Request.RESET, _HEALTHY, Action.FORGET_FAULT, _STOP),
+    Transition(_FAULT, Request.STOP, _NONE, Action.NONE, _FAULT),
+    Transition(_FAULT, Request.FAULT, _NONE, Action.NONE, _FAULT),
 )
 
 _TABLE: Final[Mapping[tuple[CellState, Request], Transition]] = {
     (row.state, row.request): row for row in TRANSITIONS
 }
 
+DRIVING: Final = frozenset({CellState.RUN, CellState.PAUSE})
+"""States in which outputs are driven; in all others they are at their safe values."""
+
 
 class RefusedError(Exception):
     """The request is not possible now; the sentence says why and what to do."""
 
 
-def step(state: CellState, request: Request, unhealthy: str = "") -> CellState:
-    """The next state; ``unhealthy`` is the reason why `Guard.HEALTHY` does not hold, or empty."""
+def step(state: CellState, request: Request, unhealthy: str = "") -> Transition:
+    """The row to follow; ``unhealthy`` says why `Guard.HEALTHY` does not hold, or is empty.
+
+    Raises RefusedError.
+    """
     row = _TABLE.get((state, request))
     if row is None:
         allowed = ", ".join(r.request for r in TRANSITIONS if r.state is state and r.next != state)
         raise RefusedError(f"'{request}' is not possible in {state.name}; possible: {allowed}")
     if row.guard is Guard.HEALTHY and unhealthy:
         raise RefusedError(f"'{request}' refused: {unhealthy}")
-    return row.next
+    return row

@@ -38,6 +38,7 @@ from cellwright.io.plan import Plan
 from cellwright.io.retain import RetainError, RetainStore, fit
 from cellwright.io.rings import RingError
 from cellwright.io.system_tags import CellState
+from cellwright.native import lib
 from cellwright.runtime.command_client import CommandClient, CommandFailed
 from cellwright.runtime.run_folder import (
     JOURNAL_FILE,
@@ -305,6 +306,7 @@ class Supervisor:
     def _watch(self) -> None:
         now = time.monotonic()
         self._image.processes["supervisor"].beat_ns = time.monotonic_ns()
+        self._image.supervisor.utc_synchronised = bool(lib.cw_clock_synchronised())
         self._tell_state()
         for child in self._children:
             if child.popen is None:

@@ -31,6 +31,8 @@ class Surroundings:
         """Events of this image's scans that are in the journal."""
         self.journal_ok = False
         self.gateway_alive = False
+        self.database_alive = False
+        self.utc_synchronised = False
         self.skipped_ticks = 0
         self.degraded = ""
 
@@ -38,12 +40,15 @@ class Surroundings:
         """Look around; holds for the whole cycle."""
         image = self._image
         processes = image.processes
+        alive = now_ns - processes["gateway"].beat_ns <= GATEWAY_SILENCE_NS
         around = Around(
             image.events["scan"].acknowledged,
             image.journal.ok and now_ns - processes["journal"].beat_ns <= JOURNAL_SILENCE_NS,
-            now_ns - processes["gateway"].beat_ns <= GATEWAY_SILENCE_NS,
+            alive,
             image.scan.skipped_ticks,
             image.scan.degraded,
+            alive and image.gateway.database_ok,
+            image.supervisor.utc_synchronised,
         )
         self.hold(around)
         self._tape.around(around)
@@ -55,6 +60,8 @@ class Surroundings:
         self.gateway_alive = around.gateway_alive
         self.skipped_ticks = around.skipped_ticks
         self.degraded = around.degraded
+        self.database_alive = around.database_alive
+        self.utc_synchronised = around.utc_synchronised
 
     def journal_error(self) -> str:
         """Why the journal is unwell, empty when it does not say."""

@@ -121,9 +121,10 @@ E = TypeVar("E", bound=Event)
 class ScanContext:
     """What a program knows beside its variables. Constant within a cycle.
 
-    ``now_ns`` is scan time: monotonic nanoseconds, the same for all tasks of a cycle; timers use
-    it. ``utc_ns`` is wall-clock time for people and records only. ``durable`` is the highest
-    number from `emit` of this process that is safely in the journal.
+    ``now_ns`` is scan time: monotonic nanoseconds, the same for all tasks of a cycle. Timers use
+    it, and it stands still while the cell is in PAUSE. ``utc_ns`` is wall-clock time for people
+    and records only. ``durable`` is the highest number from `emit` of this process that is safely
+    in the journal.
     """
 
     task: str
@@ -131,6 +132,10 @@ class ScanContext:
     now_ns: int = 0
     utc_ns: int = 0
     first_scan: bool = False
+    """TRUE in this task's first execution after a start."""
+    last_scan: bool = False
+    """TRUE in its last execution before an orderly STOP. Outputs no longer reach the devices then,
+    and `submit` hands out no job and gives 0."""
     boot_id: str = ""
     durable: int = 0
     emitted: int = 0

@@ -3,6 +3,7 @@
 
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/timex.h>
 
 int cw_schedule_fifo(int priority)
 {
@@ -20,4 +21,11 @@ int cw_pin(int core)
     CPU_ZERO(&set);
     CPU_SET(core, &set);
     return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : errno;
+}
+
+int cw_clock_synchronised(void)
+{
+    struct timex clock = {.modes = 0};
+    int state = adjtimex(&clock);
+    return state >= 0 && state != TIME_ERROR && (clock.status & STA_UNSYNC) == 0;
 }

@@ -13,4 +13,7 @@ int cw_lock_memory(void);
 /* Runs the calling thread on one core only. */
 int cw_pin(int core);
 
+/* 1 while the kernel's wall clock is disciplined by a time server, else 0. Changes nothing. */
+int cw_clock_synchronised(void);
+
 #endif

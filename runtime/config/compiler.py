@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel
 
-from cellwright.io.iec import Value
+from cellwright.io.iec import INTEGERS, Value
 from cellwright.io.layout import layout_hash, place
 from cellwright.io.plan import (
     Device,
@@ -112,6 +112,7 @@ class _Compiler:
         bindings = bind(tags, tasks, self.root, problems)
         if settings is not None:
             check_timing(tasks.good.values(), base_ns, settings.watchdog_ns, self.root, problems)
+        self._check_keyswitch(cell, bindings)
         users = self._users(opcua)
         master_data = self._file(mes.master_data if mes else None, "mes", "master_data")
         if problems.errors or cell is None or settings is None:
@@ -125,6 +126,8 @@ class _Compiler:
             cell=cell.name,
             site=cell.site,
             start=cell.start,
+            mode=cell.mode,
+            keyswitch=cell.keyswitch or "",
             source=str(self.path),
             folder=str(self.folder),
             data=str(data),
@@ -216,6 +219,33 @@ class _Compiler:
             priority=scan.realtime.priority,
             core=scan.realtime.core,
         )
+
+    def _check_keyswitch(self, cell: model.Cell | None, bindings: Bindings) -> None:
+        if cell is None or cell.keyswitch is None:
+            return
+        here = self.root.at(("cell", "keyswitch"))
+        if "mode" in cell.model_fields_set:
+            self.problems.error(
+                self.root.at(("cell", "mode")),
+                "the mode is given twice",
+                "the tag `keyswitch` tells it already",
+                "leave out one of `mode` and `keyswitch`",
+            )
+        use = bindings.uses.get(cell.keyswitch)
+        if use is None:
+            self.problems.error(
+                here,
+                f"there is no tag '{cell.keyswitch}'",
+                "the keyswitch is read from a tag",
+                nearest(cell.keyswitch, bindings.uses),
+            )
+        elif use.type.is_array or use.type.code not in INTEGERS:
+            self.problems.error(
+                here,
+                f"the tag '{cell.keyswitch}' is a {use.type}",
+                "a keyswitch is a whole number: 0 STOP, 1 RUN, 2 REMOTE",
+                "use a tag of an integer type",
+            )
 
     def _users(self, opcua: model.OpcUa | None) -> str | None:
         if opcua is None:

@@ -271,6 +271,11 @@ class Cell(Section):
     """Name of the plant or line, for people and records."""
     start: Literal["run", "stop"] = "stop"
     """`run`: go to RUN after a clean start; `stop`: wait for an operator."""
+    mode: Literal["stop", "run", "remote"] = "remote"
+    """Keyswitch without a key: `remote` lets clients on the network start the cell, `run` only
+    those who sit at it, `stop` nobody."""
+    keyswitch: str | None = Field(None, min_length=1)
+    """Tag that a real keyswitch is wired to: 0 STOP, 1 RUN, 2 REMOTE. It replaces `mode`."""
     data: str = Field("./data", min_length=1)
     """Folder for journal, retained values, database and certificates; relative to this file."""
 

@@ -60,8 +60,10 @@ async def _serve(member: Membership, store: GatewayStore | None) -> None:
     try:
         while not member.should_stop() and not (serving is not None and serving.done()):
             member.beat()
+            member.image.gateway.database_ok = store is not None and store.answers
             await asyncio.sleep(STOP_CHECK_S)
     finally:
+        member.image.gateway.database_ok = False
         stop.set()
         await metrics
         if serving is not None:

@@ -12,6 +12,7 @@ import sys
 
 import structlog
 
+from cellwright.io.messages import SetMode
 from cellwright.native import lib
 from cellwright.runtime.boot_check import short_list
 from cellwright.runtime.processes.common import Membership, join
@@ -49,47 +50,67 @@ def main(arguments: list[str] | None = None) -> int:
     status.degraded = short_list(lacking, plan.scan)
     log.info("scan starts", base_ms=plan.scan.base_ns / 1e6, lacking=lacking)
     try:
-        beat(scan, member, recorder)
+        Beat(scan, member, recorder).run()
     finally:
         scan.end()
         log.info("scan ends", cycles=scan.cycle_number, skipped=status.skipped_ticks)
     return 0
 
 
-def beat(scan: Scan, member: Membership, recorder: ScanRecorder) -> None:
-    """Run a cycle at every tick until the process is to stop."""
-    image, clock = member.image, member.clock
-    status, statistics, base_ns = image.scan, image.statistics, member.plan.scan.base_ns
-    start_ns = clock.now_ns() + SPIN_UP_TICKS * base_ns
-    tick = skipped = 0
-    recorder.step(start_ns)
-    due = scan.schedule.due_between
-    collect_at = 0
-    while not member.should_stop():
-        tick_ns = tick_start_ns(start_ns, base_ns, tick)
+class Beat:
+    """The grid of ticks, and what each of them costs."""
+
+    def __init__(self, scan: Scan, member: Membership, recorder: ScanRecorder) -> None:
+        self._scan = scan
+        self._member = member
+        self._recorder = recorder
+        self._clock = member.clock
+        self._status = member.image.scan
+        self._statistics = member.image.statistics
+        self._base_ns = member.plan.scan.base_ns
+        self._start_ns = self._clock.now_ns() + SPIN_UP_TICKS * self._base_ns
+        self._tick = self._skipped = 0
+        self._collect_at = 0
+        recorder.step(self._start_ns)
+
+    def run(self) -> None:
+        """Run a cycle at every tick until the process is to stop, then one that leaves RUN."""
+        while not self._member.should_stop():
+            self.once()
+        self._scan.ask(SetMode(request="stop", actor="supervisor", reason="the scan process ends"))
+        while not self.once():
+            pass
+
+    def once(self) -> bool:
+        """Wait for the next tick and run its cycle; False when a signal came before it."""
+        status, base_ns, clock = self._status, self._base_ns, self._clock
+        tick = self._tick
+        tick_ns = tick_start_ns(self._start_ns, base_ns, tick)
         if lib.cw_wait_until(tick_ns) < tick_ns:
-            continue  # a signal came: look whether it asks to stop, then wait again
+            return False
         now_ns = clock.now_ns()
         status.beat_ns = now_ns
-        member.slot.beat_ns = now_ns
-        scan.cycle(tick, now_ns, clock.utc_ns())
+        self._member.slot.beat_ns = now_ns
+        self._scan.cycle(tick, now_ns, clock.utc_ns())
         end_ns = clock.now_ns()
         took_ns = end_ns - now_ns
-        statistics.record(-1, now_ns - tick_ns, took_ns, overruns=int(took_ns > base_ns))
-        following = next_tick(start_ns, base_ns, tick, end_ns)
+        self._statistics.record(-1, now_ns - tick_ns, took_ns, overruns=int(took_ns > base_ns))
+        following = next_tick(self._start_ns, base_ns, tick, end_ns)
         if following > tick + 1:
-            for task, count in due(tick + 1, following):
-                statistics.skipped(task, count)
-            skipped += following - tick - 1
-            status.skipped_ticks = skipped
-        tick = following
-        status.run_ticks = scan.cycle_number
-        status.elapsed_ticks = tick
-        recorder.step(now_ns)
-        if now_ns >= collect_at:
+            schedule = self._scan.execution.schedule
+            for task, count in schedule.due_between(tick + 1, following):
+                self._statistics.skipped(task, count)
+            self._skipped += following - tick - 1
+            status.skipped_ticks = self._skipped
+        self._tick = following
+        status.run_ticks = self._scan.cycle_number
+        status.elapsed_ticks = following
+        self._recorder.step(now_ns)
+        if now_ns >= self._collect_at:
             # The youngest generation only: microseconds, in the slack after the cycle.
             gc.collect(0)
-            collect_at = now_ns + 1_000_000_000
+            self._collect_at = now_ns + 1_000_000_000
+        return True
 
 
 if __name__ == "__main__":

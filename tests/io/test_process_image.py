@@ -438,7 +438,7 @@ def test_a_warm_start_keeps_retained_values_and_inputs_only(rig: Rig) -> None:
     rig.latch()
     for name, value in (("counter", 77), ("note", "run"), ("valve", 9)):
         rig.process.set(rig.index(name), value)
-    rig.process.reset_volatile()
+    rig.process.initialise(retained=False)
     assert rig.shows("counter") == (77, "GOOD")
     assert rig.shows("note") == ("idle", "UNCERTAIN_INITIAL")
     assert rig.shows("valve") == (0, "UNCERTAIN_INITIAL")

@@ -128,7 +128,11 @@ REFUSALS = [
     (ForceTag(tag="part", value="x", actor="anna"), ReplyCode.TYPE_MISMATCH, "tag 'part': BOOL"),
     (ForceTag(tag="sys.cycle", value=1, actor="anna"), ReplyCode.NOT_WRITABLE, "own state"),
     (UnforceTag(tag="prat", actor="anna"), ReplyCode.UNKNOWN_TAG, "there is no tag 'prat'"),
-    (SetMode(request="jump", actor="anna"), ReplyCode.UNKNOWN_REQUEST, "use start, stop, reset"),
+    (
+        SetMode(request="jump", actor="anna"),
+        ReplyCode.UNKNOWN_REQUEST,
+        "use start, cold_start, hot_start, pause, stop, reset",
+    ),
     (SetMode(request="fault", actor="anna"), ReplyCode.UNKNOWN_REQUEST, "'fault' is no request"),
     (SetMode(request="reset", actor="anna"), ReplyCode.INVALID_STATE, "not possible in RUN"),
     (ResetStatistics(task="nobody", actor="anna"), ReplyCode.UNKNOWN_TASK, "tasks: control"),

@@ -17,6 +17,8 @@ from scan_bench import Bench, program
 from cellwright.io.clock import MonotonicClock
 from cellwright.io.messages import Job, Result, decode_job, encode
 from cellwright.io.system_tags import CellState
+from cellwright.runtime.carried import Moment
+from cellwright.runtime.execution import Failure
 from cellwright.runtime.processes.common import Membership
 from cellwright.runtime.processes.worker import WorkerLoop
 from cellwright.runtime.run_folder import RunFolder
@@ -114,13 +116,14 @@ def test_a_result_left_before_the_worker_died_counts(desk: Desk) -> None:
 
 def test_a_job_given_to_a_worker_whose_death_is_not_known_yet_fails_too(desk: Desk) -> None:
     desk.submit.append(("mark", {}))
-    original, hidden = desk.bench.scan._run_tasks, desk.slot
+    execution, hidden = desk.bench.scan.execution, desk.slot
+    original = execution.run
 
-    def dies_in_between(*arguments: Any) -> None:
+    def dies_in_between(moment: Moment) -> Failure | None:
         hidden.restarts = 1
-        original(*arguments)
+        return original(moment)
 
-    desk.bench.scan._run_tasks = dies_in_between  # type: ignore[method-assign]
+    execution.run = dies_in_between  # type: ignore[method-assign]
     desk.bench.cycle()
     assert decode_job(desk.jobs.peek()[-1][1]).incarnation == 0
     desk.bench.cycle()

@@ -33,7 +33,6 @@ from cellwright.io.rings import RingFull
 from cellwright.io.system_tags import CellState
 from cellwright.runtime.recorder import Tape
 from cellwright.runtime.replay import Outcome, Replay
-from cellwright.runtime.scan import Scan
 from cellwright.tasks.api import (
     BOOL,
     DINT,
@@ -334,29 +333,29 @@ def test_a_recording_over_a_restart_of_the_scan_replays_both_scans(tmp_path: Pat
     assert identical(cell).cycles == 22 + 12
 
 
+MADE_ANEW = {
+    "scan": {"_plan", "_image", "_tape", "_clock", "_around", "boot_id", "process_image", "_outbox",
+             "_jobs", "_commands", "execution", "_report", "_keyswitch", "_latched", "_moment",
+             "parts"},
+    "outbox": {"_ring", "_tape"},
+    "execution": {"_plan", "_image", "_statistics", "_clock", "_outbox", "_jobs", "_commands",
+                  "classes", "schedule", "programs", "contexts"},
+    "jobs": {"_desks"},
+    "commands": {"_tags", "_tasks", "_image", "_statistics", "_ask_mode", "_emit", "_utc_ns",
+                 "_cycle"},
+    "report": {"_base_ns", "_image", "_tags", "_written"},
+}  # fmt: skip
+"""Attributes of each part that a replay makes again, or that say nothing of former cycles."""
+
+
 def test_every_attribute_of_the_scan_is_carried_or_made_anew_by_a_replay(tmp_path: Path) -> None:
     cell = RecordedCell(tmp_path)
-    anew = {
-        "_plan",
-        "_image",
-        "_tape",
-        "_clock",
-        "_around",
-        "boot_id",
-        "program_classes",
-        "schedule",
-        "_events",
-        "process_image",
-        "_tags",
-        "contexts",
-        "_latched",
-        "_jobs",
-        "_commands",
-        "_instances",
-    }
-    assert set(vars(cell.scan)) == anew | set(Scan.CARRIED), (
-        "a new attribute of Scan: name it in CARRIED when it says anything about former cycles"
-    )
+    assert set(cell.scan.parts) == set(MADE_ANEW)
+    for name, part in cell.scan.parts.items():
+        assert set(vars(part)) == MADE_ANEW[name] | set(part.CARRIED), (
+            f"a new attribute of {type(part).__name__}: name it in CARRIED when it says anything "
+            f"about former cycles"
+        )
 
 
 # --- what a replay finds ----------------------------------------------------------------------
@@ -499,7 +498,7 @@ def test_the_state_in_a_file_cannot_call_functions(tmp_path: Path) -> None:
         keyframe = next(part for part in recording.parts() if isinstance(part, Keyframe))
     state = Frozen(pickle.dumps(Evil()), [], "")
     with pytest.raises(StateError, match="not a class of a program"):
-        thaw(cell.scan, state, cell.scan.carried())
+        thaw(cell.scan, state, cell.scan.carried_over())
     assert not (tmp_path / "evil").exists()
     assert keyframe.programs == []
 

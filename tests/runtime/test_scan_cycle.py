@@ -123,7 +123,7 @@ def test_no_task_runs_and_no_output_is_enabled_before_start_and_after_stop(
     assert seen == [4, 5]
     assert bench.outputs() == (b"\x01", True)
     assert bench.request("stop").code == 0
-    assert seen == [4, 5], "the tasks do not run in the cycle that obeys the stop"
+    assert seen == [4, 5, 6], "the last scan, in the cycle that obeys the stop"
     assert bench.outputs() == (b"\x00", False)
     assert bench.value("sys.state") == CellState.STOP
 
@@ -145,7 +145,7 @@ def test_first_scan_is_told_once_after_each_start(tmp_path: Path, seen: list[Any
     bench.request("stop")
     bench.request("start")
     bench.cycle()
-    assert seen == [True, False, False, True, False]
+    assert seen == [True, False, False, False, True, False]
 
 
 def test_first_scan_is_told_to_a_task_that_is_not_due_in_the_first_cycle(

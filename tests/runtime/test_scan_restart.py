@@ -222,9 +222,10 @@ def test_a_warm_start_keeps_retained_values_and_resets_the_others(tmp_path: Path
     bench.send(WriteTag(tag="note", value="hello", actor="a"))
     assert (bench.value("strokes"), bench.value("shown")) == (7, 107)
     bench.request("stop")
-    assert (bench.value("strokes"), bench.value("note")) == (7, "hello"), "STOP changes nothing"
+    assert (bench.value("strokes"), bench.value("note")) == (8, "hello")
+    assert bench.value("shown") == 108, "STOP changes nothing beyond the last scan"
     bench.request("start")
-    assert (bench.value("strokes"), bench.value("shown")) == (8, 101)
+    assert (bench.value("strokes"), bench.value("shown")) == (9, 101)
     assert (bench.value("recipe"), bench.value("note")) == (7, "none")
 
 

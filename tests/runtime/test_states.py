@@ -7,29 +7,51 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.system_tags import CellState
-from cellwright.runtime.states import TRANSITIONS, Guard, RefusedError, Request, step
+from cellwright.runtime.states import (
+    DRIVING,
+    STARTS,
+    TRANSITIONS,
+    Action,
+    Guard,
+    RefusedError,
+    Request,
+    step,
+)
 
 walks = st.lists(st.tuples(st.sampled_from(Request), st.sampled_from(["", "the journal is full"])))
 
 
 @given(walks)
-def test_nothing_goes_to_run_but_a_healthy_start_out_of_stop(walk):
+def test_nothing_goes_to_run_but_a_healthy_start_out_of_stop_or_pause(walk):
     state = CellState.INIT
     for request, unhealthy in walk:
         try:
-            new = step(state, request, unhealthy)
+            new = step(state, request, unhealthy).next
         except RefusedError:
             continue
         if new is CellState.RUN and state is not CellState.RUN:
-            assert state is CellState.STOP
-            assert request is Request.START
+            assert request in STARTS
+            assert state is (CellState.PAUSE if request is Request.HOT_START else CellState.STOP)
             assert not unhealthy
         state = new
 
 
 @given(st.sampled_from(CellState))
 def test_a_fault_is_possible_in_every_state_and_leads_to_fault(state):
-    assert step(state, Request.FAULT, "anything") is CellState.FAULT
+    assert step(state, Request.FAULT, "anything").next is CellState.FAULT
+
+
+def test_programs_are_made_anew_by_a_start_out_of_stop_and_by_nothing_else():
+    starting = {Action.START_WARM, Action.START_COLD}
+    for row in TRANSITIONS:
+        entered_run = row.next is CellState.RUN and row.state is CellState.STOP
+        assert (row.action in starting) == entered_run
+
+
+def test_every_way_from_driven_outputs_to_stop_has_a_last_scan_and_a_fault_has_none():
+    for row in TRANSITIONS:
+        leaves = row.state in DRIVING and row.next is CellState.STOP
+        assert (row.action is Action.LAST_SCAN) == leaves
 
 
 def test_a_fault_is_left_only_by_reset_and_only_to_stop():
@@ -48,7 +70,7 @@ def test_a_guarded_request_is_refused_with_the_reason():
 
 def test_an_impossible_request_names_the_possible_ones():
     with pytest.raises(
-        RefusedError, match=r"'reset' is not possible in RUN; possible: stop, fault"
+        RefusedError, match=r"'reset' is not possible in RUN; possible: pause, stop, fault"
     ):
         step(CellState.RUN, Request.RESET)
 

@@ -419,7 +419,7 @@ def test_a_cell_gives_a_retained_block_a_retained_tag_and_a_loop_its_tuning(tmp_
         program.scan(ScanContext("press", now_ns=1))
         kept = process_image.retained()
         assert process_image.restore(kept) == []
-        process_image.reset_volatile()
+        process_image.initialise(retained=False)
         again = program_class(process_image, binding, options)
         assert again.parts.CV == 1
         again.scan(ScanContext("press", now_ns=2))

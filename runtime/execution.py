@@ -1,0 +1,196 @@
+"""Runs the tasks of a cell in a cycle: programs made at a start, called when due, watched.
+
+Called by the scan only. What goes wrong in a program comes back as a `Failure`; the scan decides
+what that means for the cell. Nothing here waits or asks any other clock than the scan's.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from cellwright.io.clock import Clock
+from cellwright.io.plan import Plan
+from cellwright.io.process_image import ProcessImage
+from cellwright.io.statistics import Statistics
+from cellwright.runtime.carried import Moment, Part
+from cellwright.runtime.commands import CommandDesk
+from cellwright.runtime.jobs import JobDesk
+from cellwright.runtime.outbox import Outbox
+from cellwright.runtime.scheduler import Schedule
+from cellwright.tasks.api import Program, ScanContext
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the cell must go to FAULT. ``code`` is stable for machines, ``text`` for people."""
+
+    code: str
+    task: str
+    """Name of the task at fault."""
+    text: str
+
+
+class Execution(Part):
+    """The tasks of one cell between a start and its end."""
+
+    CARRIED: ClassVar = ("_late_in_a_row", "_not_run_yet")
+
+    def __init__(
+        self,
+        plan: Plan,
+        image: ProcessImage,
+        statistics: Statistics,
+        *,
+        clock: Clock,
+        outbox: Outbox,
+        jobs: JobDesk,
+        commands: CommandDesk,
+        programs: Sequence[type[Program[Any]]],
+        boot_id: str,
+    ) -> None:
+        self._plan = plan
+        self._image = image
+        self._statistics = statistics
+        self._clock = clock
+        self._outbox = outbox
+        self._jobs = jobs
+        self._commands = commands
+        self.classes = programs
+        """One class a task."""
+        self.schedule = Schedule(plan.tasks, plan.scan.base_ns)
+        self.programs: list[Program[Any]] = []
+        """One program a task; empty until the first start."""
+        self.contexts = [ScanContext(task.name, boot_id=boot_id) for task in plan.tasks]
+        for task, context in zip(plan.tasks, self.contexts, strict=True):
+            context._emit = outbox.emit
+            context._submit = jobs.submitter(task.index)
+        self._late_in_a_row = [0] * len(plan.tasks)
+        self._not_run_yet = [False] * len(plan.tasks)
+
+    def new_program(self, task: int) -> Program[Any]:
+        """A program of that task as a start makes it, not yet recovered."""
+        kind, one = self.classes[task], self._plan.tasks[task]
+        options = kind.Options.model_validate(one.options)
+        return kind(self._image, one.binding, options)
+
+    def start(self, moment: Moment) -> Failure | None:
+        """Make fresh programs and hand them what is known of the parts in the cell."""
+        self.programs = []
+        self._not_run_yet = [True] * len(self._plan.tasks)
+        self._late_in_a_row = [0] * len(self._plan.tasks)
+        for task, context in zip(self._plan.tasks, self.contexts, strict=True):
+            self._inform(context, moment)
+            try:
+                program = self.new_program(task.index)
+                own = [event for event in self._outbox.open_events if event.task == task.name]
+                program.recover(own, context)
+            except Exception as error:  # noqa: BLE001 - the program's outermost edge
+                return _raised(task.name, error)
+            self.programs.append(program)
+        return None
+
+    def run(self, moment: Moment) -> Failure | None:
+        """Run the tasks that are due in this cycle; ends at the first failure."""
+        emitted = self._outbox.emitted
+        for index in self.schedule.due(moment.tick):
+            failure = self._run_one(index, moment, emitted)
+            if failure is not None:
+                return failure
+        return None
+
+    def run_last(self, moment: Moment) -> Failure | None:
+        """Run every task that has run before once more, with ``last_scan``.
+
+        No worker gets a job any more: nothing new is to begin in a cell that stops.
+        """
+        emitted = self._outbox.emitted
+        for index in self.schedule.order:
+            if self._not_run_yet[index] or index >= len(self.programs):
+                continue
+            context = self.contexts[index]
+            submit = context._submit
+            context.last_scan = True
+            context._submit = _submits_nothing
+            failure = self._run_one(index, moment, emitted)
+            context.last_scan = False
+            context._submit = submit
+            if failure is not None:
+                return failure
+        return None
+
+    def _inform(self, context: ScanContext, moment: Moment) -> None:
+        context.cycle = moment.cycle
+        context.now_ns = moment.scan_ns
+        context.utc_ns = moment.utc_ns
+        context.durable = moment.durable
+        context.emitted = self._outbox.emitted
+
+    def _run_one(self, index: int, moment: Moment, emitted: int) -> Failure | None:
+        clock_now = self._clock.now_ns
+        task = self._plan.tasks[index]
+        context = self.contexts[index]
+        context.cycle = moment.cycle
+        context.now_ns = moment.scan_ns
+        context.utc_ns = moment.utc_ns
+        context.durable = moment.durable
+        context.emitted = emitted
+        context.first_scan = self._not_run_yet[index]
+        context.inbox = self._commands.take_inbox(index)
+        context.results = self._jobs.take_results(index)
+        begin = clock_now()
+        try:
+            self.programs[index].scan(context)
+        except Exception as error:  # noqa: BLE001 - the task's outermost edge
+            return _raised(task.name, error)
+        self._not_run_yet[index] = False
+        took = clock_now() - begin
+        late = took > task.watchdog_ns
+        self._statistics.record(
+            index,
+            begin - moment.now_ns,
+            took,
+            overruns=int(took > task.interval_ns),
+            watchdog_hits=int(late),
+        )
+        return self._watched(index, took, late)
+
+    def _watched(self, index: int, took_ns: int, late: bool) -> Failure | None:
+        if not late:
+            self._late_in_a_row[index] = 0
+            return None
+        task = self._plan.tasks[index]
+        self._late_in_a_row[index] += 1
+        if self._late_in_a_row[index] < task.watchdog_sensitivity:
+            return None
+        self._late_in_a_row[index] = 0
+        return Failure(
+            "task_watchdog",
+            task.name,
+            f"task '{task.name}' ran {took_ns / 1e6:.3f} ms, its watchdog allows "
+            f"{task.watchdog_ns / 1e6:.3f} ms; shorten the program or raise the watchdog",
+        )
+
+
+def _submits_nothing(kind: str, body: dict[str, Any]) -> int:
+    return 0
+
+
+def _raised(task: str, error: Exception) -> Failure:
+    # Not `extract_tb`, which reads source files.
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return Failure(
+        "task_exception",
+        task,
+        f"task '{task}' raised {_described(error)} "
+        f"({frame.f_code.co_filename}:{line}); mend the program, then reset",
+    )
+
+
+def _described(error: Exception) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - an author's exception may be broken itself
+        return f"{type(error).__name__} (which cannot say why)"
