@@ -61,6 +61,8 @@ SILENCE_NS: Final = {
 WORKER_SILENCE_NS: Final = 300_000_000_000
 """A worker does not beat during a job, and a mark may take long; programs give up before."""
 DRIVER_SILENCE_NS: Final = 2_000_000_000
+OWN_STALL_NS: Final = 250_000_000
+"""A pause longer by so much: the supervisor stood still itself, maybe with the whole machine."""
 START_GRACE_NS: Final = 20_000_000_000
 """How long the supervisor tries to start the cell."""
 FIRST_BEAT_NS: Final = 60_000_000_000
@@ -116,6 +118,7 @@ class Supervisor:
         self._stop = False
         self._clean_start = True
         self._told_state: int = CellState.STOP
+        self._awake_since_ns = time.monotonic_ns()
         self._children: list[Child] = []
 
     def run(self) -> int:
@@ -132,7 +135,7 @@ class Supervisor:
                 self._start_by_itself()
             while not self._stop:
                 self._watch()
-                time.sleep(POLL_S)
+                self._pause(POLL_S)
             self._tell("stopping")
             self._shut_down()
             self._dirty_mark.unlink(missing_ok=True)
@@ -288,7 +291,7 @@ class Supervisor:
                 if self._image.scan.state == CellState.FAULT:
                     break
                 self._watch()
-                time.sleep(0.5)
+                self._pause(0.5)
             else:
                 return
         if not self._stop:
@@ -299,9 +302,17 @@ class Supervisor:
         deadline = time.monotonic() + START_GRACE_NS / 1e9
         while self._image.scan.cycle == 0 and not self._stop and time.monotonic() < deadline:
             self._watch()
-            time.sleep(POLL_S)
+            self._pause(POLL_S)
 
     # --- watch ----------------------------------------------------------------------------------
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep; who was silent during a stall of the supervisor's own is not blamed for it."""
+        begin_ns = time.monotonic_ns()
+        time.sleep(seconds)
+        now_ns = time.monotonic_ns()
+        if now_ns - begin_ns > seconds * 1e9 + OWN_STALL_NS:
+            self._awake_since_ns = now_ns
 
     def _watch(self) -> None:
         now = time.monotonic()
@@ -334,7 +345,8 @@ class Supervisor:
         self._tell(text)
 
     def _hangs(self, child: Child, now: float) -> bool:
-        silence_ns = time.monotonic_ns() - self._image.processes[child.name].beat_ns
+        heard_ns = max(self._image.processes[child.name].beat_ns, self._awake_since_ns)
+        silence_ns = time.monotonic_ns() - heard_ns
         grace = not self._has_beaten(child) and (now - child.started_at) * 1e9 < FIRST_BEAT_NS
         return not grace and silence_ns > child.silence_ns
 

@@ -16,12 +16,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from cellwright.runtime.cli import app
 from cellwright.runtime.config import write_template
+
+
+def _make_patient(cell: Any) -> None:
+    """Watchdogs that a machine which stands still for a second does not trip."""
+    cell["scan"]["watchdog"] = {"time": "10s", "sensitivity": 2}
+    for task in cell["tasks"].values():
+        task["watchdog"] = {"time": "5s", "sensitivity": 2}
+
 
 COMMAND = (sys.executable, "-m", "cellwright.runtime.cli")
 
@@ -40,6 +49,7 @@ class SmallCell:
         yaml = YAML()
         cell = yaml.load(self.file)
         del cell["opcua"]
+        _make_patient(cell)
         yaml.dump(cell, self.file)
 
     @property

@@ -21,6 +21,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from asyncua import Client, Node, ua
 from asyncua.crypto.cert_gen import generate_private_key, generate_self_signed_app_certificate
@@ -95,6 +96,13 @@ def default_faults(parts: int) -> list[str]:
     return faults
 
 
+def _make_patient(cell: Any) -> None:
+    """Longer watchdogs than the example's: a demo runs on an office PC beside everything else."""
+    cell["scan"]["watchdog"] = {"time": "500ms", "sensitivity": 2}
+    for task in cell["tasks"].values():
+        task["watchdog"] = {"time": "100ms", "sensitivity": 3}
+
+
 class Demo:
     """One run."""
 
@@ -126,6 +134,7 @@ class Demo:
                 marker_port=self.plant.marker_port,
                 camera=self.plant.camera,
                 opcua_port=self.opcua_port,
+                edit=_make_patient,
             )
             add_user(self.folder / "users.yaml", OPERATOR, self.password, ["Operator", "Planner"])
             plan = compile_file(file)

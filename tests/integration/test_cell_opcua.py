@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cells import CellUnderTest
+from evidence import patient
 from node_peer import run_peer
 
 from cellwright.io.system_tags import CellState
@@ -20,7 +21,7 @@ PASSWORD = "planner-pass-1"
 async def test_node_opcua_runs_a_job_order_whose_parts_appear_under_it(
     tmp_path: Path, node_modules: Path
 ) -> None:
-    cell = CellUnderTest(tmp_path / "cell", parts=4, speed=10.0)
+    cell = CellUnderTest(tmp_path / "cell", parts=4, speed=10.0, edit=patient)
     add_user(cell.folder / "users.yaml", "planner", PASSWORD, ["Planner", "Operator"])
     with cell:
         await asyncio.to_thread(cell.until_state, CellState.RUN)

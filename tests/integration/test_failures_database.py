@@ -67,7 +67,7 @@ def test_the_cell_works_on_postgresql_and_a_stopped_database_costs_nothing_but_w
         time.sleep(1.0)
         assert len(cell.plant.events("mark_started")) == marks, "nothing is marked without a serial"
         assert cell.state is CellState.RUN
-        assert cell.value("sys.gateway_alive") is True
+        cell.until(lambda: cell.value("sys.gateway_alive"), "the gateway lives")
         assert cell.image.processes["gateway"].restarts == 0
 
         server.start()

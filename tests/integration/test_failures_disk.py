@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from cells import CellUnderTest
-from evidence import assert_whole, patient, until_recorded
+from evidence import assert_whole, keep_running, patient, until_recorded
 from small_cell import SmallCell
 
 from cellwright.io.messages import FaultRaised, ModeChanged
@@ -156,7 +156,7 @@ def _work_through_a_full_disk(folder: Path, mount: Path | None) -> None:
         assert cell.image.scan.fault_code == "surroundings"
         assert "space" in cell.image.journal.error
         assert str(cell.data)[-20:] in cell.image.journal.error
-        cell.until(lambda: is_safe(cell), "every output at its safe value", 5)
+        cell.until(lambda: is_safe(cell), "every output at its safe value")
         at = time.monotonic_ns()
         marks = len(cell.plant.events("marked"))
         time.sleep(0.5)
@@ -166,8 +166,7 @@ def _work_through_a_full_disk(folder: Path, mount: Path | None) -> None:
         assert cell.state is CellState.FAULT
         disk.free()
         cell.until(lambda: cell.image.journal.ok, "the journal is written again")
-        cell.request("reset")
-        cell.request("start")
+        cell.until(lambda: cell.state is CellState.RUN or keep_running(cell), "RUN again")
         cell.plant.wait_for("finished", timeout_s=60)
         until_recorded(cell, parts)
         faults = [event for event in cell.events() if isinstance(event, FaultRaised)]

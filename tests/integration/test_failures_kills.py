@@ -58,8 +58,8 @@ def test_after_the_death_of_its_worker_in_a_mark_the_outcome_is_unknown_and_the_
         cell.order("J1", parts)
         cell.plant.wait_for("mark_started", timeout_s=60, part=2)
         cell.kill("worker:mark")
-        cell.plant.wait_for("finished", timeout_s=60)
         until_recorded(cell, parts)
+        cell.plant.wait_for("finished", timeout_s=60)
         assert cell.image.processes["worker:mark"].restarts == 1
         events = cell.events()
         part = [e.part_id for e in events if isinstance(e, PartArrived)][1]

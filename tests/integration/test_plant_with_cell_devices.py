@@ -74,13 +74,13 @@ def test_the_cells_marker_is_refused_without_a_part_and_recovers(plant: PlantPro
 
 
 @pytest.mark.parametrize(
-    ("fault", "outcome"),
-    [("lost_ack", Outcome.ACKNOWLEDGED), ("lost_ack:30s", Outcome.UNKNOWN)],
+    ("fault", "outcome", "mark_timeout_s"),
+    [("lost_ack", Outcome.ACKNOWLEDGED, 30), ("lost_ack:90s", Outcome.UNKNOWN, 2)],
 )
 def test_a_lost_acknowledgement_never_makes_the_cell_mark_twice(
-    plant: PlantProcess, hand: Hand, fault: str, outcome: Outcome
+    plant: PlantProcess, hand: Hand, fault: str, outcome: Outcome, mark_timeout_s: float
 ) -> None:
-    marker = telesis(plant, answer_timeout_s=0.3, mark_timeout_s=3, tries=2)
+    marker = telesis(plant, answer_timeout_s=0.3, mark_timeout_s=mark_timeout_s, tries=5)
     marker.connect()
     marker.prepare(CONTENT)
     plant.inject(fault)

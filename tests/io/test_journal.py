@@ -465,18 +465,20 @@ def test_a_full_disk_is_told_and_nothing_is_lost_when_there_is_space_again(
         child = stack.enter_context(process(pump_on_a_small_disk))
         until(lambda: rings.journal.ok)
         # Closing a file folds its write-ahead log, which frees some space once or twice.
-        known, since = ring.acknowledged, time.monotonic()
-        while time.monotonic() < since + 0.15:
-            if ring.acknowledged != known:
+        known, since, told = ring.acknowledged, time.monotonic(), ""
+        deadline = time.monotonic() + 60
+        while rings.journal.ok or time.monotonic() < since + 0.3:
+            assert time.monotonic() < deadline, "the disk never ran full"
+            if rings.journal.ok or ring.acknowledged != known:
                 known, since = ring.acknowledged, time.monotonic()
+            told = rings.journal.error or told
             if ring.written - known < 200:
                 ring.put(encode(arrived(ring.written + 1)))
             else:
                 time.sleep(0.001)
-        assert not rings.journal.ok
-        assert path.name in rings.journal.error
-        assert "SQLITE_FULL" in rings.journal.error or "SQLITE_IOERR" in rings.journal.error
-        assert "space" in rings.journal.error
+        assert path.name in told
+        assert "SQLITE_FULL" in told or "SQLITE_IOERR" in told
+        assert "space" in told
         assert ring.acknowledged < ring.written
         if way == "tmpfs":
             (folder / "filler").unlink()
@@ -516,19 +518,21 @@ def test_a_read_only_folder_is_named_with_a_remedy(tmp_path: Path) -> None:
 
 
 def test_group_commit_is_faster_than_a_commit_per_event(path: Path) -> None:
-    count = 300
+    count, singles, groups = 50, [], []
     with JournalWriter(path) as writer:
-        begin = time.perf_counter()
-        for n in range(count):
-            writer.append([record(arrived(n), n)])
-        single = time.perf_counter() - begin
-        begin = time.perf_counter()
-        for at in range(0, count, 100):
-            writer.append([record(arrived(n), 1000 + n) for n in range(at, at + 100)])
-        grouped = time.perf_counter() - begin
+        # In turns, and the best of each: a stall of the machine spoils one turn of one kind.
+        for first in range(0, 6 * 2 * count, 2 * count):
+            begin = time.perf_counter()
+            for n in range(first, first + count):
+                writer.append([record(arrived(n), n)])
+            singles.append(time.perf_counter() - begin)
+            begin = time.perf_counter()
+            writer.append([record(arrived(n), n) for n in range(first + count, first + 2 * count)])
+            groups.append(time.perf_counter() - begin)
+    single, grouped = min(singles), min(groups)
     print(
         f"\njournal: {count / single:,.0f} events/s one by one, {count / grouped:,.0f} events/s "
-        f"in groups of 100 ({single / grouped:.1f} times)"
+        f"in groups of {count} ({single / grouped:.1f} times)"
     )
     assert grouped < single
     assert CORRUPT not in [kind for (kind,) in kinds(path)]

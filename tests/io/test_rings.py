@@ -321,21 +321,26 @@ def test_a_claim_that_was_taken_away_cannot_be_committed() -> None:
     area = bytearray(lib.cw_commands_size(1, size))
     pointer = ffi.from_buffer("uint8_t[]", area)
     data = bytes(size - 16)
-    outcome: list[int] = []
-
-    def send() -> None:
-        outcome.append(lib.cw_commands_send(pointer, len(area), 1, size, 77, data, len(data)))
-
     state = memoryview(area)[64:72].cast("Q")
-    sender = threading.Thread(target=send)
-    sender.start()
-    while not state[0]:
-        assert sender.is_alive()
-    assert state[0] == 77 << 2 | 1
-    state[0] = 1 << 34
-    sender.join()
-    assert outcome == [-125]
-    assert state[0] == 1 << 34
+
+    def interfered() -> bool:
+        """Take the claim away in the middle of the copy; False when that came too late."""
+        outcome: list[int] = []
+
+        def send() -> None:
+            outcome.append(lib.cw_commands_send(pointer, len(area), 1, size, 77, data, len(data)))
+
+        area[:72] = bytes(72)
+        sender = threading.Thread(target=send)
+        sender.start()
+        while not state[0] and sender.is_alive():
+            pass
+        claimed = state[0] == 77 << 2 | 1
+        state[0] = 1 << 34
+        sender.join()
+        return claimed and outcome == [-125] and state[0] == 1 << 34
+
+    assert any(interfered() for _ in range(50))
 
 
 @settings(

@@ -1,8 +1,8 @@
 """A consumer process for the tests: takes a recorded journal into a store, event by event.
 
-Usage: ``python consume_until_killed.py URL FILE``. Prints each position after its commit, so that
-the test can kill it at a known place; like a gateway whose last acknowledgements were lost, it
-begins a little before the stored position.
+Usage: ``python consume_until_killed.py URL FILE``. Prints each position after its commit, and takes
+a line from its input before each event, so that the test can kill it before it is done; like a
+gateway whose last acknowledgements were lost, it begins a little before the stored position.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ def main(url: str, path: str) -> None:
     for sequence, data in journal:
         if sequence <= place - 2:
             continue
+        if not sys.stdin.readline():
+            break
         with store.session() as session:
             consumer.consume(session, "journal", sequence, decode_event(data))
         print(sequence, flush=True)

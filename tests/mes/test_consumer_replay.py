@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import subprocess
@@ -139,19 +140,29 @@ def test_a_consumer_process_under_sigkill_records_everything_exactly_once(
     while not done:
         process = subprocess.Popen(
             [sys.executable, str(script), url, str(journal)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            bufsize=1,
             env=environment,
         )
         with process:
+            assert process.stdin is not None
             assert process.stdout is not None
             alive = chance.randint(4, 12)
+            # It is let do two more than were seen, so that it is killed at work.
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write("go\n" * 2)
             for line in process.stdout:
+                done = int(line) == recorded[-1][0]
                 alive -= 1
                 if alive == 0 and kills < 4:
                     process.kill()
                     kills += 1
-                done = int(line) == recorded[-1][0]
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write("go\n")
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
         assert process.returncode in (0, -9)
     assert kills >= 3
     assert content(copy) == content(store)

@@ -180,7 +180,7 @@ async def test_a_silent_session_times_out_and_a_torn_one_is_an_abort(
     torn = await channel(cell)
     await torn.create_session()
     torn.disconnect_socket()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while (
             internal.counters.session_timeouts == before.session_timeouts
             or internal.counters.session_aborts == before.session_aborts
@@ -256,7 +256,7 @@ async def test_subscriptions_of_another_session_look_unknown(cell: Any) -> None:
 
 
 async def test_the_endpoints_name_the_cell_and_offer_no_open_one(cell: Any) -> None:
-    async with asyncio.timeout(10), cell.client() as client:
+    async with asyncio.timeout(30), cell.client() as client:
         endpoints = await client.get_endpoints()
     uris = {endpoint.Server.ApplicationUri for endpoint in endpoints}
     assert uris == {"urn:cellwright:Plant1:BladeMarking"}

@@ -67,7 +67,7 @@ async def listed(client: Client, job_order_id: str) -> Any:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.02)
 
@@ -204,7 +204,7 @@ async def test_parts_appear_under_their_order(cell: Any) -> None:
             ):
                 consumer.consume(session, "scan", sequence, event)
         node = client.get_node(f"ns=3;s=BladeMarking.MES.WorkOrders.{number}.PartIDs")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await node.read_value() != ["boot-1"]:
                 await asyncio.sleep(0.05)
         response, status = await client.get_node(RESULTS).call_method(

@@ -45,7 +45,7 @@ async def test_a_write_reaches_the_scan_with_the_user_as_actor_and_comes_back(ce
         assert await write(client, "recipe", ua.Variant(7, INT16)) == ua.StatusCodes.Good
         assert cell.scan.received == [WriteTag(tag="recipe", value=7, actor="op")]
         node = client.get_node(f"{MEMORY}.recipe")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await node.read_data_value(raise_on_bad_status=False)).Value.Value != 7:
                 await asyncio.sleep(0.01)
 

@@ -58,7 +58,11 @@ def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
     file.write_text(
         file.read_text()
         .replace("LatencyBench}", "Metered, start: run}")
-        .replace("base: 20ms", f"base: 20ms, realtime: {{priority: 5, core: {CORE}}}")
+        .replace(
+            "base: 20ms", f"base: 20ms, watchdog: 10s, realtime: {{priority: 5, core: {CORE}}}"
+        )
+        # No task trips where the machine stands still for a while.
+        .replace(", interval:", ", watchdog: 3s, interval:")
         + f"metrics: {{listen: '127.0.0.1:{port}'}}\n"
     )
     environment = {**os.environ, "CELLWRIGHT_RUN": str(tmp_path_factory.mktemp("run"))}

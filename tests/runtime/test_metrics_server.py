@@ -135,10 +135,13 @@ def test_what_is_no_http_is_refused_and_a_head_without_end_too(address: tuple[st
 def test_a_silent_client_is_dropped_and_holds_nobody_up(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(metrics_server, "TIMEOUT_S", 2 * TIMEOUT_S)
+    with socket.create_connection(address, TIMEOUT_S) as waiting:
+        waiting.sendall(b"GET /metrics HT")
+        assert request(address)[0] == 200
     monkeypatch.setattr(metrics_server, "TIMEOUT_S", 0.3)
     with socket.create_connection(address, TIMEOUT_S) as silent:
         silent.sendall(b"GET /metrics HT")
-        assert request(address)[0] == 200
         assert silent.recv(100) == b""
 
 

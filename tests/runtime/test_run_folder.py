@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -242,11 +243,10 @@ def lock_and_wait(data: Path) -> None:
 
 
 def until_exists(file: Path) -> None:
-    for _ in range(100_000):
-        if file.exists():
-            return
-        os.sched_yield()
-    raise AssertionError(f"{file} did not appear")
+    deadline = time.monotonic() + 30
+    while not file.exists():
+        assert time.monotonic() < deadline, f"{file} did not appear"
+        time.sleep(0.002)
 
 
 def test_a_data_folder_belongs_to_one_supervisor_and_the_refusal_names_it(tmp_path: Path) -> None:

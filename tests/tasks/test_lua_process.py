@@ -38,10 +38,18 @@ def script(body: str) -> Template:
     )
 
 
+def until_gone(pid: int) -> None:
+    """A process that was killed is gone a little later, when its parent has been told."""
+    deadline = time.monotonic() + 30
+    while psutil.pid_exists(pid):
+        assert time.monotonic() < deadline, f"process {pid} is still there"
+        time.sleep(0.005)
+
+
 @pytest.fixture(scope="module")
 def engine() -> Iterator[LuaProcess]:
     # Wall time: the machine may be busy, and an innocent template must not be ended.
-    with LuaProcess(timeout_s=1.0) as process:
+    with LuaProcess(timeout_s=20.0) as process:
         yield process
 
 
@@ -61,11 +69,11 @@ def test_what_no_hook_stops_is_ended_and_the_next_operation_is_served(
     engine.timeout_s = 0.051
     with pytest.raises(WatchdogError, match="51 ms"):
         engine.execute_marking(script(UNSTOPPABLE[name]), {})
-    engine.timeout_s = 1.0
+    engine.timeout_s = 20.0
     assert engine.execute_marking(GOOD, {"serial": "S2"}).symbol == "S2"
     assert engine.pid != before
     assert engine.kills == kills + 1
-    assert not psutil.pid_exists(before)
+    until_gone(before)
 
 
 def test_a_script_stopped_by_its_budget_costs_no_process(engine: LuaProcess) -> None:
@@ -85,27 +93,25 @@ def test_an_engine_killed_from_outside_is_replaced(engine: LuaProcess) -> None:
 
 
 def test_a_fork_server_killed_from_outside_is_replaced_and_leaves_no_engine() -> None:
-    with LuaProcess(timeout_s=1.0) as engine:
+    with LuaProcess(timeout_s=20.0) as engine:
         engine.start()
         server = psutil.Process(engine.pid).parent()
         assert server is not None
         old = engine.pid
         server.kill()
-        deadline = time.monotonic() + 10
-        while psutil.pid_exists(old) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert not psutil.pid_exists(old)
+        until_gone(old)
         assert engine.execute_marking(GOOD, {"serial": "S4"}).symbol == "S4"
 
 
 def test_closing_leaves_no_process_behind() -> None:
-    engine = LuaProcess(timeout_s=1.0)
+    engine = LuaProcess(timeout_s=20.0)
     engine.start()
     server = psutil.Process(engine.pid).parent()
     assert server is not None
     pids = {engine.pid, server.pid}
     engine.close()
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+    for pid in pids:
+        until_gone(pid)
 
 
 def test_data_that_does_not_fit_a_message_is_refused(engine: LuaProcess) -> None:

@@ -34,7 +34,7 @@ def compile_cell(folder: Path, plant: PlantProcess) -> Plan:
         options={
             "host": "127.0.0.1",
             "port": plant.marker_port,
-            "answer_timeout_s": 1.0,
+            "answer_timeout_s": 20.0,
             "poll_s": 0.01,
         },
     )
@@ -55,7 +55,7 @@ def test_five_blades_are_marked_once_and_only_the_good_marks_pass(
         "marker": "peen",
         "template": "blade.lua",
         "pattern": "BLADE",
-        "lua_timeout_ms": 2000.0,
+        "lua_timeout_ms": 20_000.0,
     }
     marking = MarkingWorker(WorkerContext("mark", options, plan))
     vision = VisionWorker(

@@ -68,7 +68,10 @@ def controller() -> Iterator[Controller]:
 
 
 @pytest.fixture
-def worker(tmp_path: Path, controller: Controller) -> Iterator[MarkingWorker]:
+def worker(
+    request: pytest.FixtureRequest, tmp_path: Path, controller: Controller
+) -> Iterator[MarkingWorker]:
+    """Waits long for an answer, unless the test says (indirectly) how long."""
     (tmp_path / "blade.lua").write_text(TEMPLATE)
     peen = Device(
         name="peen",
@@ -77,7 +80,7 @@ def worker(tmp_path: Path, controller: Controller) -> Iterator[MarkingWorker]:
         options={
             "host": "127.0.0.1",
             "port": controller.port,
-            "answer_timeout_s": 0.5,
+            "answer_timeout_s": getattr(request, "param", 20.0),
             "poll_s": 0.005,
             "tries": 1,
         },
@@ -86,7 +89,7 @@ def worker(tmp_path: Path, controller: Controller) -> Iterator[MarkingWorker]:
         "marker": "peen",
         "template": "blade.lua",
         "pattern": "BLADE",
-        "lua_timeout_ms": 2000.0,
+        "lua_timeout_ms": 20_000.0,
     }
     worker = MarkingWorker(WorkerContext("mark", options, plan_for(tmp_path, peen)))
     worker.open()
@@ -146,6 +149,7 @@ def test_a_marker_that_is_not_ready_has_certainly_not_marked(
     assert "nothing was sent" in answer["detail"]
 
 
+@pytest.mark.parametrize("worker", [0.5], indirect=True)
 def test_a_lost_answer_is_found_out_by_asking(
     worker: MarkingWorker, controller: Controller
 ) -> None:
