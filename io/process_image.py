@@ -100,6 +100,8 @@ class ProcessImage:
         self._changes = Changes(plan)
         self._publication = self._make_publication(image)
         self._init_forces(image, keep_forces)
+        self.region = self._region()
+        """Values and qualities, live; for those who compare or hash whole images."""
 
     # --- the cycle ----------------------------------------------------------------------------
 

@@ -215,8 +215,6 @@ class ReplayProcessImage(ProcessImage):
 
     def __init__(self, image: Any, plan: Plan) -> None:
         super().__init__(image, plan)
-        self.region = self._region()
-        """Values and qualities, live."""
         self._delta = b""
         self._result = LatchResult(-1, -1, 0)
         self._place: Pointer = self._table.block + self._table.values_at

@@ -17,7 +17,7 @@ from types import FrameType, TracebackType
 
 import structlog
 
-from cellwright.io.clock import MonotonicClock
+from cellwright.io.clock import Clock, MonotonicClock
 from cellwright.io.image import Image
 from cellwright.io.plan import Plan
 from cellwright.io.status import ProcessSlot
@@ -34,7 +34,7 @@ class Membership:
     plan: Plan
     image: Image
     slot: ProcessSlot
-    clock: MonotonicClock
+    clock: Clock
     stop: threading.Event
     supervisor: int
 

@@ -48,10 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 class Purger:
-    """Deletes rows that the MES has had for a week, a few thousand at a time, when idle."""
+    """Deletes rows that the MES has had for ``keep_ns``, a few thousand at a time, when idle."""
 
-    def __init__(self, member: Membership, data: Path) -> None:
+    def __init__(self, member: Membership, data: Path, keep_ns: int = KEEP_NS) -> None:
         self._clock = member.clock
+        self._keep_ns = keep_ns
         self._file = data / JOURNAL_FILE
         self._consumed = Consumed(data)
         self._due_ns = 0
@@ -68,7 +69,7 @@ class Purger:
                 position = self._consumed.read(reader.identity)
             if position:
                 with JournalWriter(self._file) as writer:
-                    purged = writer.purge(position, self._clock.utc_ns() - KEEP_NS)
+                    purged = writer.purge(position, self._clock.utc_ns() - self._keep_ns)
                 if purged:
                     self._log.info("journal purged", rows=purged)
         except JournalError as error:

@@ -7,7 +7,6 @@ of a worker that no longer exists are dropped.
 from __future__ import annotations
 
 import sys
-import time
 
 import structlog
 
@@ -47,18 +46,16 @@ class WorkerLoop:
 
     def run(self) -> None:
         """Serve until the process is to stop."""
-        self._try_open()
+        self.open()
         try:
             while not self._member.should_stop():
                 self._member.beat()
-                for sequence, data in self._jobs.peek(1):
-                    self._jobs.acknowledge(sequence)
-                    self._serve(data)
+                self.serve()
                 self._jobs.wait(WAIT_S)
         finally:
             self._worker.close()
 
-    def _try_open(self) -> str:
+    def open(self) -> str:
         """Acquire the devices; what went wrong, or an empty string."""
         try:
             self._worker.open()
@@ -67,6 +64,14 @@ class WorkerLoop:
             return str(error)
         self._open = True
         return ""
+
+    def serve(self) -> bool:
+        """Do the oldest job; False when there is none."""
+        for sequence, data in self._jobs.peek(1):
+            self._jobs.acknowledge(sequence)
+            self._serve(data)
+            return True
+        return False
 
     def _serve(self, data: bytes) -> None:
         try:
@@ -80,9 +85,9 @@ class WorkerLoop:
         self._results.put(encode(self._do(job)))
 
     def _do(self, job: Job) -> Result:
-        begin = time.perf_counter_ns()
+        begin_ns = self._member.clock.now_ns()
         body = {}
-        error = "" if self._open else self._try_open()
+        error = "" if self._open else self.open()
         if not error:
             try:
                 body = self._worker.handle(job.kind, job.body)
@@ -97,7 +102,7 @@ class WorkerLoop:
             kind=job.kind,
             body=body,
             error=error,
-            duration_ms=(time.perf_counter_ns() - begin) / 1e6,
+            duration_ms=(self._member.clock.now_ns() - begin_ns) / 1e6,
         )
 
 

@@ -381,6 +381,19 @@ class LuaEngine:
         return state
 
 
+class LocalLua(LuaEngine):
+    """The engine without a process and without a watchdog on real time, for simulated cells."""
+
+    kills = 0
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def close(self) -> None:
+        """Forget all templates."""
+        self._states.clear()
+
+
 def check_template(path: Path | str) -> list[tuple[int, str]]:
     """Complaints about a template file as (line, message), without executing it.
 

@@ -18,9 +18,9 @@ from cellwright.io.markers.base import (
     MarkerError,
     Outcome,
 )
-from cellwright.io.registry import RegistryError, load
+from cellwright.io.registry import RegistryError
 from cellwright.tasks.api import JobError, Worker, WorkerContext
-from cellwright.tasks.marking.lua_engine import Rendered, Template, TemplateError
+from cellwright.tasks.marking.lua_engine import LocalLua, Rendered, Template, TemplateError
 from cellwright.tasks.marking.lua_process import LuaProcess, WatchdogError
 from cellwright.tasks.marking.options import MarkingOptions
 from cellwright.tasks.marking.symbol import SymbolError, modules
@@ -36,7 +36,12 @@ class MarkingWorker(Worker):
         self.options = MarkingOptions.model_validate(context.options)
         self._template = Path(context.plan.folder) / self.options.template
         self._marker: Marker[Any] = _make_marker(context, self.options.marker)
-        self._lua = LuaProcess(timeout_s=self.options.lua_timeout_ms / 1000)
+        # The engine's budget of instructions is the same every time, the process's watchdog is not.
+        self._lua = (
+            LocalLua()
+            if context.simulated
+            else LuaProcess(timeout_s=self.options.lua_timeout_ms / 1000)
+        )
         self._prepared = ""
         self._fired: OrderedDict[str, None] = OrderedDict()
 
@@ -154,11 +159,7 @@ class MarkingWorker(Worker):
 
 
 def _make_marker(context: WorkerContext, name: str) -> Marker[Any]:
-    device = context.plan.device(name)
     try:
-        kind = load("markers", device.driver)
+        return context.devices.marker(context.plan.device(name))
     except RegistryError as error:
         raise JobError(f"device '{name}': {error}") from error
-    if not issubclass(kind, Marker):
-        raise JobError(f"device '{name}': {kind.__name__} is not a marker")
-    return kind(device.name, kind.Options.model_validate(device.options))

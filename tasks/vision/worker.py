@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from cellwright.io.cameras.base import Camera, CameraError, Frame
-from cellwright.io.registry import RegistryError, load
+from cellwright.io.registry import RegistryError
 from cellwright.tasks.api import JobError, Worker, WorkerContext
 from cellwright.tasks.marking.symbol import SymbolError
 from cellwright.tasks.vision.frames import RejectedFrames
@@ -94,11 +94,7 @@ class VisionWorker(Worker):
 
 
 def _make_camera(context: WorkerContext, name: str) -> Camera[Any]:
-    device = context.plan.device(name)
     try:
-        kind = load("cameras", device.driver)
+        return context.devices.camera(context.plan.device(name))
     except RegistryError as error:
         raise JobError(f"device '{name}': {error}") from error
-    if not issubclass(kind, Camera):
-        raise JobError(f"device '{name}': {kind.__name__} is not a camera")
-    return kind(device.name, kind.Options.model_validate(device.options))

@@ -55,7 +55,7 @@ class PlantCamera:
     async def _expose(self, trigger: int) -> None:
         utc_ns, begin_ns = time.time_ns(), self._log.now_ns()
         blade = self._cell.nest
-        view = None if blade is None else _view(blade)
+        view = None if blade is None else view_of(blade)
         self._frames += 1
         loop = asyncio.get_running_loop()
         number, render_ns = await loop.run_in_executor(
@@ -78,7 +78,8 @@ class PlantCamera:
         return self._ring.publish(gray, trigger, utc_ns), render_ns
 
 
-def _view(blade: Blade) -> View:
+def view_of(blade: Blade) -> View:
+    """What the camera sees of a blade in the nest."""
     return View(
         seed=blade.seed,
         rotation_deg=blade.rotation_deg,
