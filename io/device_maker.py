@@ -1,12 +1,12 @@
 """Makes the markers and cameras that a plan names; workers ask here for theirs.
 
-A simulated cell gives its workers another maker, whose devices belong to a plant model. Light enough
-for the scan process: the devices' modules are loaded when one is made.
+A simulated cell gives its workers another maker, whose devices belong to a plant model. Light
+enough for the scan process: the devices' modules are loaded when one is made.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cellwright.io.plan import Device
 from cellwright.io.registry import RegistryError, load
@@ -36,3 +36,7 @@ class DeviceMaker:
         if not issubclass(kind, Camera):
             raise RegistryError(f"{kind.__name__} is not a camera; name one with 'driver:'")
         return kind(device.name, kind.Options.model_validate(device.options))
+
+
+REGISTERED: Final = DeviceMaker()
+"""The devices that are installed."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from cellwright.io.device_maker import DeviceMaker
+from cellwright.io.device_maker import REGISTERED, DeviceMaker
 from cellwright.io.iec import Code, TagType, Value
 from cellwright.io.messages import AnyEvent, Event, Result, TaskMessage
 from cellwright.io.plan import Deadline as Deadline  # noqa: PLC0414 - authors find it here
@@ -220,7 +220,7 @@ class WorkerContext:
     options: dict[str, Any]
     """The task's options, as validated by the program's Options model."""
     plan: Plan
-    devices: DeviceMaker = DeviceMaker()
+    devices: DeviceMaker = REGISTERED
     """Makes the marker or camera that the worker uses."""
     simulated: bool = False
     """Jobs run in simulated time: nothing in them may depend on how long the computer takes."""

@@ -110,7 +110,7 @@ class PlantModel(ABC, Generic[O]):
         """What the plant itself has counted: the witness beside the cell's records."""
         return {}
 
-    def close(self) -> None:  # noqa: B027 - having nothing to release is allowed
+    def close(self) -> None:
         """The simulation is over."""
 
 

@@ -7,23 +7,14 @@ processes, drivers and time are not. Used by ``cellwright simulate``, by tests o
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
-import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from random import Random
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
-import msgspec
-
-from cellwright.io import registry
-from cellwright.io.clock import SimulatedClock
 from cellwright.io.iec import Value
-from cellwright.io.image import Image
+from cellwright.io.image import SnapshotReader
 from cellwright.io.journal_writer import KEEP_NS
 from cellwright.io.messages import (
     AnyCommand,
@@ -38,38 +29,16 @@ from cellwright.io.messages import (
 from cellwright.io.plan import Direction, Plan, Tag
 from cellwright.io.rings import RingError
 from cellwright.io.system_tags import CellState
-from cellwright.runtime.processes.common import Membership
-from cellwright.runtime.programs import resolve
-from cellwright.runtime.recorder import Tape
-from cellwright.runtime.run_folder import RunFolder, ScanStart
-from cellwright.runtime.scan import Scan
-from cellwright.runtime.simulation.devices import SimulatedDevice
 from cellwright.runtime.simulation.errors import SimulationError
-from cellwright.runtime.simulation.events import EventQueue, Rank
+from cellwright.runtime.simulation.events import Rank
 from cellwright.runtime.simulation.held import HeldInputs
-from cellwright.runtime.simulation.records import (
-    ACTOR,
-    Answerer,
-    FileJournal,
-    Journal,
-    MemoryJournal,
-    ServiceMes,
-    StandInMes,
-    deliver,
-)
-from cellwright.runtime.simulation.recording import SimulatedRecorder
-from cellwright.runtime.simulation.workers import SimulatedWorker, Unavailable, WorkerTime
+from cellwright.runtime.simulation.parts import START_NS, Parts
+from cellwright.runtime.simulation.records import ACTOR, Committed, deliver
 from cellwright.runtime.views import unknown_tag
-from cellwright.tasks.api import JobError, Worker, WorkerContext
-from cellwright.tasks.plant import PlantDevices, PlantModel, PlantOptions
+from cellwright.tasks.plant import PlantModel, PlantOptions
 
 E = TypeVar("E", bound=Event)
 
-START_NS: Final = 1_000_000_000_000
-UTC_NS: Final = 1_767_225_600_000_000_000 - START_NS
-"""Simulated time begins on 2026-01-01 at 00:00 UTC."""
-BOOT_ID: Final = "51000000"
-"""The same for every seed: what differs between two runs is what happened in them."""
 SETTLE_NS: Final = 1_000_000_000
 """Simulated time that the first inputs get before the cell is started."""
 BEAT_NS: Final = 1_000_000_000
@@ -85,10 +54,10 @@ EVENTS_KEPT: Final = 10_000
 class SimulatedCell:
     """One cell in simulated time; a context manager that starts it and takes it to RUN.
 
-    Two cells with the same plan, arguments and seed do the same in every cycle. ``plant`` is a plant
-    model's class, or None for inputs that stand still until they are set. ``journal`` and ``mes``
-    choose between what a running cell has (``file``, ``services``) and stand-ins with bounded
-    memory. Without ``data`` everything that is written goes into a folder that disappears.
+    Two cells with the same plan, arguments and seed do the same in every cycle. ``plant`` is a
+    plant model's class, or None for inputs that stand still until they are set. ``journal`` and
+    ``mes`` choose between what a running cell has (``file``, ``services``) and stand-ins with
+    bounded memory. Without ``data`` everything that is written goes into a folder that disappears.
     Raises SimulationError.
     """
 
@@ -106,115 +75,40 @@ class SimulatedCell:
         start: bool = True,
         keep_ns: int = KEEP_NS,
     ) -> None:
-        self.seed = seed
-        self._own = TemporaryDirectory(prefix="cw-sim-")
-        self.data = Path(self._own.name) if data is None else data.resolve()
-        self.plan = msgspec.structs.replace(plan, data=str(self.data))
-        self.clock = SimulatedClock(START_NS, UTC_NS)
-        self.queue = EventQueue()
+        self._parts = parts = Parts(
+            plan,
+            seed=seed,
+            plant=plant,
+            options=options,
+            journal=journal,
+            mes=mes,
+            record=record,
+            data=data,
+            keep_ns=keep_ns,
+        )
+        self.plan, self.data = parts.plan, parts.data
+        self.clock, self.image, self.scan = parts.clock, parts.image, parts.scan
+        self.plant, self.mes, self.recorder = parts.plant, parts.mes, parts.recorder
         self.counts: Counter[str] = Counter()
         """Durable events by their kind."""
         self.cycles = 0
         self._start = start
-        self._kept: deque[AnyEvent] = deque(maxlen=EVENTS_KEPT)
         self._closed = False
+        self._kept: deque[AnyEvent] = deque(maxlen=EVENTS_KEPT)
         self._chain = hashlib.sha256()
-        if self.plan.folder not in sys.path:
-            sys.path.insert(0, self.plan.folder)
-        self.image = self._make_image()
-        self._member = self._membership("simulation")
-        kind: type[PlantModel[Any]] = plant or HeldInputs
-        chosen = options or kind.Options()
-        self._time = WorkerTime(self.clock)
-        self.plant = kind(self.plan, chosen, seed, self._time)
-        self._journal: Journal = (
-            FileJournal(self._member, keep_ns) if journal == "file" else MemoryJournal(self.image)
-        )
-        self.mes: Answerer = (
-            ServiceMes(self.plan, self.clock, chosen.parts)
-            if mes == "services"
-            else StandInMes(self.plan)
-        )
-        self.recorder = SimulatedRecorder(self._member) if record else None
-        self.scan = self._make_scan()
         self._region = self.scan.process_image.region
-        self._workers = self._make_workers()
-        self.devices = [
-            SimulatedDevice(
-                self.image, index, self.plant, self.queue, self.clock, self._random(device.name)
-            )
-            for index, device in enumerate(self.plan.devices)
-            if device.kind == "driver"
-        ]
-        self._lots = self._random("journal")
+        self._reader = self.image.snapshot_reader()
         self._events = self.image.events["scan"]
+        self._lots = parts.random("journal")
         self._seen = 0
         self._committing = False
-        self._due_ns = self._first_ns = START_NS + self.plan.scan.base_ns
-        self._reader = self.image.snapshot_reader()
-        self.queue.put(START_NS, Rank.BEAT, self._beat)
-        self.queue.put(START_NS + IDLE_NS, Rank.JOURNAL, self._idle)
-        self.queue.put(self._due_ns, Rank.SCAN, self._cycle)
+        self._due_ns = self._first_ns = START_NS + plan.scan.base_ns
+        self._queue = parts.queue
+        self._queue.put(START_NS, Rank.BEAT, self._beat)
+        self._queue.put(START_NS + IDLE_NS, Rank.JOURNAL, self._idle)
+        self._queue.put(self._due_ns, Rank.SCAN, self._cycle)
         if self.recorder is not None:
-            self.recorder.begin(self.queue, self.clock)
-
-    # --- making it ------------------------------------------------------------------------------
-
-    def _random(self, name: str) -> Random:
-        """Lots of one part of the cell; no other part's draws change them."""
-        return Random(f"{self.seed}/{name}")
-
-    def _make_image(self) -> Image:
-        self.data.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix="cw-sim-") as folder:
-            image = Image.create(Path(folder) / "image", self.plan, BOOT_ID)
-        image.scan.started_ns = self.clock.now_ns()
-        image.scan.base_ns = self.plan.scan.base_ns
-        return image
-
-    def _membership(self, name: str) -> Membership:
-        slot = self.image.processes[name] if name.startswith("worker:") else None
-        return Membership(
-            name,
-            RunFolder(Path(self._own.name)),
-            self.plan,
-            self.image,
-            slot or self.image.processes["journal"],
-            self.clock,
-            threading.Event(),
-            os.getppid(),
-        )
-
-    def _make_scan(self) -> Scan:
-        start = ScanStart(BOOT_ID + "00", {}, [], restarted=False, notes=[])
-        tape = Tape() if self.recorder is None else self.recorder.tape
-        programs = [resolve(task.program) for task in self.plan.tasks]
-        return Scan(self.plan, self.image, start, self.clock, programs, tape=tape)
-
-    def _make_workers(self) -> list[SimulatedWorker]:
-        made = []
-        for task in self.plan.tasks:
-            if task.worker is None:
-                continue
-            context = WorkerContext(
-                task.name, task.options, self.plan, PlantDevices(self.plant), simulated=True
-            )
-
-            def draw(random: Random, kind: str, name: str = task.name) -> float:
-                return self.plant.job_s(name, kind, random)
-
-            made.append(
-                SimulatedWorker(
-                    self._membership(f"worker:{task.name}"),
-                    self.plant.worker(context) or _real_worker(context, task.worker),
-                    task.index,
-                    self.queue,
-                    self._time,
-                    draw,
-                    self._random(f"worker:{task.name}"),
-                )
-            )
-        return made
+            self.recorder.begin(self._queue, self.clock)
 
     # --- what happens ---------------------------------------------------------------------------
 
@@ -222,11 +116,11 @@ class SimulatedCell:
         now_ns = self.clock.now_ns()
         for slot in self.image.processes.values():
             slot.beat_ns = now_ns
-        self.queue.put(now_ns + BEAT_NS, Rank.BEAT, self._beat)
+        self._queue.put(now_ns + BEAT_NS, Rank.BEAT, self._beat)
 
     def _idle(self) -> None:
-        self._journal.idle()
-        self.queue.put(self.clock.now_ns() + IDLE_NS, Rank.JOURNAL, self._idle)
+        self._parts.journal.idle()
+        self._queue.put(self.clock.now_ns() + IDLE_NS, Rank.JOURNAL, self._idle)
 
     def _cycle(self) -> None:
         now_ns, base_ns = self._due_ns, self.plan.scan.base_ns
@@ -242,16 +136,16 @@ class SimulatedCell:
         if not self._committing and self._events.written != self._seen:
             self._committing = True
             self._later(COMMIT_NS, Rank.JOURNAL, self._commit)
-        for worker in self._workers:
+        for worker in self._parts.workers:
             worker.look()
         self._due_ns = self._first_ns + self.cycles * base_ns
-        self.queue.put(self._due_ns, Rank.SCAN, self._cycle)
+        self._queue.put(self._due_ns, Rank.SCAN, self._cycle)
 
     def _later(self, span: tuple[int, int], rank: Rank, action: Callable[[], None]) -> None:
-        self.queue.put(self.clock.now_ns() + self._lots.randint(*span), rank, action)
+        self._queue.put(self.clock.now_ns() + self._lots.randint(*span), rank, action)
 
     def _commit(self) -> None:
-        rows = self._journal.commit()
+        rows = self._parts.journal.commit()
         self._committing = self._events.acknowledged != self._events.written
         if self._committing:  # a batch at a time, or a disk that does not take it now
             self._later(COMMIT_NS, Rank.JOURNAL, self._commit)
@@ -261,7 +155,11 @@ class SimulatedCell:
         for _, event in rows:
             self.counts[str(event.__struct_config__.tag)] += 1
             self._kept.append(event)
-        self._later(ANSWER_NS, Rank.MES, lambda: deliver(self.image, self.mes.take(rows)))
+        self._later(ANSWER_NS, Rank.MES, lambda: self._answer(rows))
+
+    def _answer(self, rows: Committed) -> None:
+        deliver(self.image, self.mes.take(rows))
+        self._parts.journal.taken(rows[-1][0])
 
     # --- time -----------------------------------------------------------------------------------
 
@@ -274,7 +172,7 @@ class SimulatedCell:
         """Let happen what falls into the time up to ``end_ns`` of the simulated clock, included."""
         if self._closed:
             raise SimulationError("this simulated cell is closed; make a new one")
-        clock, queue = self.clock, self.queue
+        clock, queue = self.clock, self._queue
         now_ns = clock.now_ns()
         while (at_ns := queue.next_ns) <= end_ns:
             if at_ns > now_ns:
@@ -284,11 +182,11 @@ class SimulatedCell:
         clock.advance(max(0, end_ns - now_ns))
 
     def run_for(self, time: str | float) -> None:
-        """Let that much simulated time pass: seconds, or text like ``"2s"``, ``"500ms"``, ``"1h"``."""
+        """Let simulated time pass: seconds, or text like ``"2s"``, ``"500ms"``, ``"1h"``."""
         self.run_until(self.clock.now_ns() + nanoseconds(time))
 
     def run_while(self, condition: Callable[[], bool], within: str | float) -> bool:
-        """Run cycle by cycle while ``condition`` holds; False when it still does after ``within``."""
+        """Run cycles while ``condition`` holds; False when it still does after ``within``."""
         end_ns = self.clock.now_ns() + nanoseconds(within)
         while condition():
             if self._due_ns > end_ns:
@@ -298,7 +196,7 @@ class SimulatedCell:
 
     def at(self, time_ns: int, action: Callable[[], None]) -> None:
         """Do ``action`` (set an input, force a tag) at that time of the simulated clock."""
-        self.queue.put(time_ns, Rank.INPUT, action)
+        self._queue.put(time_ns, Rank.INPUT, action)
 
     # --- commands -------------------------------------------------------------------------------
 
@@ -375,7 +273,7 @@ class SimulatedCell:
         """SHA-256 over the images (all values and qualities) of all cycles so far."""
         return self._chain.hexdigest()
 
-    def _read(self) -> Any:
+    def _read(self) -> SnapshotReader:
         self._reader.read()
         return self._reader
 
@@ -410,26 +308,8 @@ class SimulatedCell:
         if self._closed:
             return
         self._closed = True
-        for worker in self._workers:
-            worker.close()
-        self.scan.end()
-        self._journal.close()
-        if self.recorder is not None:
-            self.recorder.close()
-        self.mes.close()
-        self.plant.close()
         self._region = memoryview(b"")
-        self.image.close()
-        self._own.cleanup()
-
-
-def _real_worker(context: WorkerContext, target: str) -> Worker:
-    kind = registry.load_class(target)
-    try:
-        made: Worker = kind(context)
-    except JobError as error:
-        return Unavailable(context, str(error))
-    return made
+        self._parts.close()
 
 
 def nanoseconds(time: str | float) -> int:
@@ -442,8 +322,3 @@ def nanoseconds(time: str | float) -> int:
         return parse_duration(time)
     except ValueError as error:
         raise SimulationError(f"{error}") from error
-
-
-def names(events: Iterable[AnyEvent]) -> list[str]:
-    """Kinds of events, for people."""
-    return [str(event.__struct_config__.tag) for event in events]

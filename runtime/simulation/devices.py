@@ -1,7 +1,7 @@
 """Field devices of a simulated cell: polled at simulated poll times, without driver or network.
 
-A poll hands the plant model the committed outputs that changed, then reads all inputs, and publishes
-them as a driver process does. Back-off, the output gate and protocols are not exercised here.
+A poll hands the plant model the committed outputs that changed, then reads all inputs, and
+publishes them as a driver process does. Back-off, output gate and protocols are not exercised.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class SimulatedDevice:
         image: Image,
         index: int,
         plant: PlantModel[Any],
+        *,
         queue: EventQueue,
         clock: Clock,
         random: Random,

@@ -1,4 +1,7 @@
-"""The flight recorder of a simulated cell: the real tape, ring, pump and store, on simulated time."""
+"""The flight recorder of a simulated cell: the real tape, ring, pump and store.
+
+They run on simulated time, in the order of a running cell: the scan records, the pump follows.
+"""
 
 from __future__ import annotations
 

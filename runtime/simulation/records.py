@@ -49,6 +49,9 @@ class Journal(Protocol):
     def commit(self) -> Committed:
         """The events that became durable just now, with their sequences."""
 
+    def taken(self, sequence: int) -> None:
+        """The MES has all events up to that one."""
+
     def idle(self) -> None:
         """Called every 50 ms of simulated time."""
 
@@ -71,6 +74,9 @@ class MemoryJournal:
             self._ring.acknowledge(records[-1][0])
         return done
 
+    def taken(self, sequence: int) -> None:
+        """Nothing is kept."""
+
     def idle(self) -> None:
         """Nothing to look after."""
 
@@ -79,7 +85,7 @@ class MemoryJournal:
 
 
 class FileJournal:
-    """The journal process's parts on a real file: pump, retained values, purge after ``keep_ns``."""
+    """The journal process's parts on a real file: pump, retained values, purge."""
 
     def __init__(self, member: Membership, keep_ns: int = KEEP_NS) -> None:
         data = Path(member.plan.data)
@@ -89,6 +95,9 @@ class FileJournal:
         self._pump.step()
         self._retain = RetainKeeper(member, RetainStore(data))
         self._purger = Purger(member, data, keep_ns)
+        self._consumed = Consumed(data)
+        with JournalReader(data / JOURNAL_FILE) as reader:
+            self._identity = reader.identity
 
     def commit(self) -> Committed:
         """One step of the pump."""
@@ -96,6 +105,10 @@ class FileJournal:
         self._pump.step()
         acknowledged = self._ring.acknowledged
         return [(at, decode_event(data)) for at, data in records if at <= acknowledged]
+
+    def taken(self, sequence: int) -> None:
+        """Say so as the gateway does, for the purge."""
+        self._consumed.tell(self._identity, sequence)
 
     def idle(self) -> None:
         """Retained values and the purge, as the journal process does it between batches."""
@@ -129,8 +142,7 @@ class StandInMes:
         self._part_number, self._revision = "PART", ""
         self._render: Callable[[datetime, int], str] = lambda _, n: f"SIM{n:08d}"
         self._known: OrderedDict[str, SerialGranted] = OrderedDict()
-        if plan.master_data is not None:
-            self._take_first(plan.master_data)
+        self._master_data = plan.master_data
 
     def _take_first(self, file: str) -> None:
         from cellwright.mes.errors import MesError  # noqa: PLC0415 - brings SQLAlchemy
@@ -150,9 +162,7 @@ class StandInMes:
     def take(self, rows: Committed) -> list[Command]:
         """A serial for each request, the same one for the same part."""
         return [
-            Deliver(
-                actor=ACTOR, reason="answer to a serial request", task=event.task, body=found
-            )
+            Deliver(actor=ACTOR, reason="answer to a serial request", task=event.task, body=found)
             for _, event in rows
             if isinstance(event, SerialRequested)
             for found in [self._grant(event)]
@@ -161,6 +171,9 @@ class StandInMes:
     def _grant(self, event: SerialRequested) -> SerialGranted:
         found = self._known.get(event.part_id)
         if found is None:
+            if self._master_data is not None:
+                self._take_first(self._master_data)
+                self._master_data = None
             self._number += 1
             at = datetime.fromtimestamp(event.utc_ns // 1_000_000_000, UTC)
             found = SerialGranted(
@@ -183,7 +196,7 @@ class StandInMes:
 class ServiceMes:
     """The real services on an SQLite store in the data folder, with one started work order.
 
-    ``sequence`` numbers of the scan's ring are those of the journal, which was empty.
+    The scan's ring is the source of the events: its sequences are those of an empty journal.
     """
 
     def __init__(self, plan: Plan, clock: Clock, quantity: int) -> None:
@@ -210,28 +223,14 @@ class ServiceMes:
                 work_orders.store_and_start(session, job, actor=ACTOR, reason="simulation")
         except MesError as error:
             raise SimulationError(f"the MES cannot be simulated: {error}") from error
-        self._journal = data / JOURNAL_FILE
-        self._source = ""
-        self._consumed = Consumed(data)
 
     def take(self, rows: Committed) -> list[Command]:
         """Each event in a transaction of its own, as the gateway does it."""
         answers: list[Command] = []
         for sequence, event in rows:
             with self.store.session() as session:
-                answers += self._consume(session, self._name(), sequence, event)
-        if rows:
-            self._consumed.tell(self._name(), rows[-1][0])
+                answers += self._consume(session, ACTOR, sequence, event)
         return answers
-
-    def _name(self) -> str:
-        """The journal's identity; without a file it needs a name all the same."""
-        if not self._source:
-            self._source = ACTOR
-            if self._journal.exists():
-                with JournalReader(self._journal) as reader:
-                    self._source = reader.identity
-        return self._source
 
     def close(self) -> None:
         """Close the store."""

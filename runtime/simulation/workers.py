@@ -25,7 +25,7 @@ ENDING_S = 10.0
 
 
 class _Ended(BaseException):
-    """Unwinds a worker that sleeps when the simulation ends; nobody's `except Exception` holds it."""
+    """Unwinds a worker that sleeps when the simulation ends."""
 
 
 class Timed(Worker):
@@ -100,12 +100,13 @@ class SimulatedWorker:
         member: Membership,
         worker: Worker,
         task: int,
+        *,
         queue: EventQueue,
         time: WorkerTime,
-        draw: Callable[[Random, str], float],
+        draw: Callable[[str, Random], float],
         random: Random,
     ) -> None:
-        timed = Timed(worker, self.sleep, lambda kind: draw(random, kind))
+        timed = Timed(worker, self.sleep, lambda kind: draw(kind, random))
         self._loop = WorkerLoop(member, timed, task, 0)
         self._worker = timed
         self._ring = member.image.job_ring(task)

@@ -1,7 +1,7 @@
 """A day of the blade cell in simulated time: does anything grow that must not?
 
-``make soak`` runs it. Recorder, journal on disk with purge, retained values and the MES services are
-real; figures are printed every simulated half hour and judged against the bounds below at the end.
+``make soak`` runs it. Recorder, journal on disk with purge, retained values and the MES services
+are real; figures are printed every simulated half hour and judged by the bounds below at the end.
 """
 
 from __future__ import annotations

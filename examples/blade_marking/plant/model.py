@@ -1,4 +1,4 @@
-"""The plant in simulated time: the same mechanics, marking head, faults and camera, in the cell's process.
+"""The plant in simulated time: the same mechanics, head, faults and camera, in the cell's process.
 
 ``cellwright simulate`` and tests make it through the cell's plant seam. It is the only part of the
 plant that knows of the cell's code beside the frame ring; the plant process does not import it.
@@ -97,7 +97,6 @@ class BladePlant(PlantModel[BladeOptions]):
         self._now_ns = time.now_ns()
         self._until_ns: dict[str, int] = {}
         """When a lasting fault is over."""
-        self._renderer: Renderer | None = None
 
     def advance(self, now_ns: int) -> None:
         """Step mechanics and pin, at most 10 ms at once."""
@@ -165,7 +164,9 @@ class BladePlant(PlantModel[BladeOptions]):
 
     def job_s(self, task: str, kind: str, random: Random) -> float:
         """An inspection takes longer than rendering a template."""
-        return random.uniform(*READING_S) if kind == "inspect" else super().job_s(task, kind, random)
+        return (
+            random.uniform(*READING_S) if kind == "inspect" else super().job_s(task, kind, random)
+        )
 
     # --- the witness ----------------------------------------------------------------------------
 
