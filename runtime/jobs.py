@@ -1,17 +1,19 @@
 """The scan's side of the worker processes: jobs out, results in, and what a worker's death means.
 
-A job is done at most once. When the worker process that was asked is gone, the program gets a
-result that says so instead of waiting for ever.
+A job is done at most once. When the worker process that was asked is gone, or does not answer
+before the deadline that the program declares, the program gets a result that says so instead of
+waiting for ever. Deadlines count cycles in which tasks run, so that a replay finds them again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any, Final
 
 from cellwright.io.image import Image
 from cellwright.io.messages import Job, MessageError, Result, decode_result, encode
-from cellwright.io.plan import Plan
+from cellwright.io.plan import Plan, Task
 from cellwright.io.rings import RingFull
 from cellwright.runtime.carried import Part
 from cellwright.runtime.recorder import Tape
@@ -22,16 +24,32 @@ RESULTS_PER_CYCLE: Final = 8
 class _Desk:
     """Jobs of one task."""
 
-    def __init__(self, image: Image, index: int, name: str, epoch: int, tape: Tape) -> None:
-        self._index = index
+    CARRIED: Final = (
+        "_number",
+        "_incarnation",
+        "_outstanding",
+        "_expires",
+        "_expired",
+        "_cycles",
+        "arrived",
+    )
+
+    def __init__(self, image: Image, task: Task, epoch: int, tape: Tape) -> None:
+        self._index = task.index
+        self._deadlines = task.deadlines
         self._tape = tape
-        self._jobs = image.job_ring(index)
-        self._results = image.result_ring(index)
-        self._slot = image.processes[f"worker:{name}"]
+        self._statistics = image.statistics
+        self._jobs = image.job_ring(task.index)
+        self._results = image.result_ring(task.index)
+        self._slot = image.processes[f"worker:{task.name}"]
         self._epoch = epoch
         self._number = 0
         self._incarnation = self._slot.restarts
         self._outstanding: dict[int, str] = {}
+        self._expires: dict[int, int] = {}
+        # Their answers may still come; the worker's queue bounds how many there can be.
+        self._expired: set[int] = set()
+        self._cycles = 0
         self.arrived: list[Result] = []
 
     def submit(self, kind: str, body: dict[str, Any]) -> int:
@@ -44,6 +62,9 @@ class _Desk:
             body=body,
         )
         self._outstanding[job.number] = kind
+        deadline = self._deadlines.get(kind)
+        if deadline is not None:
+            self._expires[job.number] = self._cycles + deadline.cycles
         data = encode(job)
         self._tape.said(data)
         try:
@@ -61,26 +82,67 @@ class _Desk:
                 result = decode_result(data)
             except MessageError:
                 continue  # a result nobody can read leaves its job outstanding: it times out
-            if result.epoch == self._epoch and self._outstanding.pop(result.number, ""):
-                self.arrived.append(result)
+            if result.epoch == self._epoch:
+                self._take(result)
         incarnation = self._slot.restarts
         if incarnation != self._incarnation:
             self._incarnation = incarnation
             self._tape.restarted(self._index, incarnation)
+            self._expired.clear()
             for number in list(self._outstanding):
                 self._fail(number, "the worker process died during the job")
 
-    def _fail(self, number: int, error: str) -> None:
+    def _take(self, result: Result) -> None:
+        if self._outstanding.pop(result.number, ""):
+            self._expires.pop(result.number, None)
+            self.arrived.append(result)
+        elif result.number in self._expired:
+            self._expired.remove(result.number)
+            self._statistics.answered_late(self._index)
+
+    def age(self) -> None:
+        self._cycles += 1
+        if not self._expires:
+            return
+        for number in [n for n, cycle in self._expires.items() if cycle <= self._cycles]:
+            self._expire(number)
+
+    def _expire(self, number: int) -> None:
+        kind = self._outstanding[number]
+        deadline = self._deadlines[kind]
+        self._fail(
+            number,
+            f"the worker did not answer job '{kind}' within {deadline.cycles} cycles; the declared "
+            f"value stands for its answer",
+            timed_out=True,
+        )
+        self._expired.add(number)
+        self._statistics.timed_out(self._index)
+
+    def _fail(self, number: int, error: str, *, timed_out: bool = False) -> None:
         kind = self._outstanding.pop(number)
-        self.arrived.append(Result(number=number, epoch=self._epoch, kind=kind, error=error))
+        self._expires.pop(number, None)
+        # A copy that the program may change.
+        body = deepcopy(self._deadlines[kind].value) if timed_out else {}
+        self.arrived.append(
+            Result(
+                number=number,
+                epoch=self._epoch,
+                kind=kind,
+                body=body,
+                error=error,
+                timed_out=timed_out,
+            )
+        )
 
-    def carried(self) -> tuple[int, int, dict[int, str], list[Result]]:
+    def carried(self) -> dict[str, Any]:
         """What the next cycle goes on from."""
-        return self._number, self._incarnation, self._outstanding, self.arrived
+        return {name: getattr(self, name) for name in self.CARRIED}
 
-    def carry_on(self, carried: tuple[int, int, dict[int, str], list[Result]]) -> None:
+    def carry_on(self, carried: Mapping[str, Any]) -> None:
         """Go on from what another desk carried."""
-        self._number, self._incarnation, self._outstanding, self.arrived = carried
+        for name in self.CARRIED:
+            setattr(self, name, carried[name])
 
 
 class JobDesk(Part):
@@ -88,7 +150,7 @@ class JobDesk(Part):
 
     def __init__(self, plan: Plan, image: Image, epoch: int, tape: Tape) -> None:
         self._desks = {
-            task.index: _Desk(image, task.index, task.name, epoch, tape)
+            task.index: _Desk(image, task, epoch, tape)
             for task in plan.tasks
             if task.worker is not None
         }
@@ -108,6 +170,11 @@ class JobDesk(Part):
         """Take in what the workers have left since the last cycle."""
         for desk in self._desks.values():
             desk.latch()
+
+    def age(self) -> None:
+        """One more cycle in which tasks run: deadlines pass. To be called before they run."""
+        for desk in self._desks.values():
+            desk.age()
 
     def carried(self) -> dict[int, Any]:
         """What the next cycle goes on from, by task."""

@@ -261,7 +261,9 @@ class ScanRecorder(CycleTape):
             epoch=self._epoch,
             image=image,
             around=self._around,
-            restarts={task: job[1] for task, job in carried.parts["jobs"].items()},
+            restarts={
+                task: job["_incarnation"] for task, job in carried.parts["jobs"].items()
+            },
             events_written=carried.events_written,
             scan=frozen.scan,
             programs=frozen.programs,
