@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellwright.io.plan import Task
-from cellwright.runtime.scheduler import Schedule, next_tick, tick_start_ns
+from cellwright.io.plan import Edge, Task
+from cellwright.runtime.scheduler import Schedule, next_tick, sees, tick_start_ns
 
 BASE = 10_000_000
 
@@ -88,3 +90,54 @@ def test_a_late_cycle_stays_in_phase():
 def test_an_interval_off_the_grid_is_refused():
     with pytest.raises(ValueError, match="not a multiple"):
         Schedule([task(0, 1)], BASE + 1)
+
+
+@given(tables, st.integers(0, 1000), st.sets(st.integers(0, 5)))
+def test_called_tasks_are_put_among_the_due_ones_by_priority_each_once(tasks, tick, called):
+    schedule = Schedule(tasks, BASE)
+    due = set(schedule.due(tick)) | {t.index for t in tasks if t.index in called}
+    order = sorted(tasks, key=lambda t: (t.priority, t.index))
+    assert schedule.due_with(tick, called) == [t.index for t in order if t.index in due]
+
+
+def test_tasks_without_an_interval_are_never_due_by_themselves():
+    event = Task(index=0, name="e", program="x:Y", priority=0, watchdog_ns=1, binding={}, event=3)
+    free = Task(
+        index=1, name="f", program="x:Y", priority=0, watchdog_ns=1, binding={}, freewheeling=True
+    )
+    schedule = Schedule([event, free, task(2, 1)], BASE)
+    assert [schedule.due(tick) for tick in range(3)] == [[2]] * 3
+    assert schedule.due_between(0, 100) == [(2, 100)]
+    assert schedule.due_with(5, {0}) == [0, 2]
+
+
+@given(st.lists(st.integers(1, 4), min_size=2, max_size=6), st.integers(1, 8))
+def test_every_freewheeling_task_that_fits_alone_gets_a_turn(costs, slack):
+    tasks = [
+        Task(
+            index=i, name=f"f{i}", program="x:Y", priority=0, watchdog_ns=1, binding={},
+            freewheeling=True,
+        )
+        for i in range(len(costs))
+    ]  # fmt: skip
+    schedule = Schedule(tasks, BASE)
+    turns = [t.index for t in tasks]
+    runs = dict.fromkeys(turns, 0)
+    for _ in range(4 * len(costs)):
+        left, ran = slack, []
+        for index in turns:
+            if costs[index] <= left:
+                left -= costs[index]
+                ran.append(index)
+                runs[index] += 1
+        turns = schedule.take_turns(turns, ran)
+    for index, cost in enumerate(costs):
+        assert (runs[index] >= 3) == (cost <= slack)
+
+
+@given(st.sampled_from(Edge), st.lists(st.booleans(), min_size=1, max_size=50))
+def test_an_edge_is_seen_once_for_each_change_in_its_direction(edge, levels):
+    seen = sum(sees(edge, before, now) for before, now in pairwise(levels))
+    text = "".join("1" if level else "0" for level in levels)
+    up, down = text.count("01"), text.count("10")
+    assert seen == {Edge.RISING: up, Edge.FALLING: down, Edge.BOTH: up + down}[edge]
