@@ -8,29 +8,19 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from cellwright.io.clock import Clock
 from cellwright.io.plan import Plan
 from cellwright.io.process_image import ProcessImage
 from cellwright.io.statistics import Statistics
+from cellwright.runtime.calls import Calls
 from cellwright.runtime.carried import Moment, Part
 from cellwright.runtime.commands import CommandDesk
+from cellwright.runtime.failure import Failure
 from cellwright.runtime.jobs import JobDesk
 from cellwright.runtime.outbox import Outbox
-from cellwright.runtime.scheduler import Schedule
 from cellwright.tasks.api import Program, ScanContext
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why the cell must go to FAULT. ``code`` is stable for machines, ``text`` for people."""
-
-    code: str
-    task: str
-    """Name of the task at fault."""
-    text: str
 
 
 class Execution(Part):
@@ -60,7 +50,10 @@ class Execution(Part):
         self._commands = commands
         self.classes = programs
         """One class a task."""
-        self.schedule = Schedule(plan.tasks, plan.scan.base_ns)
+        self.calls = Calls(plan, image, statistics)
+        self.schedule = self.calls.schedule
+        self._longest_ns = [task.interval_ns or plan.scan.base_ns for task in plan.tasks]
+        """Execution times beyond these are overruns."""
         self.programs: list[Program[Any]] = []
         """One program a task; empty until the first start."""
         self.contexts = [ScanContext(task.name, boot_id=boot_id) for task in plan.tasks]
@@ -79,6 +72,7 @@ class Execution(Part):
     def start(self, moment: Moment) -> Failure | None:
         """Make fresh programs and hand them what is known of the parts in the cell."""
         self.programs = []
+        self.calls.start()
         self._not_run_yet = [True] * len(self._plan.tasks)
         self._late_in_a_row = [0] * len(self._plan.tasks)
         for task, context in zip(self._plan.tasks, self.contexts, strict=True):
@@ -93,22 +87,46 @@ class Execution(Part):
         return None
 
     def run(self, moment: Moment) -> Failure | None:
-        """Run the tasks that are due in this cycle; ends at the first failure."""
+        """Run the tasks that this cycle calls; ends at the first failure."""
+        self._jobs.age()
         emitted = self._outbox.emitted
-        for index in self.schedule.due(moment.tick):
-            failure = self._run_one(index, moment, emitted)
+        calls = self.calls
+        due = calls.due(moment)
+        if isinstance(due, Failure):
+            return due
+        late = calls.late
+        for index in due:
+            failure = self._run_one(index, moment, emitted, late=index in late)
             if failure is not None:
                 return failure
+        return self._use_slack(moment, emitted) if calls.turns else None
+
+    def _use_slack(self, moment: Moment, emitted: int) -> Failure | None:
+        """Run the freewheeling tasks that are sure to end before the next tick."""
+        calls = self.calls
+        end_ns = calls.end_ns(moment)
+        ran = []
+        for index in calls.turns:
+            if self._clock.now_ns() + self._plan.tasks[index].watchdog_ns > end_ns:
+                failure = calls.omit(index)
+            else:
+                ran.append(index)
+                failure = self._run_one(index, moment, emitted)
+            if failure is not None:
+                return failure
+        calls.took_turns(ran)
         return None
 
     def run_last(self, moment: Moment) -> Failure | None:
         """Run every task that has run before once more, with ``last_scan``.
 
-        No worker gets a job any more: nothing new is to begin in a cell that stops.
+        Not event tasks: there is no event. No worker gets a job any more: nothing new is to begin
+        in a cell that stops.
         """
         emitted = self._outbox.emitted
         for index in self.schedule.order:
-            if self._not_run_yet[index] or index >= len(self.programs):
+            called_only = self._plan.tasks[index].event is not None
+            if called_only or self._not_run_yet[index] or index >= len(self.programs):
                 continue
             context = self.contexts[index]
             submit = context._submit
@@ -128,7 +146,9 @@ class Execution(Part):
         context.durable = moment.durable
         context.emitted = self._outbox.emitted
 
-    def _run_one(self, index: int, moment: Moment, emitted: int) -> Failure | None:
+    def _run_one(
+        self, index: int, moment: Moment, emitted: int, *, late: bool = False
+    ) -> Failure | None:
         clock_now = self._clock.now_ns
         task = self._plan.tasks[index]
         context = self.contexts[index]
@@ -147,18 +167,19 @@ class Execution(Part):
             return _raised(task.name, error)
         self._not_run_yet[index] = False
         took = clock_now() - begin
-        late = took > task.watchdog_ns
+        slow = took > task.watchdog_ns
         self._statistics.record(
             index,
             begin - moment.now_ns,
             took,
-            overruns=int(took > task.interval_ns),
-            watchdog_hits=int(late),
+            overruns=int(took > self._longest_ns[index]),
+            watchdog_hits=int(slow),
+            late_runs=int(late),
         )
-        return self._watched(index, took, late)
+        return self._watched(index, took, slow)
 
-    def _watched(self, index: int, took_ns: int, late: bool) -> Failure | None:
-        if not late:
+    def _watched(self, index: int, took_ns: int, slow: bool) -> Failure | None:
+        if not slow:
             self._late_in_a_row[index] = 0
             return None
         task = self._plan.tasks[index]

@@ -7,9 +7,9 @@ waiting for ever. Deadlines count cycles in which tasks run, so that a replay fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from cellwright.io.image import Image
 from cellwright.io.messages import Job, MessageError, Result, decode_result, encode
@@ -21,10 +21,10 @@ from cellwright.runtime.recorder import Tape
 RESULTS_PER_CYCLE: Final = 8
 
 
-class _Desk:
+class _Desk(Part):
     """Jobs of one task."""
 
-    CARRIED: Final = (
+    CARRIED: ClassVar = (
         "_number",
         "_incarnation",
         "_outstanding",
@@ -134,15 +134,6 @@ class _Desk:
                 timed_out=timed_out,
             )
         )
-
-    def carried(self) -> dict[str, Any]:
-        """What the next cycle goes on from."""
-        return {name: getattr(self, name) for name in self.CARRIED}
-
-    def carry_on(self, carried: Mapping[str, Any]) -> None:
-        """Go on from what another desk carried."""
-        for name in self.CARRIED:
-            setattr(self, name, carried[name])
 
 
 class JobDesk(Part):

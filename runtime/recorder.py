@@ -115,7 +115,7 @@ class CycleTape(Tape):
     def attach(self, scan: Scan) -> None:
         """Make the tables; allocates, so it must not be called in a cycle."""
         self.scan = scan
-        self.recorder = self._make(scan, 2 * len(scan.execution.contexts) + _MORE_READINGS)
+        self.recorder = self._make(scan, 3 * len(scan.execution.contexts) + _MORE_READINGS)
 
     def _make(self, scan: Scan, readings: int) -> CycleRecorder:
         return CycleRecorder(scan.process_image, readings)
@@ -261,9 +261,7 @@ class ScanRecorder(CycleTape):
             epoch=self._epoch,
             image=image,
             around=self._around,
-            restarts={
-                task: job["_incarnation"] for task, job in carried.parts["jobs"].items()
-            },
+            restarts={task: job["_incarnation"] for task, job in carried.parts["jobs"].items()},
             events_written=carried.events_written,
             scan=frozen.scan,
             programs=frozen.programs,

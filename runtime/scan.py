@@ -29,7 +29,8 @@ from cellwright.io.process_image import LatchResult, ProcessImage
 from cellwright.io.system_tags import CellState, KeyPosition
 from cellwright.runtime.carried import Carried, Moment, Part
 from cellwright.runtime.commands import CommandDesk, RefusalError
-from cellwright.runtime.execution import Execution, Failure
+from cellwright.runtime.execution import Execution
+from cellwright.runtime.failure import Failure
 from cellwright.runtime.health import unhealthy, unread_input
 from cellwright.runtime.jobs import JobDesk
 from cellwright.runtime.keyswitch import Keyswitch, objection
@@ -127,6 +128,7 @@ class Scan(Part):
                 "scan": self,
                 "outbox": self._outbox,
                 "execution": self.execution,
+                "calls": self.execution.calls,
                 "jobs": self._jobs,
                 "commands": self._commands,
                 "report": self._report,

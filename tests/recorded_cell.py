@@ -15,7 +15,7 @@ from scan_bench import Bench, coupler, input_bit, output_bit, scan_start
 from cellwright.io import plan as plans
 from cellwright.io.clock import SimulatedClock
 from cellwright.io.messages import PartArrived, PartDeparted, Result, decode_job, encode
-from cellwright.io.plan import OnLoss, Tag
+from cellwright.io.plan import Deadline, Edge, OnLoss, OverrunPolicy, Tag
 from cellwright.io.recording import Header
 from cellwright.io.recording_store import Policy, RecordingStore, Watcher
 from cellwright.runtime.recorder import ScanRecorder
@@ -231,3 +231,37 @@ class RecordedCell(Bench):
         self.store.close()
         assert not self.store.figures.error, self.store.figures.error
         return self.recordings / self.store.figures.newest
+
+
+def tally(name: str) -> type[Program[ProgramOptions]]:
+    """A program that adds up when it ran, in another way for each order of cycles."""
+
+    def scan(self: Any, ctx: ScanContext) -> None:
+        setattr(self, name, (3 * getattr(self, name) + ctx.cycle) % 2**31)
+
+    return type("Tally", (Program,), {name: Output(DINT), "scan": scan})
+
+
+def every_kind_of_task(
+    folder: Path, on_loss: OnLoss = OnLoss.HOLD, tags: Sequence[Tag] | None = None
+) -> RecordedCell:
+    """The cell with a deadline, a late task, an event task and two freewheeling ones."""
+    names = ("count", "idle", "rest")
+    return RecordedCell(
+        folder,
+        PROGRAMS | {name: tally(name) for name in names},
+        tags=[*(tags or TAGS), *(make_tag(name, "DINT", writer=name) for name in names)],
+        on_loss=on_loss,
+        timing={
+            "press": {"interval_ns": 30_000_000, "overrun": OverrunPolicy.LATE},
+            "eye": {
+                "worker": "programs:Eyes",
+                "interval_ns": 20_000_000,
+                "deadlines": {"read": Deadline(4, {"read": -3})},
+                "watchdog_omitted": 40,
+            },
+            "count": {"interval_ns": 0, "event": 0, "edge": Edge.BOTH},
+            "idle": {"interval_ns": 0, "freewheeling": True, "watchdog_ns": 6_000_000},
+            "rest": {"interval_ns": 0, "freewheeling": True, "watchdog_ns": 3_000_000},
+        },
+    )

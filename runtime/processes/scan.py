@@ -13,6 +13,7 @@ import sys
 import structlog
 
 from cellwright.io.messages import SetMode
+from cellwright.io.statistics import SCAN
 from cellwright.native import lib
 from cellwright.runtime.boot_check import short_list
 from cellwright.runtime.processes.common import Membership, join
@@ -94,12 +95,10 @@ class Beat:
         self._scan.cycle(tick, now_ns, clock.utc_ns())
         end_ns = clock.now_ns()
         took_ns = end_ns - now_ns
-        self._statistics.record(-1, now_ns - tick_ns, took_ns, overruns=int(took_ns > base_ns))
+        self._statistics.record(SCAN, now_ns - tick_ns, took_ns, overruns=int(took_ns > base_ns))
         following = next_tick(self._start_ns, base_ns, tick, end_ns)
         if following > tick + 1:
-            schedule = self._scan.execution.schedule
-            for task, count in schedule.due_between(tick + 1, following):
-                self._statistics.skipped(task, count)
+            self._statistics.skipped(SCAN, following - tick - 1)
             self._skipped += following - tick - 1
             status.skipped_ticks = self._skipped
         self._tick = following

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plans import make_tag
-from recorded_cell import PROGRAMS, Eye, Press, RecordedCell
+from recorded_cell import PROGRAMS, Eye, Press, RecordedCell, every_kind_of_task
 from scan_bench import input_bit, scan_start
 
 from cellwright.io.messages import (
@@ -135,15 +135,19 @@ def act(cell: RecordedCell, what: str, value: Any) -> None:  # noqa: PLR0912 - o
 @given(
     st.lists(ACTIONS, max_size=40),
     st.sampled_from([OnLoss.HOLD, OnLoss.FAULT]),
+    st.booleans(),
 )
 def test_whatever_happens_around_it_a_scan_runs_again_bit_for_bit(
-    actions: list[tuple[str, Any]], on_loss: OnLoss
+    actions: list[tuple[str, Any]], on_loss: OnLoss, every_kind: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tags = None
         if on_loss is OnLoss.FAULT:
             tags = [input_bit("part", 3, on_loss=OnLoss.FAULT), *RecordedCell.tags()[1:]]
-        cell = RecordedCell(Path(folder), tags=tags, on_loss=on_loss)
+        if every_kind:
+            cell = every_kind_of_task(Path(folder), on_loss, tags)
+        else:
+            cell = RecordedCell(Path(folder), tags=tags, on_loss=on_loss)
         cell.run()
         for what, value in actions:
             act(cell, what, value)
@@ -339,7 +343,9 @@ MADE_ANEW = {
              "parts"},
     "outbox": {"_ring", "_tape"},
     "execution": {"_plan", "_image", "_statistics", "_clock", "_outbox", "_jobs", "_commands",
-                  "classes", "schedule", "programs", "contexts"},
+                  "classes", "schedule", "programs", "contexts", "calls", "_longest_ns"},
+    "calls": {"_tasks", "_base_ns", "_image", "_statistics", "schedule", "_events",
+              "_freewheeling"},
     "jobs": {"_desks"},
     "commands": {"_tags", "_tasks", "_image", "_statistics", "_ask_mode", "_emit", "_utc_ns",
                  "_cycle"},

@@ -9,51 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import POLL_NS, make_tag
-from scan_bench import MS, Bench, coupler, input_bit, program
+from scan_bench import MS, Bench, program
+from task_log import event_task as event
+from task_log import free_task as free
+from task_log import noting_cell as cell
 
 from cellwright.io.messages import ForceTag, WriteTag
 from cellwright.io.plan import Edge
 from cellwright.io.system_tags import CellState
 from cellwright.tasks.api import BOOL, Input, Output, ScanContext
-
-
-class Log:
-    """Which tasks ran in which cycle, in their order; a task takes as long as ``takes`` says."""
-
-    def __init__(self) -> None:
-        self.ran: list[tuple[int, str]] = []
-        self.takes: dict[str, int] = {}
-        self.bench: Bench
-
-    def scan(self, _: Any, ctx: ScanContext) -> None:
-        self.ran.append((ctx.cycle, ctx.task))
-        self.bench.clock.advance(self.takes.get(ctx.task, 0))
-
-    def names(self) -> list[str]:
-        """Since the last call, without cycles."""
-        names = [name for _, name in self.ran]
-        self.ran.clear()
-        return names
-
-
-def cell(folder: Path, timing: dict[str, dict[str, Any]], **takes: int) -> tuple[Bench, Log]:
-    """A cell of tasks that only note that they run; ``go`` is a tag that a command writes."""
-    log = Log()
-    log.takes = takes
-    kind = program(log.scan)
-    tags = [make_tag("go", "BOOL", write=("Operator",)), input_bit("part", 0)]
-    bench = Bench(folder, tags, dict.fromkeys(timing, kind), timing=timing, devices=[coupler()])
-    log.bench = bench
-    return bench, log
-
-
-def event(**fields: Any) -> dict[str, Any]:
-    return {"interval_ns": 0, "event": 1, **fields}
-
-
-def free(watchdog_ns: int = 2 * MS, **fields: Any) -> dict[str, Any]:
-    return {"interval_ns": 0, "freewheeling": True, "watchdog_ns": watchdog_ns, **fields}
-
 
 # --- events ---------------------------------------------------------------------------------------
 
@@ -109,6 +73,28 @@ def test_a_pulse_that_no_cycle_sees_calls_nobody(tmp_path: Path) -> None:
     bench.payload = b"\x00\x00"
     bench.cycle()
     assert log.names() == []
+
+
+def test_an_edge_during_a_pause_is_seen_when_the_tasks_go_on(tmp_path: Path) -> None:
+    bench, log = cell(tmp_path, {"count": event()})
+    bench.run()
+    bench.request("pause")
+    bench.payload = b"\x01\x00"
+    bench.cycle(5)
+    assert log.names() == []
+    bench.request("hot_start")
+    bench.cycle(3)
+    assert log.names() == ["count"]
+
+
+def test_a_stop_does_not_run_an_event_task_a_last_time(tmp_path: Path) -> None:
+    bench, log = cell(tmp_path, {"count": event(), "control": {}})
+    bench.run()
+    bench.payload = b"\x01\x00"
+    bench.cycle()
+    log.ran.clear()
+    bench.request("stop")
+    assert log.names() == ["control"]
 
 
 def test_a_forced_edge_is_an_edge_and_the_device_is_not_asked(tmp_path: Path) -> None:
