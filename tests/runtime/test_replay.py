@@ -64,7 +64,10 @@ ACTIONS = st.one_of(
     st.tuples(st.just("speed"), st.floats(allow_nan=False, width=64)),
     st.tuples(st.just("force"), st.sampled_from(["part", "position", "total", "strokes"])),
     st.tuples(st.just("unforce"), st.sampled_from(["", "part", "position"])),
-    st.tuples(st.just("mode"), st.sampled_from(["start", "stop", "reset", "dance"])),
+    st.tuples(
+        st.just("mode"),
+        st.sampled_from(["start", "cold_start", "hot_start", "pause", "stop", "reset", "dance"]),
+    ),
     st.tuples(st.just("deliver"), st.text(max_size=5)),
     st.tuples(st.just("junk"), st.binary(max_size=30)),
     st.tuples(st.just("statistics"), st.just(0)),
