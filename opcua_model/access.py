@@ -18,6 +18,8 @@ CREATE_ORDERS: Final = frozenset({"Admin", "Planner"})
 """Roles with C on work orders (role table of the jet-engine MES)."""
 CHANGE_ORDERS: Final = frozenset({"Admin", "Manager", "Supervisor", "Planner", "Operator"})
 """Roles with U on work orders (the same table)."""
+CONTROL_CELL: Final = frozenset({"Admin", "Supervisor", "Operator"})
+"""Roles that may start, pause, stop and reset the cell, as far as its keyswitch lets them."""
 ANYONE: Final = frozenset[str]()
 """For methods that only read: any session, anonymous included."""
 

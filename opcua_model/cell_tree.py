@@ -62,6 +62,7 @@ class CellNodes:
     machine: ua.NodeId
     mes: ua.NodeId
     system: ua.NodeId
+    resource: ua.NodeId
     tasks: list[dict[str, NodeData]] = field(default_factory=list)
     devices: list[dict[str, NodeData]] = field(default_factory=list)
     status: dict[str, NodeData] = field(default_factory=dict)
@@ -83,10 +84,12 @@ class CellTree:
             machines, cell_id(cell), cell, type_id("CellType"), text=f"Cell at {self._plan.site}"
         )
         self._identification(machine)
+        resource = self._controller()
         nodes = CellNodes(
             machine=machine,
             mes=builder.object(machine, cell_id(f"{cell}.MES"), "MES", type_id("MesType")),
-            system=self._controller(),
+            system=below(resource, "System"),
+            resource=resource,
         )
         self._status(machine, nodes)
         self._tasks(nodes)
@@ -187,9 +190,8 @@ class CellTree:
             "PLC1",
             type_id("CtrlResourceType"),
         )
-        return self._builder.folder(
-            resource, below(resource, "System"), "System", "What the runtime says"
-        )
+        self._builder.folder(resource, below(resource, "System"), "System", "What the runtime says")
+        return resource
 
     def _tasks(self, nodes: CellNodes) -> None:
         resource = cell_id(f"{self._plan.cell}.Controller.Resources.PLC1")

@@ -14,8 +14,9 @@ from asyncua import ua
 from cellwright.io.iec import Code, TagType
 from cellwright.io.messages import ReplyCode
 from cellwright.opcua_model import job_control, job_orders, limits, mes_view, numbers, structures
-from cellwright.opcua_model.access import CHANGE_ORDERS, CREATE_ORDERS
+from cellwright.opcua_model.access import CHANGE_ORDERS, CONTROL_CELL, CREATE_ORDERS
 from cellwright.opcua_model.cell_tree import DEVICE_VALUES, TASK_VALUES
+from cellwright.opcua_model.controller import REQUESTS
 from cellwright.opcua_model.numbers import status_code
 from cellwright.opcua_model.values import wire_type
 from cellwright.opcua_model.work_orders import fields as order_fields
@@ -33,7 +34,7 @@ Objects
 │ ├ JobManagement                          JobOrderControl, JobOrderResults
 │ └ MES                                    WorkOrders/<number>, WorkOrderCount
 ├ Controller
-│ ├ Resources/PLC1/{Tasks/<task>, System}
+│ ├ Resources/PLC1/{Tasks/<task>, System, MethodSet}
 │ └ Devices/<device>
 └ IO/{Inputs,Outputs,Memory}/<device or owner>/<tag>
 ```"""
@@ -89,6 +90,12 @@ def _structures() -> Iterator[str]:
 
 
 def _job_orders() -> Iterator[str]:
+    yield "## Starting and stopping the cell"
+    yield ""
+    yield "MethodSet of the controller's resource. Each takes a reason, gives Accepted and Answer;"
+    yield f"roles: {_roles(CONTROL_CELL)}. The keyswitch may forbid starts and resets from here."
+    yield ""
+    yield from _table(("Method", "What it asks"), ((name, text) for name, _, text in REQUESTS))
     yield "## Job orders"
     yield ""
     yield "ISA-95 Job Control (OPC 10031-4, V2) in our own namespace. A method's call is Good also"

@@ -22,6 +22,7 @@ from cellwright.opcua_model import structures
 from cellwright.opcua_model.access import ServiceRules
 from cellwright.opcua_model.cell_tree import OBJECTS, CellTree, application_uri
 from cellwright.opcua_model.certificate import own_certificate
+from cellwright.opcua_model.controller import CellControl
 from cellwright.opcua_model.errors import ModelError
 from cellwright.opcua_model.internal import CellInternalServer
 from cellwright.opcua_model.job_control import JobControl
@@ -84,6 +85,7 @@ class CellServer:
         # Without a users file nobody can log in; anonymous reading does not need one.
         users = load_users(Path(plan.folder) / file) if file else {}
         self._writes = WritePath(commands)
+        self._control = CellControl(commands)
         self._authenticator = Authenticator(users, clock)
         self._mes = MesView(mes) if mes is not None else None
         self._mes_task: asyncio.Task[None] | None = None
@@ -144,6 +146,7 @@ class CellServer:
         nodes = tree.build()
         tags = TagTree(builder, plan, self._writes, OBJECTS).build(nodes.system)
         tree.stations(nodes.machine, tags)
+        self._control.build(builder, self._internal.methods, nodes.resource)
         self._publisher = TagPublisher(plan, tags)
         self._diagnostics = Diagnostics(plan, nodes)
         self._work_orders = WorkOrders(builder, plan.cell, nodes.mes)

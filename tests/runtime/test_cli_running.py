@@ -225,6 +225,27 @@ def test_stop_and_start_with_a_reason(cell: SmallCell) -> None:
     assert (stopped.new, started.reason) == ("STOP", "back")
 
 
+def test_a_pause_and_a_hot_start(cell: SmallCell) -> None:
+    assert said(cell, "pause", "--reason", "look inside") == "FirstCell: pause done\n"
+    assert data(cell, "status")["state"] == "PAUSE"
+    assert "'start' is not possible in PAUSE; possible: hot_start" in refused(cell, 1, "start")
+    assert said(cell, "resume", "--reason", "go on") == "FirstCell: hot_start done\n"
+    assert data(cell, "status")["state"] == "RUN"
+    assert events(cell, ModeChanged, "go on")[0].request == "hot_start"
+
+
+def test_a_cold_start_takes_back_what_is_retained(cell: SmallCell) -> None:
+    said(cell, "force", "clamp.strokes", "40")
+    said(cell, "unforce", "clamp.strokes")
+    assert data(cell, "tags", "get", "clamp.strokes")["value"] == 40
+    said(cell, "stop")
+    said(cell, "start")
+    assert data(cell, "tags", "get", "clamp.strokes")["value"] == 40
+    said(cell, "stop")
+    assert said(cell, "start", "--cold", "--reason", "new line") == "FirstCell: cold_start done\n"
+    assert data(cell, "tags", "get", "clamp.strokes")["value"] == 0
+
+
 def test_the_cell_is_found_from_anywhere_by_name_folder_or_file(
     cell: SmallCell, tmp_path: Path
 ) -> None:
