@@ -72,6 +72,26 @@ class ResetStatistics(Command, frozen=True, kw_only=True, tag="reset_statistics"
     task: str = ""
 
 
+class AcknowledgeAlarm(Command, frozen=True, kw_only=True, tag="acknowledge_alarm"):
+    """Somebody has seen the alarm; ``alarm`` empty means all that wait for it."""
+
+    alarm: str = ""
+
+
+class ShelveAlarm(Command, frozen=True, kw_only=True, tag="shelve_alarm"):
+    """Put an alarm away for a time. It needs a ``reason``, and ends with the scan process."""
+
+    alarm: str
+    duration_s: float
+    """Above 0, at most a day."""
+
+
+class UnshelveAlarm(Command, frozen=True, kw_only=True, tag="unshelve_alarm"):
+    """Bring a shelved alarm back before its time."""
+
+    alarm: str
+
+
 class ReplyCode(IntEnum):
     """The scan's answer to a command; the text beside it is for people."""
 
@@ -84,6 +104,7 @@ class ReplyCode(IntEnum):
     INVALID_STATE = 6
     UNKNOWN_TASK = 7
     UNKNOWN_REQUEST = 8
+    UNKNOWN_ALARM = 9
 
 
 # --- Messages to a task's inbox -------------------------------------------------------------------
@@ -256,6 +277,26 @@ class FaultRaised(Event, frozen=True, kw_only=True, tag="fault_raised"):
     """Task or device at fault, when it is one."""
 
 
+class AlarmChanged(Event, frozen=True, kw_only=True, tag="alarm_changed"):
+    """An alarm went from one state to another."""
+
+    alarm: str
+    old: str
+    new: str
+    """State as in `cellwright.io.alarms.AlarmState`."""
+    severity: int
+    """1 to 1000."""
+    text: str
+    group: str
+    value: Value | None = None
+    """Of the tag that it watches, when it watches one."""
+    first_out: bool = False
+    """It is the first of its group."""
+    actor: str = ""
+    """Who acknowledged or shelved it; empty when the condition changed."""
+    reason: str = ""
+
+
 class CommandRefused(Event, frozen=True, kw_only=True, tag="command_refused"):
     """A command was understood and not obeyed."""
 
@@ -264,7 +305,17 @@ class CommandRefused(Event, frozen=True, kw_only=True, tag="command_refused"):
     why: str
 
 
-AnyCommand = WriteTag | ForceTag | UnforceTag | SetMode | Deliver | ResetStatistics
+AnyCommand = (
+    WriteTag
+    | ForceTag
+    | UnforceTag
+    | SetMode
+    | Deliver
+    | ResetStatistics
+    | AcknowledgeAlarm
+    | ShelveAlarm
+    | UnshelveAlarm
+)
 AnyEvent = (
     PartArrived
     | SerialRequested
@@ -278,6 +329,7 @@ AnyEvent = (
     | TagWritten
     | ForceChanged
     | FaultRaised
+    | AlarmChanged
     | CommandRefused
 )
 

@@ -250,6 +250,114 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return TaskKind.CYCLIC if self.event is None else TaskKind.EVENT
 
 
+class Op(StrEnum):
+    """One step of a condition; conditions are postfix, as a stack machine takes them."""
+
+    TAG = "tag"
+    """Push the value of ``tag``."""
+    CONSTANT = "constant"
+    """Push ``value``."""
+    GOOD = "good"
+    """Push whether the quality of ``tag`` is Good."""
+    BAD = "bad"
+    """Push whether the quality of ``tag`` is Bad."""
+    LESS = "<"
+    LESS_OR_EQUAL = "<="
+    GREATER = ">"
+    GREATER_OR_EQUAL = ">="
+    EQUAL = "=="
+    NOT_EQUAL = "!="
+    NOT = "not"
+    AND = "and"
+    OR = "or"
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step of a condition. ``tag`` and ``value`` count where the operation names them."""
+
+    op: Op
+    tag: int = -1
+    value: Value | None = None
+
+
+class LimitKind(StrEnum):
+    """Which side of a limit is the alarm."""
+
+    HIGH_HIGH = "high_high"
+    HIGH = "high"
+    LOW = "low"
+    LOW_LOW = "low_low"
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """A limit of an analog tag: passed at ``at``, left ``deadband`` inside it."""
+
+    tag: int
+    kind: LimitKind
+    at: float
+    deadband: float
+
+
+class Consequence(StrEnum):
+    """What an alarm that comes in RUN does to the cell."""
+
+    NONE = "none"
+    STOP = "stop"
+    FAULT = "fault"
+
+
+class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):
+    """One alarm: a condition (``when`` or ``limit``) and what is made of it."""
+
+    index: int
+    name: str
+    text: str
+    severity: int
+    """1 to 1000, as OPC UA has it (OPC 10000-9, 5.5.2)."""
+    group: int
+    """Place in the plan's list of groups."""
+    acknowledge: bool
+    """False: it needs no acknowledgement."""
+    enabled: bool
+    consequence: Consequence
+    on_delay_ns: int
+    off_delay_ns: int
+    when: tuple[Step, ...] = ()
+    limit: Limit | None = None
+    reads: tuple[int, ...]
+    """Tags whose value counts: the alarm keeps its state while one of them is Bad."""
+    watches: tuple[int, ...]
+    """Tags whose value or quality counts."""
+    shows: int = -1
+    """Tag whose value goes with the events, -1 for none."""
+    active: int
+    """Its system tags: BOOL, BOOL and the state's number (retained)."""
+    acked: int
+    state: int
+
+
+class AlarmGroup(msgspec.Struct, frozen=True):
+    """Alarms with a first-out of their own."""
+
+    name: str
+    first_out: int
+    """System tag with the name of the first alarm (retained)."""
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """A sign of life, sent or expected or both; tag indexes are -1 for what is not used."""
+
+    index: int
+    name: str
+    send: int
+    period_ns: int
+    expect: int
+    timeout_ns: int
+    alive: int
+    """System tags: the other side is heard; it is not heard for longer than the timeout."""
+    lost: int
+
+
 class ScanSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The beat. ``core`` -1 means not pinned, ``priority`` 0 means no real-time class."""
 
@@ -305,6 +413,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     master_data: str | None = None
     """Absolute path of the file with part definitions and orders that the MES loads at start."""
     metrics: MetricsSettings | None = None
+    alarms: tuple[AlarmRule, ...] = ()
+    alarm_groups: tuple[AlarmGroup, ...] = ()
+    heartbeats: tuple[Heartbeat, ...] = ()
     value_size: int
     """Bytes of the image's value area."""
     layout_hash: bytes

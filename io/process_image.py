@@ -6,7 +6,7 @@ gives programs `get` and `set` (`cellwright.tasks.api.TagAccess`). It never wait
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -24,7 +24,8 @@ from cellwright.io.iec import Value
 from cellwright.io.image import Image
 from cellwright.io.plan import Direction, OnLoss, Plan
 from cellwright.io.snapshot_reader import BlockLayout, Changes
-from cellwright.io.values import ValueViews, Writer, reader, store_initial, writer
+from cellwright.io.tag_watch import TagWatch
+from cellwright.io.values import Reader, ValueViews, Writer, reader, store_initial, writer
 from cellwright.io.wire import Placed, fill, merge, new_operations, placed_tags
 from cellwright.native import Pointer, ffi, lib
 
@@ -156,6 +157,14 @@ class ProcessImage:
         """
         self._setters[index](value)
 
+    def getter(self, index: int) -> Reader:
+        """A callable that gives the tag's value, for those who ask for it in every cycle."""
+        return self._readers[index]
+
+    def set_quality(self, index: int, status: int) -> None:
+        """Give a tag that was written in this cycle another quality than Good."""
+        self._quality[index] = status
+
     def quality(self, index: int) -> int:
         """OPC UA status code of the tag in this cycle."""
         return self._quality[index]
@@ -221,6 +230,10 @@ class ProcessImage:
         self._quality[index] = quality.GOOD
         self._setters[index] = self._writers[index]
         self._unwritten.discard(index)
+
+    def watch(self, tags: Iterable[int]) -> TagWatch:
+        """Tells from now on which of these tags have changed; the first time all of them."""
+        return TagWatch(self._plan, self._layout, self._block, tags)
 
     # --- recording and replay -------------------------------------------------------------------
 

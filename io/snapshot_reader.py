@@ -7,6 +7,7 @@ copy belong to one cycle.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Any, Final
 
 from cellwright.io.areas import Area, round_up
@@ -34,10 +35,14 @@ class BlockLayout:
 
 
 class Changes:
-    """Finds the tags that differ between two blocks; the tables are made once."""
+    """Finds the tags that differ between two blocks; the tables are made once.
 
-    def __init__(self, plan: Plan) -> None:
-        tags = sorted(plan.tags, key=lambda tag: tag.offset)
+    ``only``: compare the values of these tags; differing qualities are marked for all.
+    """
+
+    def __init__(self, plan: Plan, only: Iterable[int] | None = None) -> None:
+        chosen = plan.tags if only is None else [plan.tags[index] for index in only]
+        tags = sorted(chosen, key=lambda tag: tag.offset)
         self.places = ffi.new("struct cw_place[]", max(1, len(tags)))
         runs: list[list[int]] = []
         for number, tag in enumerate(tags):

@@ -40,9 +40,11 @@ class SystemTag(msgspec.Struct, frozen=True):
     type: TagType
     unit: str
     description: str
+    retain: bool = False
 
 
 _BOOL = TagType(Code.BOOL)
+_UINT = TagType(Code.UINT)
 _ULINT = TagType(Code.ULINT)
 
 SYSTEM_TAGS: Final[tuple[SystemTag, ...]] = (
@@ -81,4 +83,14 @@ SYSTEM_TAGS: Final[tuple[SystemTag, ...]] = (
         "sys.utc_synchronised", _BOOL, "", "The wall clock is kept by a time server (NTP, PTP)"
     ),
     SystemTag("sys.degraded", TagType(Code.STRING, 200), "", "What this machine does not grant"),
+    SystemTag("sys.alarms_active", _UINT, "", "Alarms whose condition holds"),
+    SystemTag("sys.alarms_unacknowledged", _UINT, "", "Alarms that wait for acknowledgement"),
+    SystemTag("sys.alarms_shelved", _UINT, "", "Alarms that an operator has put away for a time"),
+    SystemTag(
+        "sys.alarm_first_out",
+        TagType(Code.STRING, 64),
+        "",
+        "The alarm that came first since the cell had none",
+        retain=True,
+    ),
 )

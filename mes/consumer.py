@@ -13,6 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from cellwright.io.messages import (
+    AlarmChanged,
     AnyEvent,
     Command,
     CommandRefused,
@@ -151,6 +152,8 @@ def _record(ctx: EventContext, event: AnyEvent) -> None:
             ctx.audit("tag", event.tag, actor=event.actor, reason=event.reason)
         case FaultRaised():
             ctx.audit("cell", ctx.source, reason=event.text)
+        case AlarmChanged():
+            ctx.audit("alarm", event.alarm, actor=event.actor, reason=event.reason or event.text)
         case CommandRefused():
             ctx.audit("command", event.command, actor=event.actor, reason=event.why)
         case _:

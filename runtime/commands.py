@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import singledispatchmethod
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from cellwright.io.iec import Value
 from cellwright.io.messages import (
+    AcknowledgeAlarm,
     AnyCommand,
     AnyEvent,
     Deliver,
@@ -20,9 +21,11 @@ from cellwright.io.messages import (
     ReplyCode,
     ResetStatistics,
     SetMode,
+    ShelveAlarm,
     TagWritten,
     TaskMessage,
     UnforceTag,
+    UnshelveAlarm,
     WriteTag,
 )
 from cellwright.io.plan import Direction, Plan, Tag
@@ -30,6 +33,9 @@ from cellwright.io.process_image import ProcessImage
 from cellwright.io.statistics import Statistics
 from cellwright.runtime.carried import Part
 from cellwright.runtime.states import Request
+
+if TYPE_CHECKING:
+    from cellwright.runtime.alarms import AlarmDesk
 
 INBOX_LIMIT: Final = 64
 """Messages that may wait for a task; more means that it does not read them."""
@@ -66,7 +72,9 @@ class CommandDesk(Part):
         statistics: Statistics,
         ask_mode: Callable[[Request, str, str, bool], None],
         emit: Callable[[AnyEvent], int],
+        alarms: AlarmDesk,
     ) -> None:
+        self._alarms = alarms
         self._tags: Mapping[str, Tag] = {tag.name: tag for tag in plan.tags}
         self._tasks: Mapping[str, int] = {task.name: task.index for task in plan.tasks}
         self._image = process_image
@@ -182,6 +190,18 @@ class CommandDesk(Part):
                 f"task '{command.task}' has {len(inbox)} unread messages; is it running?",
             )
         inbox.append(command.body)
+
+    @_obey.register
+    def _acknowledge_alarm(self, command: AcknowledgeAlarm) -> None:
+        self._alarms.acknowledge(command.alarm, command.actor, command.reason)
+
+    @_obey.register
+    def _shelve_alarm(self, command: ShelveAlarm) -> None:
+        self._alarms.shelve(command.alarm, command.duration_s, command.actor, command.reason)
+
+    @_obey.register
+    def _unshelve_alarm(self, command: UnshelveAlarm) -> None:
+        self._alarms.unshelve(command.alarm, command.actor, command.reason)
 
     @_obey.register
     def _reset_statistics(self, command: ResetStatistics) -> None:

@@ -24,14 +24,16 @@ from cellwright.io.messages import (
     decode_command,
     encode,
 )
-from cellwright.io.plan import Plan
+from cellwright.io.plan import AlarmRule, Consequence, Plan
 from cellwright.io.process_image import LatchResult, ProcessImage
 from cellwright.io.system_tags import CellState, KeyPosition
+from cellwright.runtime.alarms import AlarmDesk
 from cellwright.runtime.carried import Carried, Moment, Part
 from cellwright.runtime.commands import CommandDesk, RefusalError
 from cellwright.runtime.execution import Execution
 from cellwright.runtime.failure import Failure
 from cellwright.runtime.health import unhealthy, unread_input
+from cellwright.runtime.heartbeats import HeartbeatDesk
 from cellwright.runtime.jobs import JobDesk
 from cellwright.runtime.keyswitch import Keyswitch, objection
 from cellwright.runtime.outbox import Outbox
@@ -50,6 +52,9 @@ OWN_TASK: Final = "runtime"
 
 FAULT_BYTES: Final = 1000
 """Longest reason of a fault in an event."""
+
+_BARRING: Final = {False: (Consequence.STOP, Consequence.FAULT), True: (Consequence.FAULT,)}
+"""Consequences of standing alarms that bar a start, and a reset (True)."""
 
 
 class Scan(Part):
@@ -94,8 +99,18 @@ class Scan(Part):
         self.process_image.restore(start.retained)
         self._outbox = Outbox(image.events["scan"], self._tape, start.open_events)
         self._jobs = JobDesk(plan, image, epoch=image.scan.started_ns, tape=self._tape)
+        self._moment = Moment()
+        self._alarms = AlarmDesk(
+            plan, self.process_image, self._moment, self._outbox.emit, self._obey_alarm
+        )
+        self._heartbeats = HeartbeatDesk(plan, self.process_image)
         self._commands = CommandDesk(
-            plan, self.process_image, image.statistics, self._ask_mode, self._outbox.emit
+            plan,
+            self.process_image,
+            image.statistics,
+            self._ask_mode,
+            self._outbox.emit,
+            self._alarms,
         )
         self.execution = Execution(
             plan,
@@ -112,7 +127,6 @@ class Scan(Part):
         self._keyswitch = Keyswitch(plan)
         self._key = self._keyswitch.at_start
         self._latched: LatchResult | None = None
-        self._moment = Moment()
         self._first_scan = self._last_scan = False
         self._now_ns = 0
         self._paused_ns = 0
@@ -132,6 +146,8 @@ class Scan(Part):
                 "jobs": self._jobs,
                 "commands": self._commands,
                 "report": self._report,
+                "heartbeats": self._heartbeats,
+                "alarms": self._alarms,
             }
         )
         """Everything that carries something from one cycle to the next, by name."""
@@ -182,6 +198,9 @@ class Scan(Part):
         self._watch_key()
         if self.state is CellState.RUN:
             self._settle(self.execution.run(moment))
+        self._heartbeats.cycle(now_ns)
+        image.overlay()
+        self._alarms.cycle()
         self._report.after_tasks(
             self.state, self._fault, forced=bool(image.forced), last_scan=self._last_scan
         )
@@ -282,7 +301,11 @@ class Scan(Part):
         """Step the state machine; what failed in the step. Raises RefusedError."""
         trouble = ""
         if request in STARTS or request is Request.RESET:
-            trouble = self._unhealthy() or unread_input(self._plan, self.process_image)
+            trouble = (
+                self._unhealthy()
+                or unread_input(self._plan, self.process_image)
+                or self._alarms.obstacle(*_BARRING[request is Request.RESET])
+            )
         old = self.state
         row = step(old, request, trouble)
         if row.next is old:
@@ -317,6 +340,16 @@ class Scan(Part):
         self._last_scan = True
         self.process_image.overlay()
         return self.execution.run_last(self._moment)
+
+    def _obey_alarm(self, rule: AlarmRule) -> None:
+        """An alarm with a consequence came; in a cell that does not drive there is nothing to do."""
+        if self.state not in DRIVING:
+            return
+        text = f"alarm '{rule.name}': {rule.text}"
+        if rule.consequence is Consequence.FAULT:
+            self.fault("alarm", text, rule.name)
+        else:
+            self._settle(self._request(Request.STOP, f"alarm {rule.name}", text))
 
     def _settle(self, failure: Failure | None) -> None:
         if failure is not None:

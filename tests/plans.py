@@ -100,6 +100,7 @@ def make_plan(
                 offset=0,
                 initial=one.type.initial,
                 unit=one.unit,
+                retain=one.retain,
                 description=one.description,
             )
             for one in SYSTEM_TAGS

@@ -8,6 +8,7 @@ in which two tasks happen to run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,6 +35,26 @@ class Automatic:
     retain: bool
 
 
+@dataclass(frozen=True, slots=True)
+class RuntimeTag:
+    """A tag that the runtime writes on behalf of an alarm or a heartbeat."""
+
+    type: TagType
+    mark: Mark
+    """Of the alarm or heartbeat."""
+    description: str
+    retain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What alarms and heartbeats add to the tag table: ``tags``, and who else writes a tag."""
+
+    tags: Mapping[str, RuntimeTag] = field(default_factory=dict)
+    writers: Mapping[str, tuple[str, Mark]] = field(default_factory=dict)
+    """Tag to its writer (``heartbeat hmi``) and where that is said."""
+
+
 @dataclass(slots=True)
 class Use:
     """A tag as the programs see it."""
@@ -44,7 +65,7 @@ class Use:
     draft: TagDraft | None = None
     """The declaration; None for automatic and system tags."""
     automatic: Automatic | None = None
-    """What an automatic tag takes from its variable."""
+    """What an automatic tag takes from its variable, or a runtime's tag from its alarm."""
     writer: str | None = None
     writer_mark: Mark | None = None
     writer_initial: Value | None = None
@@ -63,13 +84,18 @@ class Bindings:
     """Event task to the name of its tag."""
 
 
-def bind(tags: Tags, tasks: Tasks, root: Node, problems: Problems) -> Bindings:
+def bind(
+    tags: Tags, tasks: Tasks, root: Node, problems: Problems, extras: Extras | None = None
+) -> Bindings:
     """All bindings of all tasks."""
-    return _Binder(tags, tasks, root, problems).run()
+    return _Binder(tags, tasks, root, problems, extras or Extras()).run()
 
 
 class _Binder:
-    def __init__(self, tags: Tags, tasks: Tasks, root: Node, problems: Problems) -> None:
+    def __init__(
+        self, tags: Tags, tasks: Tasks, root: Node, problems: Problems, extras: Extras
+    ) -> None:
+        self.extras = extras
         self.tags = tags
         self.tasks = tasks
         self.root = root
@@ -86,10 +112,15 @@ class _Binder:
             for name, variable in task.variables.items():
                 if name not in task.model.bind:
                     self._default(task, name, variable)
+        for name, tag in self.extras.tags.items():
+            self._runtime_tag(name, tag)
         self.uses |= {name: Use(name, tag.type, Direction.SYSTEM) for name, tag in _SYSTEM.items()}
         for task in self.tasks.good.values():
             for name, target in task.model.bind.items():
                 self._explicit(task, name, target)
+        for name, (writer, mark) in self.extras.writers.items():
+            if name in self.uses:
+                self.uses[name].writer, self.uses[name].writer_mark = writer, mark
         for task in self.tasks.good.values():
             if task.model.event is not None:
                 self._event(task, task.model.event)
@@ -98,6 +129,20 @@ class _Binder:
         for use in self.uses.values():
             self._check_commands(use)
         return Bindings(self.uses, self.by_task, self.events)
+
+    def _runtime_tag(self, name: str, tag: RuntimeTag) -> None:
+        twin = self.folded.get(name.casefold())
+        if twin is not None:
+            self.problems.error(
+                tag.mark,
+                f"the runtime's tag '{name}' has the name of the tag '{twin}'",
+                "the runtime makes it for this entry",
+                "rename this entry, or that tag or the task it belongs to",
+            )
+            return
+        made = Automatic(tag.type.initial, "", tag.description, tag.retain)
+        self.folded[name.casefold()] = name
+        self.uses[name] = Use(name, tag.type, Direction.SYSTEM, automatic=made)
 
     def _default(self, task: TaskDraft, name: str, variable: Variable) -> None:
         automatic = f"{task.name}.{name}"
@@ -259,7 +304,8 @@ class _Binder:
             line = use.writer_mark.line if use.writer_mark is not None else 0
             self.problems.error(
                 self.root.at(("tags", use.name, "write"), key=True),
-                f"the tag '{use.name}' has two writers: task '{use.writer}' (line {line})"
+                f"the tag '{use.name}' has two writers: "
+                f"{self._called(use.writer)} (line {line})"
                 f" and the roles in 'write' (line {draft.mark.line})",
                 "a command would be overwritten in the next cycle",
                 "delete `write`, or let the task read the tag and write another",
@@ -280,6 +326,9 @@ class _Binder:
             if (variable in task.model.bind)
             else task.mark
         )
+
+    def _called(self, writer: str) -> str:
+        return f"task '{writer}'" if writer in self.tasks.good else f"'{writer}'"
 
     def _line(self, use: Use) -> int:
         return use.draft.mark.line if use.draft is not None else 0

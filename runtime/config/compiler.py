@@ -33,6 +33,7 @@ from cellwright.io.plan import (
 )
 from cellwright.io.system_tags import SYSTEM_TAGS
 from cellwright.runtime.config import model
+from cellwright.runtime.config.alarms import AlarmDrafts
 from cellwright.runtime.config.binding import Bindings, Use, bind
 from cellwright.runtime.config.devices import DeviceDraft, Devices, compile_devices
 from cellwright.runtime.config.groups import Point, pack
@@ -109,7 +110,9 @@ class _Compiler:
         devices = compile_devices(section("devices"), self.root, base_ns, problems)
         tags = compile_tags(section("tags"), self.root, devices, problems)
         tasks = compile_tasks(section("tasks"), self.root, self.folder, devices, problems)
-        bindings = bind(tags, tasks, self.root, problems)
+        drafts = AlarmDrafts(self.root, base_ns, problems)
+        bindings = bind(tags, tasks, self.root, problems, drafts.extras)
+        drafts.check(bindings, tags, tasks)
         if settings is not None:
             check_timing(tasks.good.values(), base_ns, settings.watchdog_ns, self.root, problems)
         self._check_keyswitch(cell, bindings)
@@ -146,6 +149,7 @@ class _Compiler:
             database=_database(mes.database, data) if mes is not None else None,
             master_data=master_data,
             metrics=_metrics(metrics),
+            **drafts.tables(table),
             value_size=value_size,
             layout_hash=layout_hash(table, device_table, task_table),
         )
@@ -163,7 +167,7 @@ class _Compiler:
                     nearest(name, known),
                 )
             elif entry.node.kind != "mapping" and not (
-                name in ("devices", "tags", "tasks")
+                name in ("devices", "tags", "tasks", "alarms", "heartbeats")
                 and entry.node.text == ""
                 and entry.node.kind == "scalar"
             ):
@@ -302,7 +306,7 @@ def _tag_table(bindings: Bindings) -> tuple[tuple[Tag, ...], int]:
 
 
 def _tag(index: int, use: Use, offset: int) -> Tag:
-    if use.direction is Direction.SYSTEM:
+    if use.direction is Direction.SYSTEM and use.automatic is None:
         system = next(tag for tag in SYSTEM_TAGS if tag.name == use.name)
         return Tag(
             index=index,
@@ -312,6 +316,7 @@ def _tag(index: int, use: Use, offset: int) -> Tag:
             offset=offset,
             initial=use.type.initial,
             unit=system.unit,
+            retain=system.retain,
             readers=tuple(use.readers),
             description=system.description,
         )

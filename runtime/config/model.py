@@ -254,6 +254,7 @@ Unit = Annotated[
 Role = Annotated[str, AfterValidator(_role), WithJsonSchema({"enum": list(ROLES)})]
 Pair = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_pair)]
 Span = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_span)]
+AlarmName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,39}$")]
 Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
 Loss = Literal["hold", "substitute", "fault"]
 
@@ -415,6 +416,67 @@ class Task(Section):
     """Options of the program; listed under the program."""
 
 
+class Alarm(Section):
+    """One alarm, or one for each limit. Exactly one of `when` and `tag` says what is watched."""
+
+    when: str | None = Field(None, min_length=1)
+    """Condition on tags: `not air_ok`, `pressure > 8.0 and sys.state == 2`, `bad(pressure)`."""
+    tag: str | None = None
+    """Number whose limits are watched. One limit gives an alarm with the name of this entry,
+    several give `name.high`, `name.low` and so on, each with a state of its own."""
+    high_high: float | None = None
+    """The alarm comes above this value."""
+    high: float | None = None
+    """The alarm comes above this value."""
+    low: float | None = None
+    """The alarm comes below this value."""
+    low_low: float | None = None
+    """The alarm comes below this value."""
+    deadband: float | None = Field(None, ge=0)
+    """Limits: how far inside the limit the value must be before the alarm goes. Default: 0."""
+    text: str = Field(min_length=1, max_length=200)
+    """What the operator reads: what is wrong and what to do."""
+    severity: int = Field(500, ge=1, le=1000)
+    """Urgency as OPC UA counts it (OPC 10000-9): 1 lowest, 1000 highest."""
+    delay: DurationOrZero = 0
+    """How long the condition must hold before the alarm comes."""
+    off_delay: DurationOrZero = 0
+    """How long the condition must not hold before the alarm goes."""
+    group: AlarmName = "cell"
+    """Group whose first alarm is marked: `alarms.<group>.first_out` holds its name."""
+    acknowledge: bool = True
+    """`false`: it needs no acknowledgement and vanishes when the condition does."""
+    enabled: bool = True
+    """`false`: it is switched off and says so in its state."""
+    consequence: Literal["none", "stop", "fault"] = "none"
+    """What it does to a cell in RUN when it comes: `stop` it or `fault` it, outputs become safe in
+    the same cycle. While it stands the cell cannot be started. Such an alarm cannot be shelved."""
+
+
+class Heartbeat(Section):
+    """A sign of life: sent to a device or HMI, expected of it, or both."""
+
+    send: str | None = None
+    """Output or memory tag that the runtime changes: a BOOL is inverted, an integer counted. It
+    changes in every operating state; an output reaches its device in RUN only."""
+    period: Duration | None = None
+    """Time between two changes of `send`, at least `scan.base`. Default: 1s."""
+    expect: str | None = None
+    """Input or memory tag that the other side changes. A value without Good quality does not
+    count."""
+    timeout: Duration | None = None
+    """Longest time between two changes of `expect`; needed with it."""
+    on_loss: Literal["none", "alarm", "stop", "fault"] | None = None
+    """What a loss does, with `expect`: raise the alarm `heartbeat.<name>`, and `stop` or `fault`
+    the cell. `none`: only the tags tell. Default: `alarm`."""
+    text: str = Field("", max_length=200)
+    """Text of that alarm. Default: a sentence with the name."""
+    severity: int = Field(700, ge=1, le=1000)
+    """Severity of that alarm."""
+    group: AlarmName = "cell"
+    """Group of that alarm."""
+
+
 class OpcUa(Section):
     """The OPC UA server. Without this section there is none."""
 
@@ -453,6 +515,8 @@ class CellFile(Section):
     devices: dict[str, Device] = {}
     tags: dict[str, Tag] = {}
     tasks: dict[str, Task] = {}
+    alarms: dict[str, Alarm] = {}
+    heartbeats: dict[str, Heartbeat] = {}
     opcua: OpcUa | None = None
     mes: Mes | None = None
     metrics: Metrics | None = None

@@ -32,6 +32,8 @@ _SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("`tags.<name>`", model.Tag),
     ("`tags.<name>.scale`", model.ScaleModel),
     ("`tasks.<name>`", model.Task),
+    ("`alarms.<name>`", model.Alarm),
+    ("`heartbeats.<name>`", model.Heartbeat),
     ("`opcua`", model.OpcUa),
     ("`mes`", model.Mes),
     ("`metrics`", model.Metrics),

@@ -28,7 +28,7 @@ def json_schema() -> Schema:
         **schema,
         "patternProperties": {"^x-": {}},
     }
-    for name in ("devices", "tags", "tasks"):
+    for name in ("devices", "tags", "tasks", "alarms", "heartbeats"):
         schema["properties"][name].pop("default", None)
         # An empty section is written `devices:`, which YAML reads as null.
         schema["properties"][name]["type"] = ["object", "null"]

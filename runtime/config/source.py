@@ -56,6 +56,8 @@ class Node:
     value: Scalar = None
     text: str = ""
     """A scalar as it is written, without its quotes."""
+    inset: int | None = None
+    """Characters between ``mark`` and ``text``; None where the text is not written one to one."""
     entries: dict[str, Entry] = field(default_factory=dict)
     items: list[Node] = field(default_factory=list)
     weight: int = 1
@@ -121,6 +123,14 @@ def read(path: Path, problems: Problems) -> Node | None:
             "begin with `cell:` in the first column",
         )
     return None
+
+
+def _inset(event: ScalarEvent) -> int | None:
+    """How far behind its mark the text begins, if each character of it is one of the file."""
+    inset = 0 if event.style is None else 1
+    start, end = event.start_mark, event.end_mark
+    same = start.line == end.line and end.column - start.column == len(event.value) + 2 * inset
+    return inset if same else None
 
 
 def _text(path: Path, problems: Problems) -> str | None:
@@ -244,7 +254,8 @@ class _Builder:
             value = _resolve(event.value) if plain else event.value
             self._tag(event, mark)
             self._scalar(value, mark)
-            self._put(self._anchor(event, Node("scalar", mark, value, event.value)), mark)
+            node = Node("scalar", mark, value, event.value, inset=_inset(event))
+            self._put(self._anchor(event, node), mark)
         elif isinstance(event, MappingStartEvent | SequenceStartEvent):
             kind = "mapping" if isinstance(event, MappingStartEvent) else "sequence"
             self._tag(event, mark)

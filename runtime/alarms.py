@@ -1,0 +1,356 @@
+"""The scan's alarms: judges conditions, steps the state table, keeps first-out and counts.
+
+The scan calls `AlarmDesk.cycle` after the tasks; the command desk calls the rest. A condition is
+asked only when one of its tags has changed. Nothing here waits, and what it decides follows from
+the image, scan time and the commands alone, so that a recording replays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+from cellwright.io import quality
+from cellwright.io.alarms import (
+    ACTIVE,
+    ANNUNCIATED,
+    CELL_FIRST_OUT,
+    UNACKNOWLEDGED,
+    AlarmState,
+    alarm_state,
+)
+from cellwright.io.iec import Value
+from cellwright.io.messages import AlarmChanged, AnyEvent, ReplyCode
+from cellwright.io.plan import AlarmRule, Consequence, Plan
+from cellwright.io.process_image import ProcessImage
+from cellwright.runtime.alarm_states import Signal, step
+from cellwright.runtime.carried import Moment, Part
+from cellwright.runtime.commands import RefusalError
+from cellwright.runtime.conditions import beyond, condition
+
+LONGEST_SHELF_S: Final = 86_400.0
+"""A day; what is to be out of sight for longer is switched off in the configuration."""
+
+Judge = Callable[[bool], bool]
+"""Takes the present level of a condition and gives the new one."""
+
+
+class AlarmDesk(Part):
+    """All alarms of a cell. ``obey`` is called with an alarm that has a consequence and comes."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        image: ProcessImage,
+        moment: Moment,
+        emit: Callable[[AnyEvent], int],
+        obey: Callable[[AlarmRule], None],
+    ) -> None:
+        rules = plan.alarms
+        self._rules, self._groups = rules, plan.alarm_groups
+        self._image, self._moment, self._emit, self._obey = image, moment, emit, obey
+        self._by_name = {rule.name: rule.index for rule in rules}
+        self._judges = [_judge(rule, image) for rule in rules]
+        self._watch = image.watch(tag for rule in rules for tag in rule.watches)
+        self._of_tag: dict[int, list[int]] = {}
+        for rule in rules:
+            for tag in rule.watches:
+                self._of_tag.setdefault(tag, []).append(rule.index)
+        system = {tag.name: tag.index for tag in plan.tags if tag.name.startswith("sys.alarm")}
+        self._counts = (
+            system["sys.alarms_active"],
+            system["sys.alarms_unacknowledged"],
+            system["sys.alarms_shelved"],
+        )
+        self._first_tags = [
+            *(group.first_out for group in plan.alarm_groups),
+            system[CELL_FIRST_OUT],
+        ]
+        # What a predecessor left in the retained tags goes on.
+        self._states = [alarm_state(int(image.get(rule.state))) for rule in rules]  # type: ignore[arg-type]
+        self._first = [str(image.get(tag)) for tag in self._first_tags]
+        self._levels = [state in ACTIVE for state in self._states]
+        self._held = [0] * len(rules)
+        self._since: dict[int, int] = {}
+        self._until: dict[int, int] = {}
+        self._shown = self._count_shown()
+        self._begun = False
+        self._dirty = True
+
+    # --- the cycle ----------------------------------------------------------------------------
+
+    def cycle(self) -> None:
+        """Judge what has changed and what waits for a delay, in the order of the configuration.
+
+        Delays count monotonic time, also in PAUSE: alarms go on while the tasks stand still.
+        """
+        if not self._begun:
+            self._begin()
+        if self._rules:
+            todo = set[int]()
+            for tag in self._watch.changed():
+                todo.update(self._of_tag.get(tag, ()))
+            if todo or self._since:
+                for alarm in sorted(todo.union(self._since)):
+                    if alarm in todo:
+                        self._look(alarm)
+                    self._follow(alarm)
+            if self._until:
+                self._end_shelves()
+        if self._dirty:
+            self._publish()
+
+    def _begin(self) -> None:
+        """The first cycle of a scan process: what the configuration or the restart changes."""
+        self._begun = True
+        for rule in self._rules:
+            state = self._states[rule.index]
+            if not rule.enabled:
+                self._signal(rule.index, Signal.SUPPRESS, reason="switched off by configuration")
+            elif state is AlarmState.SUPPRESSED:
+                self._signal(rule.index, Signal.RESTORE, reason="switched on by configuration")
+            elif state is AlarmState.SHELVED:
+                self._signal(rule.index, Signal.UNSHELVE, "scan", "a shelf ends with the scan")
+            self._show(rule.index)
+
+    def _look(self, alarm: int) -> None:
+        """Take the condition's level anew, unless a value that it needs is Bad."""
+        rule = self._rules[alarm]
+        held = 0
+        for tag in rule.reads:
+            status = self._image.quality(tag)
+            if status >> 31:
+                held = status
+                break
+        if held != self._held[alarm]:
+            self._held[alarm] = held
+            self._image.set_quality(rule.active, held or quality.GOOD)
+        if held:
+            # A delay that was running begins again when the value is back.
+            self._since.pop(alarm, None)
+        else:
+            self._levels[alarm] = bool(self._judges[alarm](self._levels[alarm]))
+
+    def _follow(self, alarm: int) -> None:
+        """Bring the state after the level, when the delay is over."""
+        state, level = self._states[alarm], self._levels[alarm]
+        if (
+            state is AlarmState.SHELVED
+            or state is AlarmState.SUPPRESSED
+            or self._held[alarm]
+            or level == (state in ACTIVE)
+        ):
+            self._since.pop(alarm, None)
+            return
+        rule = self._rules[alarm]
+        since = self._since.setdefault(alarm, self._moment.now_ns)
+        if self._moment.now_ns - since >= (rule.on_delay_ns if level else rule.off_delay_ns):
+            del self._since[alarm]
+            self._signal(alarm, Signal.COME if level else Signal.GO)
+
+    def _end_shelves(self) -> None:
+        for alarm in sorted(self._until):
+            if self._moment.now_ns >= self._until[alarm]:
+                self._signal(alarm, Signal.UNSHELVE, "scan", "its time is over")
+                self._follow(alarm)
+
+    # --- states -------------------------------------------------------------------------------
+
+    def _signal(self, alarm: int, signal: Signal, actor: str = "", reason: str = "") -> bool:
+        """Step the table; False when it has no row for this. What cannot be told is not done."""
+        rule, old = self._rules[alarm], self._states[alarm]
+        new = step(
+            old,
+            signal,
+            acknowledge=rule.acknowledge,
+            consequence=rule.consequence is not Consequence.NONE,
+        )
+        if new is None:
+            return False
+        first = self._comes_first(rule, old, new)
+        self._emit(
+            AlarmChanged(
+                task="runtime",
+                utc_ns=self._moment.utc_ns,
+                cycle=self._moment.cycle,
+                alarm=rule.name,
+                old=old.name,
+                new=new.name,
+                severity=rule.severity,
+                text=rule.text,
+                group=self._groups[rule.group].name,
+                value=self._value(rule),
+                first_out=first,
+                actor=actor,
+                reason=reason,
+            )
+        )
+        self._states[alarm] = new
+        self._account(rule, old, new)
+        if new is not AlarmState.SHELVED:
+            self._until.pop(alarm, None)
+        if self._begun:
+            self._show(alarm)
+        self._dirty = True
+        if signal is Signal.COME and rule.consequence is not Consequence.NONE:
+            self._obey(rule)
+        return True
+
+    def _comes_first(self, rule: AlarmRule, old: AlarmState, new: AlarmState) -> bool:
+        if old not in ANNUNCIATED and new in ANNUNCIATED:
+            return not self._shown[rule.group]
+        return new in ANNUNCIATED and self._first[rule.group] == rule.name
+
+    def _account(self, rule: AlarmRule, old: AlarmState, new: AlarmState) -> None:
+        """First-out of the group and of the whole cell, which is the last in the lists."""
+        more = (new in ANNUNCIATED) - (old in ANNUNCIATED)
+        if not more:
+            return
+        for group in (rule.group, -1):
+            if more > 0 and not self._shown[group]:
+                self._first[group] = rule.name
+            self._shown[group] += more
+            if not self._shown[group]:
+                self._first[group] = ""
+
+    def _count_shown(self) -> list[int]:
+        """How many alarms of each group, and of the cell, an operator is to see."""
+        shown = [0] * len(self._first_tags)
+        for rule in self._rules:
+            if self._states[rule.index] in ANNUNCIATED:
+                shown[rule.group] += 1
+                shown[-1] += 1
+        self._first = [
+            name if count else "" for name, count in zip(self._first, shown, strict=True)
+        ]
+        return shown
+
+    def _value(self, rule: AlarmRule) -> Value | None:
+        if rule.shows < 0:
+            return None
+        value = self._image.get(rule.shows)
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    # --- tags ---------------------------------------------------------------------------------
+
+    def _show(self, alarm: int) -> None:
+        rule, state, put = self._rules[alarm], self._states[alarm], self._image.set
+        put(rule.active, state in ACTIVE)
+        if self._held[alarm]:
+            self._image.set_quality(rule.active, self._held[alarm])
+        put(rule.acked, state not in UNACKNOWLEDGED)
+        put(rule.state, int(state))
+
+    def _publish(self) -> None:
+        self._dirty = False
+        put, states = self._image.set, self._states
+        active, unacknowledged, shelved = self._counts
+        put(active, sum(state in ACTIVE for state in states))
+        put(unacknowledged, sum(state in UNACKNOWLEDGED for state in states))
+        put(shelved, states.count(AlarmState.SHELVED))
+        for tag, name in zip(self._first_tags, self._first, strict=True):
+            put(tag, name)
+
+    # --- commands -----------------------------------------------------------------------------
+
+    def acknowledge(self, name: str, actor: str, reason: str) -> None:
+        """One alarm, or all that wait (empty name). Raises RefusalError."""
+        if not name:
+            for alarm, state in enumerate(self._states):
+                if state in UNACKNOWLEDGED:
+                    self._ask(alarm, Signal.ACKNOWLEDGE, actor, reason)
+            return
+        alarm = self._known(name)
+        if not self._ask(alarm, Signal.ACKNOWLEDGE, actor, reason):
+            raise RefusalError(
+                ReplyCode.INVALID_STATE,
+                f"alarm '{name}' is {self._states[alarm].name}: there is nothing to acknowledge",
+            )
+
+    def shelve(self, name: str, duration_s: float, actor: str, reason: str) -> None:
+        """Put an alarm away for a time. Raises RefusalError."""
+        alarm = self._known(name)
+        if not 0 < duration_s <= LONGEST_SHELF_S:
+            raise RefusalError(
+                ReplyCode.OUT_OF_RANGE,
+                f"an alarm is shelved for more than 0 and at most {LONGEST_SHELF_S:g} s, not "
+                f"{duration_s:g} s",
+            )
+        if not reason.strip():
+            raise RefusalError(
+                ReplyCode.OUT_OF_RANGE, f"alarm '{name}' is not shelved without a reason; give one"
+            )
+        if not self._ask(alarm, Signal.SHELVE, actor, reason):
+            rule, state = self._rules[alarm], self._states[alarm]
+            why = (
+                "it is switched off by configuration"
+                if state is AlarmState.SUPPRESSED
+                else f"it has the consequence '{rule.consequence}', which must stay in force"
+            )
+            raise RefusalError(ReplyCode.INVALID_STATE, f"alarm '{name}' is not shelved: {why}")
+        self._until[alarm] = self._moment.now_ns + int(duration_s * 1e9)
+        self._since.pop(alarm, None)
+
+    def unshelve(self, name: str, actor: str, reason: str) -> None:
+        """Bring an alarm back before its time. Raises RefusalError."""
+        alarm = self._known(name)
+        if not self._ask(alarm, Signal.UNSHELVE, actor, reason):
+            raise RefusalError(
+                ReplyCode.INVALID_STATE,
+                f"alarm '{name}' is {self._states[alarm].name}, not SHELVED",
+            )
+        self._follow(alarm)
+
+    def _ask(self, alarm: int, signal: Signal, actor: str, reason: str) -> bool:
+        try:
+            return self._signal(alarm, signal, actor, reason)
+        except ValueError as error:  # an event that is longer than the journal takes
+            raise RefusalError(ReplyCode.OUT_OF_RANGE, str(error)) from error
+
+    def _known(self, name: str) -> int:
+        alarm = self._by_name.get(name)
+        if alarm is None:
+            raise RefusalError(
+                ReplyCode.UNKNOWN_ALARM, f"there is no alarm '{name}'; see 'cellwright alarms'"
+            )
+        return alarm
+
+    # --- what stands in the way ---------------------------------------------------------------
+
+    def obstacle(self, *consequences: Consequence) -> str:
+        """The first alarm that stands and has one of these consequences, or an empty string."""
+        for rule in self._rules:
+            if rule.consequence in consequences and self._states[rule.index] in ACTIVE:
+                return f"alarm '{rule.name}' stands: {rule.text}"
+        return ""
+
+    # --- recording and replay -----------------------------------------------------------------
+
+    def carried(self) -> dict[str, Any]:
+        """What the next cycle goes on from, as plain data; nothing is copied."""
+        return {
+            "states": [int(state) for state in self._states],
+            "levels": self._levels,
+            "held": self._held,
+            "since": self._since,
+            "until": self._until,
+            "first": self._first,
+            "begun": self._begun,
+        }
+
+    def carry_on(self, carried: dict[str, Any]) -> None:
+        """Go on from what another desk with the same plan carried."""
+        self._states = [AlarmState(number) for number in carried["states"]]
+        self._levels, self._held = carried["levels"], carried["held"]
+        self._since, self._until = carried["since"], carried["until"]
+        self._first, self._begun = carried["first"], carried["begun"]
+        self._shown = self._count_shown()
+        self._dirty = not self._begun
+
+
+def _judge(rule: AlarmRule, image: ProcessImage) -> Judge:
+    if rule.limit is not None:
+        return beyond(rule.limit, image.getter(rule.limit.tag))
+    ask = condition(rule.when, image)
+    return lambda level: ask()
