@@ -72,6 +72,7 @@ class CommandDesk(Part):
         statistics: Statistics,
         ask_mode: Callable[[Request, str, str, bool], None],
         emit: Callable[[AnyEvent], int],
+        *,
         alarms: AlarmDesk,
     ) -> None:
         self._alarms = alarms

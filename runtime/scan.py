@@ -110,7 +110,7 @@ class Scan(Part):
             image.statistics,
             self._ask_mode,
             self._outbox.emit,
-            self._alarms,
+            alarms=self._alarms,
         )
         self.execution = Execution(
             plan,
@@ -342,7 +342,7 @@ class Scan(Part):
         return self.execution.run_last(self._moment)
 
     def _obey_alarm(self, rule: AlarmRule) -> None:
-        """An alarm with a consequence came; in a cell that does not drive there is nothing to do."""
+        """An alarm with a consequence came; a cell that does not drive outputs is left alone."""
         if self.state not in DRIVING:
             return
         text = f"alarm '{rule.name}': {rule.text}"
