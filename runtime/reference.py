@@ -20,14 +20,20 @@ import msgspec
 import typer.main
 
 from cellwright.io import iec, messages, output_gate, quality
+from cellwright.io.alarms import AlarmState
 from cellwright.io.system_tags import SYSTEM_TAGS
 from cellwright.mes import operation_states, work_order_states
 from cellwright.opcua_model import reference as opcua_reference
-from cellwright.runtime import cli, states
+from cellwright.runtime import alarm_states, cli, heartbeats, states
 from cellwright.runtime.config import reference_markdown
 from cellwright.runtime.supervisor import ProcessState
 
 MARK: Final = "<!-- Written by `make docs` from the code; do not edit. -->"
+
+_ALARM_ACTIVE: Final = (
+    "The condition holds. Its quality is Bad while a tag of the condition is, and the alarm keeps "
+    "its state."
+)
 
 STATE_MEANINGS: Final[Mapping[str, str]] = {
     "INIT": "The scan process attaches. Outputs are safe.",
@@ -165,6 +171,28 @@ def tags_page() -> str:
             ("tag", "type", "unit", "meaning"),
             ((f"`{tag.name}`", str(tag.type), tag.unit, tag.description) for tag in SYSTEM_TAGS),
         ),
+        "## Tags of alarms and heartbeats",
+        "The runtime makes them for each entry of the configuration's sections `alarms` and "
+        "`heartbeats`.",
+        table(
+            ("tag", "type", "meaning"),
+            (
+                ("`alarm.<name>.active`", "BOOL", _ALARM_ACTIVE),
+                ("`alarm.<name>.acked`", "BOOL", "FALSE while it waits for acknowledgement."),
+                (
+                    "`alarm.<name>.state`",
+                    "USINT",
+                    "Number of its [state](states.md#alarms); survives a power failure.",
+                ),
+                (
+                    "`alarms.<group>.first_out`",
+                    "STRING(64)",
+                    "The alarm of the group that came first, until all of them are normal again.",
+                ),
+                ("`heartbeat.<name>.alive`", "BOOL", "The other side is heard."),
+                ("`heartbeat.<name>.lost`", "BOOL", "It is not heard for longer than `timeout`."),
+            ),
+        ),
         "## Quality",
         "The image keeps the OPC UA status code of each tag (OPC 10000-8, 6.3). `status`, `tags` "
         "and `watch` show these names:",
@@ -288,6 +316,16 @@ def states_page() -> str:
         (state.value, beat.value, target.value)
         for (state, beat), target in output_gate.TRANSITIONS.items()
     ]
+    alarms = [
+        (
+            row.state.name,
+            row.signal,
+            "" if row.guard is alarm_states.Guard.NONE else row.guard,
+            row.next.name,
+        )
+        for row in alarm_states.TRANSITIONS
+    ]
+    beats = [(pulse, sign, target) for (pulse, sign), target in heartbeats.TRANSITIONS.items()]
     orders = [
         (
             state,
@@ -337,6 +375,32 @@ def states_page() -> str:
         "## Stations",
         "The marking and the vision station are tables too: [marking station](marking_station.md), "
         "[vision station](vision_station.md).",
+        "## Alarms",
+        summary(AlarmState),
+        table(
+            ("number", "state", "meaning"),
+            (
+                (str(int(state)), state.name, attribute_docs(AlarmState)[state.name])
+                for state in AlarmState
+            ),
+        ),
+        table(("state", "signal", "guard", "next"), alarms),
+        "What is not in the table changes nothing. "
+        + " ".join(
+            f"`{signal}`: {attribute_docs(alarm_states.Signal)[signal.name]}"
+            for signal in alarm_states.Signal
+            if signal.name in attribute_docs(alarm_states.Signal)
+        ),
+        "## Heartbeats",
+        "What is expected of the other side.",
+        table(
+            ("state", "meaning"),
+            (
+                (pulse, attribute_docs(heartbeats.Pulse).get(pulse.name, "Heard in time."))
+                for pulse in heartbeats.Pulse
+            ),
+        ),
+        table(("state", "what a cycle sees", "next"), beats),
         "## Work orders",
         summary(work_order_states.WorkOrderState),
         table(("state", "request", "guard", "next"), orders),
