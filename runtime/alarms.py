@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from cellwright.io import quality
 from cellwright.io.alarms import (
@@ -38,6 +38,8 @@ Judge = Callable[[bool], bool]
 
 class AlarmDesk(Part):
     """All alarms of a cell. ``obey`` is called with an alarm that has a consequence and comes."""
+
+    CARRIED: ClassVar = ("_states", "_levels", "_held", "_since", "_until", "_first", "_begun")
 
     def __init__(
         self,
@@ -328,23 +330,13 @@ class AlarmDesk(Part):
     # --- recording and replay -----------------------------------------------------------------
 
     def carried(self) -> dict[str, Any]:
-        """What the next cycle goes on from, as plain data; nothing is copied."""
-        return {
-            "states": [int(state) for state in self._states],
-            "levels": self._levels,
-            "held": self._held,
-            "since": self._since,
-            "until": self._until,
-            "first": self._first,
-            "begun": self._begun,
-        }
+        """What the next cycle goes on from, as plain data."""
+        return {**super().carried(), "_states": [int(state) for state in self._states]}
 
     def carry_on(self, carried: dict[str, Any]) -> None:
         """Go on from what another desk with the same plan carried."""
-        self._states = [AlarmState(number) for number in carried["states"]]
-        self._levels, self._held = carried["levels"], carried["held"]
-        self._since, self._until = carried["since"], carried["until"]
-        self._first, self._begun = carried["first"], carried["begun"]
+        super().carry_on(carried)
+        self._states = [AlarmState(number) for number in self._states]
         self._shown = self._count_shown()
         self._dirty = not self._begun
 

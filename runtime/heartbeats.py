@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from cellwright.io.iec import Code, integer_range
 from cellwright.io.plan import Heartbeat, Plan
@@ -49,8 +49,9 @@ TRANSITIONS: Final[Mapping[tuple[Pulse, Sign], Pulse]] = {
 class HeartbeatDesk(Part):
     """All heartbeats of a cell."""
 
+    CARRIED: ClassVar = ("_senders", "_watchers")
+
     def __init__(self, plan: Plan, image: ProcessImage) -> None:
-        self._image = image
         self._senders = [_Sender(beat, plan, image) for beat in plan.heartbeats if beat.send >= 0]
         self._watchers = [_Watcher(beat, image) for beat in plan.heartbeats if beat.expect >= 0]
 
