@@ -56,6 +56,7 @@ bench: $(STAMP)
 ## Regenerate docs/reference from the code
 docs: $(STAMP)
 	$(BIN)/python -m cellwright.runtime.reference docs/reference
+	$(BIN)/python tests/behaviours.py docs/reference
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis native/_native*.so native/_native.c

@@ -67,6 +67,7 @@ class Subscriber:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.behaviour(16)
 async def test_five_kills_of_the_gateway_cost_no_beat_and_no_part(tmp_path, record_property):
     moments = random.Random(11)
 

@@ -62,6 +62,7 @@ def safe_after_ms(cell: CellUnderTest, at_ns: int) -> float:
 
 @pytest.mark.realtime
 @pytest.mark.timeout(300)
+@pytest.mark.behaviour(4)
 def test_outputs_are_safe_within_50_ms_when_the_scan_is_killed_or_stopped(
     tmp_path, record_property
 ):

@@ -127,6 +127,7 @@ class FullDisk:
 
 
 @pytest.mark.parametrize("way", ["file size limit", *(["tmpfs"] if can_mount() else [])])
+@pytest.mark.behaviour(4)
 def test_a_full_disk_stops_the_cell_safely_and_nothing_is_lost_when_there_is_space_again(
     tmp_path: Path, way: str
 ) -> None:

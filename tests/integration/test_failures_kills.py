@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cells import CellUnderTest
 from evidence import assert_whole, patient, until_recorded
 
@@ -117,6 +118,7 @@ def _started(cell: CellUnderTest) -> bool:
     return True
 
 
+@pytest.mark.behaviour(1)
 def test_a_scan_that_dies_while_the_supervisor_starts_the_cell_waits_for_an_operator(
     tmp_path: Path,
 ) -> None:

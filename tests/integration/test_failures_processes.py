@@ -203,6 +203,7 @@ def test_a_cycle_longer_than_the_base_interval_is_an_overrun_and_costs_whole_tic
     assert slow.skips >= 2 * 3, "35 ms from a tick on cost the three ticks that began in them"
 
 
+@pytest.mark.behaviour(6)
 def test_the_scan_process_keeps_run_plus_skipped_equal_to_elapsed_while_it_is_stopped_and_goes_on(
     folder: Folder,
 ) -> None:

@@ -6,6 +6,7 @@ import itertools
 import random
 from pathlib import Path
 
+import pytest
 from plans import make_device, make_group, make_plan, make_tag
 from victims import Victim, let_live
 
@@ -44,6 +45,7 @@ def publish_for_ever(path: Path, plan: Plan) -> None:
         process.publish(cycle, cycle * 10, cycle * 100)
 
 
+@pytest.mark.behaviour(14)
 def test_a_scan_killed_at_any_instant_leaves_the_last_whole_block(tmp_path: Path) -> None:
     plan = many_tags()
     path = tmp_path / "image"
@@ -92,6 +94,7 @@ def coupler() -> Plan:
     return make_plan(tags, [make_device("io", [group, out])], system=False)
 
 
+@pytest.mark.behaviour(14)
 def test_a_driver_killed_at_any_instant_leaves_the_last_whole_inputs(tmp_path: Path) -> None:
     plan = coupler()
     path = tmp_path / "image"

@@ -180,6 +180,7 @@ class IdlePort:
     def beat(self, now_ns: int) -> None: ...
 
 
+@pytest.mark.behaviour(4)
 async def test_the_poll_loop_arms_after_each_connection_and_before_its_first_write() -> None:
     clock, stop = MonotonicClock(), asyncio.Event()
     async with coupler() as peer:

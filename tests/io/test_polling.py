@@ -205,6 +205,7 @@ async def test_inputs_wait_for_the_first_read_and_then_are_good(tmp_path: Path) 
         assert 0 < rig.cell.port.beat_ns <= CLOCK.now_ns()
 
 
+@pytest.mark.behaviour(10)
 async def test_a_failed_read_is_never_zero_and_good(tmp_path: Path) -> None:
     async with coupler() as peer, polling(peer, tmp_path, timeout_s=0.1) as rig:
         peer.discrete = 0xFF
@@ -234,6 +235,7 @@ async def test_a_refused_group_is_bad_alone(tmp_path: Path) -> None:
         assert peer.connections == 1
 
 
+@pytest.mark.behaviour(12)
 async def test_loss_and_return_are_each_logged_once_however_often_it_was_tried(
     tmp_path: Path,
 ) -> None:
@@ -519,6 +521,7 @@ async def test_a_device_without_inputs_is_written_all_the_same(tmp_path: Path) -
         await eventually(lambda: rig.cell.statuses == (quality.GOOD,), "output group good")
 
 
+@pytest.mark.behaviour(12)
 async def test_healthy_devices_are_polled_while_others_are_dead(tmp_path: Path) -> None:
     async with coupler() as peer, coupler() as dead, polling(peer, tmp_path) as healthy:
         dead.silent = True

@@ -155,6 +155,7 @@ def test_whatever_happens_the_gate_keeps_its_promises(
 
 
 @given(st.lists(st.integers(1, 9 * MS), min_size=1, max_size=200), st.integers(0, 10 * MS))
+@pytest.mark.behaviour(5)
 def test_a_dead_scan_loses_its_outputs_at_the_first_look_after_the_limit(
     gaps: list[int], beat_age: int
 ) -> None:
@@ -190,6 +191,7 @@ def test_the_safe_payload_takes_each_bit_from_its_source(parts: tuple[bytes, byt
     assert safe_payload(result, safe, hold) == result
 
 
+@pytest.mark.behaviour(12)
 def test_back_off_doubles_to_its_limit_and_starts_anew_after_an_answer() -> None:
     back_off = BackOff(BackOffLimits(), seed=7)
     pauses = [back_off.next_ns() for _ in range(12)]
@@ -200,6 +202,7 @@ def test_back_off_doubles_to_its_limit_and_starts_anew_after_an_answer() -> None
     assert back_off.next_ns() <= 50 * MS
 
 
+@pytest.mark.behaviour(12)
 def test_back_off_jitter_differs_between_devices_and_repeats_with_its_seed() -> None:
     def pauses(seed: int) -> list[int]:
         back_off = BackOff(BackOffLimits(), seed)

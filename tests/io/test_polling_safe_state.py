@@ -181,6 +181,7 @@ def report(what: str, taken_ns: list[int]) -> None:
 
 
 @pytest.mark.realtime
+@pytest.mark.behaviour(4)
 def test_outputs_fall_to_their_safe_values_when_the_scan_is_killed(rig: Rig) -> None:
     taken = []
     for turn in range(ROUNDS):
@@ -196,6 +197,7 @@ def test_outputs_fall_to_their_safe_values_when_the_scan_is_killed(rig: Rig) -> 
 
 
 @pytest.mark.realtime
+@pytest.mark.behaviour(4)
 def test_outputs_fall_to_their_safe_values_when_the_scan_is_stopped(rig: Rig) -> None:
     taken = []
     with rig.scan() as child:
@@ -225,6 +227,7 @@ def test_outputs_fall_while_the_device_process_waits_for_an_answer(rig: Rig) -> 
         rig.next_write(is_safe, killed_ns)
 
 
+@pytest.mark.behaviour(4)
 def test_a_device_process_whose_supervisor_died_makes_the_device_safe_and_ends(
     tmp_path: Path,
 ) -> None:

@@ -111,6 +111,7 @@ def rig(tmp_path: Path) -> Rig:
 # --- latch and loss -------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour(10)
 def test_before_the_first_read_inputs_are_bad_and_never_good_zeros(rig: Rig) -> None:
     rig.latch()
     assert rig.shows("held") == (3, "BAD_WAITING_FOR_INITIAL_DATA")
@@ -122,6 +123,7 @@ def test_before_the_first_read_inputs_are_bad_and_never_good_zeros(rig: Rig) -> 
     assert rig.shows("vital") == (0, "BAD_NO_COMMUNICATION")
 
 
+@pytest.mark.behaviour(10)
 def test_a_read_gives_values_quality_and_the_time_of_the_read(rig: Rig) -> None:
     rig.give(1, 2, -3)
     result = rig.latch()
@@ -131,6 +133,7 @@ def test_a_read_gives_values_quality_and_the_time_of_the_read(rig: Rig) -> None:
     assert rig.latch().fresh == 0
 
 
+@pytest.mark.behaviour(11)
 def test_each_tag_meets_a_failed_read_by_its_own_policy(rig: Rig) -> None:
     rig.give(1, 2, 3)
     rig.latch()

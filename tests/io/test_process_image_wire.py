@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plans import make_device, make_group, make_plan, make_tag
@@ -132,6 +133,7 @@ BITS = st.lists(st.sampled_from([None, None, 1, 5, 8, 19]), min_size=1, max_size
 
 @PER_EXAMPLE
 @given(specs=INPUTS, bits=BITS, start=st.integers(0, 3), data=st.data())
+@pytest.mark.behaviour(14)
 def test_the_latch_decodes_every_payload_as_the_reference_does(
     tmp_path: Path, specs: list[dict[str, Any]], bits: list[int | None], start: int, data: Any
 ) -> None:

@@ -104,6 +104,7 @@ def test_values_of_every_type_come_back_exactly(
     assert fitted.notes == ()
 
 
+@pytest.mark.behaviour(17)
 def test_a_file_cut_off_anywhere_gives_the_other_one(tmp_path: Path) -> None:
     saved_twice(tmp_path)
     newest = tmp_path / FILES[1]
@@ -199,6 +200,7 @@ def test_a_file_of_the_format_with_the_older_check_is_still_read(tmp_path: Path)
     assert "checksum is wrong" in RetainStore(tmp_path).load().notes[0]
 
 
+@pytest.mark.behaviour(17)
 def test_a_changed_layout_keeps_what_fits_by_name_and_type() -> None:
     restored = Restored(
         {
@@ -250,6 +252,7 @@ def numbered(number: int) -> dict[str, RetainedValue]:
     return {f"tag{i}": RetainedValue(kind, number) for i in range(40 + number % 7)}
 
 
+@pytest.mark.behaviour(17)
 def test_a_writer_killed_at_any_instant_leaves_whole_values_and_loses_no_finished_save(
     tmp_path: Path,
 ) -> None:

@@ -49,6 +49,7 @@ def test_tasks_and_the_scan_are_counted_apart(statistics: Statistics) -> None:
     assert (second.job_timeouts, second.late_answers) == (5, 6)
 
 
+@pytest.mark.behaviour(8)
 def test_a_reset_zeroes_and_is_itself_counted(statistics: Statistics) -> None:
     statistics.record(0, 5, 5)
     statistics.record(1, 5, 5)
@@ -77,6 +78,7 @@ def test_a_value_lies_in_its_bucket_and_a_bucket_is_an_eighth_wide(value: int) -
 
 
 @given(st.lists(st.integers(0, 2**36), min_size=1, max_size=50), st.floats(1, 100))
+@pytest.mark.behaviour(8)
 def test_a_percentile_is_at_most_an_eighth_above_the_true_one(
     times: list[int], percent: float
 ) -> None:

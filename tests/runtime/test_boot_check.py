@@ -130,6 +130,7 @@ SPOILED = [
 
 
 @pytest.mark.parametrize(("path", "text", "item", "short", "remedy"), SPOILED)
+@pytest.mark.behaviour(21)
 def test_each_thing_that_is_missing_is_one_degraded_item_with_its_remedy(  # noqa: PLR0917
     machine: Machine, path: str, text: str, item: str, short: str, remedy: str
 ) -> None:

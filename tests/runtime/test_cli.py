@@ -69,6 +69,7 @@ def test_a_file_that_is_not_there_is_a_configuration_error(cell: SmallCell, tmp_
     assert_refused(cell.command("run", str(tmp_path / "no.yaml")), 2, "no.yaml")
 
 
+@pytest.mark.behaviour(13)
 def test_xref_lists_who_writes_and_who_reads(cell: SmallCell) -> None:
     done = cell.type("xref")
     assert done.returncode == 0

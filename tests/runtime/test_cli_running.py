@@ -181,6 +181,7 @@ def test_what_cannot_be_done_is_refused_with_the_remedy(
     assert say in refused(cell, code, *words)
 
 
+@pytest.mark.behaviour(9)
 def test_a_force_holds_a_tag_until_it_is_released(cell: SmallCell) -> None:
     assert said(cell, "force", "clamp.closed", "true", "--reason", "a test") == (
         "clamp.closed forced to True\n"
@@ -215,6 +216,7 @@ def test_watch_shows_tags_and_ends_after_its_looks(cell: SmallCell) -> None:
     assert "close_request" not in text
 
 
+@pytest.mark.behaviour(1)
 def test_stop_and_start_with_a_reason(cell: SmallCell) -> None:
     assert said(cell, "stop", "--reason", "lunch") == "FirstCell: stop done\n"
     assert data(cell, "status")["state"] == "STOP"
@@ -305,6 +307,7 @@ def test_a_signal_at_any_time_ends_the_cell_in_order(
     assert not (small.folder / "data" / "running").exists()
 
 
+@pytest.mark.behaviour(1)
 def test_a_supervisor_that_was_killed_leaves_a_cell_that_is_said_to_be_dead_and_waits_in_stop(
     tmp_path: Path,
 ) -> None:

@@ -244,6 +244,7 @@ def force(tag: str, value: Any) -> ForceTag:
     return ForceTag(tag=tag, value=value, actor="anna", reason="testing")
 
 
+@pytest.mark.behaviour(9)
 def test_a_force_holds_against_device_and_program_until_it_is_released(bench: Bench) -> None:
     assert bench.send(force("part", True)).code == ReplyCode.OK
     bench.cycle(3)
@@ -263,6 +264,7 @@ def test_a_force_holds_against_device_and_program_until_it_is_released(bench: Be
     assert bench.value("sys.forces_active") is False
 
 
+@pytest.mark.behaviour(9)
 def test_forces_are_recorded_with_who_and_why_and_all_are_released_at_once(bench: Bench) -> None:
     bench.send(force("part", True))
     bench.send(force("recipe", 500))
@@ -290,6 +292,7 @@ def test_a_forced_output_takes_its_safe_value_when_the_cell_does_not_run(bench: 
     assert bench.outputs() == (b"\x00", False)
 
 
+@pytest.mark.behaviour(9)
 def test_a_write_under_a_force_does_not_show_until_somebody_writes_after_its_release(
     bench: Bench,
 ) -> None:
@@ -332,6 +335,7 @@ def test_messages_arrive_once_and_in_order_and_too_many_are_refused(
 
 
 @pytest.mark.parametrize("task", ["control", ""])
+@pytest.mark.behaviour(8)
 def test_statistics_are_reset_on_command_only(bench: Bench, task: str) -> None:
     bench.image.statistics.record(-1, 1, 1)
     bench.cycle(5)

@@ -61,6 +61,7 @@ def test_a_slip_in_the_spelling_is_refused(text):
         (WireOrder.DCBA, "0807060504030201"),
     ],
 )
+@pytest.mark.behaviour(14)
 def test_the_orders_of_bytes_are_those_of_their_letters(order, expected):
     assert reorder(bytes.fromhex("0102030405060708"), order).hex() == expected
 
@@ -145,6 +146,7 @@ spans = st.lists(
 
 
 @given(spans, st.booleans(), st.sampled_from([COILS, WORDS]))
+@pytest.mark.behaviour(14)
 def test_every_value_lies_whole_in_the_one_request_that_covers_its_start(spans, output, area):
     # Overlaps wider than a request are refused before anything is merged.
     assume(all(end - start <= area.per_request for start, end in knots(spans)))

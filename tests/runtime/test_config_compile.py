@@ -143,6 +143,7 @@ def test_group_payloads_lie_apart_within_the_areas_of_the_device(plan):
     assert len(device.safe_outputs) == len(device.hold_mask) == device.output_size
 
 
+@pytest.mark.behaviour(4)
 def test_the_safe_payload_says_value_off_or_hold_for_every_output(plan):
     device = plan.device("io")
     coils, horn, words, label = (group.offset for group in device.groups if group.output)
@@ -196,6 +197,7 @@ def test_anchors_and_merge_keys_bring_their_values(plan):
     assert plan.tag("anchored").description == "Anchors may stand anywhere"
 
 
+@pytest.mark.behaviour(11)
 def test_loss_of_the_device_follows_tag_then_substitute_then_device(plan):
     assert plan.tag("far_away").on_loss is OnLoss.FAULT
     assert plan.tag("part_present").on_loss is OnLoss.SUBSTITUTE
@@ -338,6 +340,7 @@ def test_the_layout_hash_changes_with_places_and_not_with_words(cell):
     assert moved.layout_hash != before.layout_hash
 
 
+@pytest.mark.behaviour(13)
 def test_the_cross_reference_lists_who_writes_and_who_reads(plan):
     lines = {line.tag: line for line in cross_reference(plan)}
     assert len(lines) == len(plan.tags)

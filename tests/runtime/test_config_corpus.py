@@ -23,6 +23,7 @@ def test_the_corpus_is_large_and_every_file_has_its_list():
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.behaviour(13)
 def test_a_broken_cell_gives_all_of_its_complaints_and_no_others(name, corpus):
     path = corpus / f"{name}.yaml"
     report = check_file(path)
@@ -33,6 +34,7 @@ def test_a_broken_cell_gives_all_of_its_complaints_and_no_others(name, corpus):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.behaviour(13)
 def test_every_complaint_is_one_line_with_place_what_why_and_remedy(name, corpus):
     path = corpus / f"{name}.yaml"
     lines = re.split("\r\n|\r|\n", path.read_bytes().decode("utf-8", "replace"))

@@ -67,6 +67,7 @@ def desk(tmp_path: Path) -> Desk:
 # --- the scan's side ------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour(7)
 def test_a_result_reaches_the_program_once_in_a_later_cycle(desk: Desk) -> None:
     job = desk.ask("read", frame=7)
     assert (job.number, job.kind, job.body, job.incarnation) == (1, "read", {"frame": 7}, 0)

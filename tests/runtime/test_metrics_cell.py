@@ -110,6 +110,7 @@ def test_a_running_cell_without_opcua_serves_its_figures(cell: Cell) -> None:
     assert more["cellwright_journal_ok"].value("cellwright_journal_ok") == 1
 
 
+@pytest.mark.behaviour(21)
 def test_status_and_doctor_say_the_same_of_the_scans_machine(cell: Cell) -> None:
     figures_when(cell, "cellwright_state", 1, state="RUN")
     status = json.loads(cell.command("status", "--json"))
@@ -125,6 +126,7 @@ def test_status_and_doctor_say_the_same_of_the_scans_machine(cell: Cell) -> None
     assert "the scan of cell 'Metered':" in cell.command("doctor")
 
 
+@pytest.mark.behaviour(21)
 def test_the_tag_degraded_says_what_was_refused_and_what_the_machine_lacks(cell: Cell) -> None:
     figures_when(cell, "cellwright_state", 1, state="RUN")
     (tag,) = json.loads(cell.command("tags", "list", "sys.degraded", "--json"))

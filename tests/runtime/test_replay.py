@@ -140,6 +140,7 @@ def act(cell: RecordedCell, what: str, value: Any) -> None:  # noqa: PLR0912 - o
     st.sampled_from([OnLoss.HOLD, OnLoss.FAULT]),
     st.booleans(),
 )
+@pytest.mark.behaviour(20)
 def test_whatever_happens_around_it_a_scan_runs_again_bit_for_bit(
     actions: list[tuple[str, Any]], on_loss: OnLoss, every_kind: bool
 ) -> None:
@@ -386,6 +387,7 @@ def recorded(folder: Path) -> tuple[RecordedCell, Path]:
 
 
 @pytest.mark.parametrize("at", [2, 3, 57, 200, 301])
+@pytest.mark.behaviour(20)
 def test_a_changed_program_is_caught_at_the_exact_cycle_and_tag(tmp_path: Path, at: int) -> None:
     class Changed(Press):
         def scan(self, ctx: ScanContext) -> None:

@@ -64,6 +64,7 @@ def kept(worked: tuple[SmallCell, Path]) -> Path:
     return worked[1]
 
 
+@pytest.mark.behaviour(20)
 def test_a_running_cell_is_recorded_and_replays_identically(cell: SmallCell, kept: Path) -> None:
     printed = said(cell, "replay", str(kept))
     found = re.search(r"identical: (\d+) cycles \(1 to (\d+), ", printed)

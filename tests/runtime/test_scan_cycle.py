@@ -54,6 +54,7 @@ def test_a_cycle_latches_then_obeys_then_forces_then_runs_then_commits(
     assert bench.value("sys.forces_active") is True
 
 
+@pytest.mark.behaviour(7)
 def test_tasks_run_in_order_of_priority_and_only_when_they_are_due(
     tmp_path: Path, seen: list[str]
 ) -> None:
@@ -136,6 +137,7 @@ def test_a_second_start_while_running_changes_nothing(tmp_path: Path, seen: list
     assert [event.new for event in bench.events(ModeChanged)] == ["STOP", "RUN"]
 
 
+@pytest.mark.behaviour(3)
 def test_first_scan_is_told_once_after_each_start(tmp_path: Path, seen: list[Any]) -> None:
     bench = Bench(tmp_path, [], {"t": program(lambda self, ctx: seen.append(ctx.first_scan))})
     bench.run()
@@ -148,6 +150,7 @@ def test_first_scan_is_told_once_after_each_start(tmp_path: Path, seen: list[Any
     assert seen == [True, False, False, False, True, False]
 
 
+@pytest.mark.behaviour(3)
 def test_first_scan_is_told_to_a_task_that_is_not_due_in_the_first_cycle(
     tmp_path: Path, seen: list[Any]
 ) -> None:
@@ -175,6 +178,7 @@ def test_a_start_and_a_stop_in_one_cycle_leave_no_first_scan_behind(tmp_path: Pa
     assert bench.value("sys.first_scan") is False
 
 
+@pytest.mark.behaviour(15)
 def test_time_is_the_same_for_all_tasks_of_a_cycle(tmp_path: Path, seen: list[Any]) -> None:
     bench: Bench
 
@@ -189,6 +193,7 @@ def test_time_is_the_same_for_all_tasks_of_a_cycle(tmp_path: Path, seen: list[An
     assert seen[2] == seen[3] == (3, 10_020 * MS, UTC_NS + 10_020 * MS, BOOT_ID + "00")
 
 
+@pytest.mark.behaviour(6)
 def test_elapsed_is_cycles_plus_skipped_in_every_snapshot(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [], {"t": program(nothing)})
     for skipped in (0, 0, 3, 0, 1, 0, 0, 7):
@@ -205,6 +210,7 @@ def test_elapsed_is_cycles_plus_skipped_in_every_snapshot(tmp_path: Path) -> Non
     assert bench.value("sys.skipped") == 11
 
 
+@pytest.mark.behaviour(16)
 def test_the_clock_tags_follow_scan_time(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [], {"t": program(nothing)})
     slow, quick = [], []
@@ -216,6 +222,7 @@ def test_the_clock_tags_follow_scan_time(tmp_path: Path) -> None:
     assert quick == ([True] * 5 + [False] * 5) * 20
 
 
+@pytest.mark.behaviour(16)
 def test_load_tells_the_part_of_the_base_interval_that_the_last_cycle_took(tmp_path: Path) -> None:
     bench: Bench
 
@@ -228,6 +235,7 @@ def test_load_tells_the_part_of_the_base_interval_that_the_last_cycle_took(tmp_p
     assert bench.value("sys.load") == pytest.approx(40.0)
 
 
+@pytest.mark.behaviour(16)
 def test_the_gateway_counts_as_gone_after_two_silent_seconds(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [], {"t": program(nothing)})
     bench.image.processes["gateway"].beat_ns = bench.clock.now_ns()
@@ -239,6 +247,7 @@ def test_the_gateway_counts_as_gone_after_two_silent_seconds(tmp_path: Path) -> 
     assert bench.value("sys.gateway_alive") is False
 
 
+@pytest.mark.behaviour(21)
 def test_what_the_machine_does_not_grant_is_a_tag(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [], {"t": program(nothing)})
     bench.image.scan.degraded = "memory not locked (Operation not permitted)"
@@ -302,6 +311,7 @@ def test_numbers_stay_true_while_the_ring_is_full_and_afterwards(
 # --- statistics -----------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour(8)
 def test_start_execution_and_overruns_are_counted_per_task(tmp_path: Path) -> None:
     bench: Bench
     took = [1 * MS, 2 * MS, 12 * MS]

@@ -68,6 +68,7 @@ def assert_faulted(bench: Bench, code: str, *words: str) -> None:
 # --- the program ----------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour(4)
 def test_an_exception_disables_the_outputs_in_the_same_cycle(tmp_path: Path) -> None:
     def divide(self: Any, ctx: ScanContext) -> None:
         if self.step == 3:
@@ -162,6 +163,7 @@ def test_a_program_that_cannot_be_made_faults_the_cell_and_refuses_the_start(
 
 
 @pytest.mark.parametrize("sensitivity", [1, 3])
+@pytest.mark.behaviour(5)
 def test_the_watchdog_trips_after_so_many_late_executions_in_a_row(
     tmp_path: Path, sensitivity: int
 ) -> None:
@@ -218,6 +220,7 @@ def test_a_tripped_driver_faults_the_cell_and_only_its_recovery_allows_reset(
 
 
 @pytest.mark.parametrize("silent", [True, False], ids=["driver silent", "device does not answer"])
+@pytest.mark.behaviour(11)
 def test_a_device_that_must_not_be_lost_faults_the_cell_when_it_is_lost(
     tmp_path: Path, silent: bool
 ) -> None:
@@ -242,6 +245,7 @@ def test_a_device_that_must_not_be_lost_faults_the_cell_when_it_is_lost(
     assert bench.outputs() == (b"\x04", True)
 
 
+@pytest.mark.behaviour(11)
 def test_a_device_that_may_be_lost_leaves_the_cell_running(tmp_path: Path) -> None:
     bench = driven(tmp_path, input_fields={"on_loss": OnLoss.HOLD})
     bench.payload = b"\x01\x00"
@@ -336,6 +340,7 @@ def test_reset_leads_to_stop_and_forgets_the_fault_and_start_begins_anew(tmp_pat
     assert bench.outputs() == (b"\x04", True)
 
 
+@pytest.mark.behaviour(16)
 def test_the_first_fault_stays_until_it_is_reset(tmp_path: Path) -> None:
     def fail(self: Any, ctx: ScanContext) -> None:
         raise RuntimeError("the first")
@@ -404,6 +409,7 @@ def test_an_input_with_a_substitute_or_switched_off_does_not_hinder_the_start(
     assert bench.request("start").code == ReplyCode.OK
 
 
+@pytest.mark.behaviour(1)
 def test_a_refused_request_leaves_an_event_with_who_and_why(tmp_path: Path) -> None:
     bench = driven(tmp_path)
     bench.cycle()

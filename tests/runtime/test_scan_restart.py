@@ -214,6 +214,7 @@ def counting(folder: Path) -> Bench:
     return Bench(folder, tags, {"control": control}, devices=[coupler()])
 
 
+@pytest.mark.behaviour(2)
 def test_a_warm_start_keeps_retained_values_and_resets_the_others(tmp_path: Path) -> None:
     bench = counting(tmp_path)
     bench.run()
@@ -229,6 +230,7 @@ def test_a_warm_start_keeps_retained_values_and_resets_the_others(tmp_path: Path
     assert (bench.value("recipe"), bench.value("note")) == (7, "none")
 
 
+@pytest.mark.behaviour(2)
 def test_a_cold_start_gives_initial_values(tmp_path: Path) -> None:
     bench = counting(tmp_path)
     bench.cycle()
@@ -240,6 +242,7 @@ def test_a_cold_start_gives_initial_values(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.behaviour(17)
 def test_a_new_scan_takes_over_what_the_supervisor_kept(tmp_path: Path) -> None:
     bench = counting(tmp_path)
     bench.launch(scan_start(retained={"strokes": 41, "recipe": 9}))

@@ -16,6 +16,7 @@ from cellwright.runtime.scan import Scan
 
 
 @pytest.mark.parametrize(("slow_cycles", "state"), [(1, CellState.RUN), (2, CellState.FAULT)])
+@pytest.mark.behaviour(5)
 def test_the_cell_faults_after_so_many_slow_cycles_in_a_row(
     tmp_path: Path, slow_cycles: int, state: CellState
 ) -> None:

@@ -37,6 +37,7 @@ tables = st.lists(
 
 
 @given(tables, st.integers(0, 10_000))
+@pytest.mark.behaviour(7)
 def test_a_task_is_due_exactly_on_its_grid_and_in_order_of_priority(tasks, tick):
     due = Schedule(tasks, BASE).due(tick)
     expected = [
@@ -58,6 +59,7 @@ def test_skipped_executions_are_counted_as_if_the_ticks_had_been_walked(tasks, f
 
 
 @given(st.lists(st.integers(0, 5 * BASE), min_size=1, max_size=200))
+@pytest.mark.behaviour(6)
 def test_run_plus_skipped_equals_elapsed_and_no_tick_drifts(durations):
     start = 123_456
     tick = run = skipped = 0
@@ -82,6 +84,7 @@ def test_a_cycle_that_ends_on_time_skips_nothing():
     assert next_tick(0, BASE, 7, 8 * BASE) == 8
 
 
+@pytest.mark.behaviour(6)
 def test_a_late_cycle_stays_in_phase():
     assert next_tick(0, BASE, 7, 8 * BASE + 1) == 9
     assert next_tick(0, BASE, 7, 20 * BASE + 1) == 21

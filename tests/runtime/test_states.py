@@ -22,6 +22,7 @@ walks = st.lists(st.tuples(st.sampled_from(Request), st.sampled_from(["", "the j
 
 
 @given(walks)
+@pytest.mark.behaviour(1)
 def test_nothing_goes_to_run_but_a_healthy_start_out_of_stop_or_pause(walk):
     state = CellState.INIT
     for request, unhealthy in walk:
@@ -41,6 +42,7 @@ def test_a_fault_is_possible_in_every_state_and_leads_to_fault(state):
     assert step(state, Request.FAULT, "anything").next is CellState.FAULT
 
 
+@pytest.mark.behaviour(2)
 def test_programs_are_made_anew_by_a_start_out_of_stop_and_by_nothing_else():
     starting = {Action.START_WARM, Action.START_COLD}
     for row in TRANSITIONS:
@@ -48,12 +50,14 @@ def test_programs_are_made_anew_by_a_start_out_of_stop_and_by_nothing_else():
         assert (row.action in starting) == entered_run
 
 
+@pytest.mark.behaviour(3)
 def test_every_way_from_driven_outputs_to_stop_has_a_last_scan_and_a_fault_has_none():
     for row in TRANSITIONS:
         leaves = row.state in DRIVING and row.next is CellState.STOP
         assert (row.action is Action.LAST_SCAN) == leaves
 
 
+@pytest.mark.behaviour(1)
 def test_a_fault_is_left_only_by_reset_and_only_to_stop():
     ways = {(row.request, row.next) for row in TRANSITIONS if row.state is CellState.FAULT}
     assert {way for way in ways if way[1] is not CellState.FAULT} == {

@@ -246,6 +246,7 @@ def test_any_history_gives_what_its_description_says(
 # --- time -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour(15)
 def test_a_jump_of_the_wall_clock_changes_nothing():
     steady, jumping = TON(), TON()
     for cycle in range(20):
