@@ -92,6 +92,32 @@ class UnshelveAlarm(Command, frozen=True, kw_only=True, tag="unshelve_alarm"):
     alarm: str
 
 
+class ChangeProgram(Command, frozen=True, kw_only=True, tag="change_program"):
+    """Go on with other programs, which lie in the run folder; answered when they run.
+
+    Only a process on this computer can leave them there: ``cellwright change``.
+    """
+
+    sha256: str
+    """Of the file, which is named after it."""
+    old: str
+    """SHA-256 over all program files that are to run now."""
+    new: str
+    """And over those to come."""
+    tasks: list[str]
+    files: list[str] = []
+    """Changed files; of very many only the first."""
+    rolled_back: bool = False
+    """The programs are those before the last change."""
+
+
+class ProgramsLoaded(Command, frozen=True, kw_only=True, tag="programs_loaded"):
+    """The scan process tells the scan what became of a change; nobody else sends it."""
+
+    error: str = ""
+    """Why the programs are those before; empty: they are the changed ones."""
+
+
 class ReplyCode(IntEnum):
     """The scan's answer to a command; the text beside it is for people."""
 
@@ -268,6 +294,22 @@ class ForceChanged(Event, frozen=True, kw_only=True, tag="force_changed"):
     reason: str
 
 
+class ProgramChanged(Event, frozen=True, kw_only=True, tag="program_changed"):
+    """The cell goes on with other programs from this cycle on."""
+
+    tasks: list[str]
+    """Tasks whose programs were loaded anew."""
+    old: str
+    """SHA-256 over all program files of the cell before."""
+    new: str
+    """And now."""
+    files: list[str]
+    """Changed files; of very many only the first."""
+    actor: str
+    reason: str
+    rolled_back: bool = False
+
+
 class FaultRaised(Event, frozen=True, kw_only=True, tag="fault_raised"):
     """The cell went to FAULT. ``code`` is stable for machines, ``text`` for people."""
 
@@ -315,6 +357,8 @@ AnyCommand = (
     | AcknowledgeAlarm
     | ShelveAlarm
     | UnshelveAlarm
+    | ChangeProgram
+    | ProgramsLoaded
 )
 AnyEvent = (
     PartArrived
@@ -328,6 +372,7 @@ AnyEvent = (
     | ModeChanged
     | TagWritten
     | ForceChanged
+    | ProgramChanged
     | FaultRaised
     | AlarmChanged
     | CommandRefused

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final, Self
 
 import msgspec
 
@@ -88,6 +88,10 @@ class Keyframe(msgspec.Struct, frozen=True):
     programs: list[bytes] | None
     """State of each task's program; empty outside RUN. None: see ``obstacle``."""
     obstacle: str
+    digest: str = ""
+    """SHA-256 over the program files of the cell; empty where it is not known."""
+    options: list[dict[str, Any]] | None = None
+    """Of each task, when an online change has given it others than the plan."""
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -343,6 +347,20 @@ class Recording:
             return msgspec.msgpack.decode(content, type=Header), _FILE_HEAD.size + size
         except msgspec.MsgspecError as error:
             raise RecordingError(f"the header of {self.path} is not understood: {error}") from error
+
+    def keyframes(self) -> Iterator[Keyframe]:
+        """The keyframes alone, as far as the file is whole."""
+        at = self._begin
+        while len(self._data) - at >= _CHUNK.size:
+            kind, size, _ = _CHUNK.unpack_from(self._data, at)
+            begin, at = at + _CHUNK.size, at + _CHUNK.size + size
+            if kind not in _KINDS or at > len(self._data):
+                return
+            if kind == KEYFRAME:
+                try:
+                    yield decode_keyframe(bytes(self._data[begin:at]))
+                except RecordError:
+                    return  # `parts` says what is wrong with it
 
     def parts(self) -> Iterator[Part]:
         """All parts in order. Raises RecordingError at damage that is not just a missing end."""

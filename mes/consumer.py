@@ -27,6 +27,7 @@ from cellwright.io.messages import (
     PartArrived,
     PartDeparted,
     PartReleased,
+    ProgramChanged,
     SerialAssigned,
     SerialGranted,
     SerialRefused,
@@ -150,6 +151,8 @@ def _record(ctx: EventContext, event: AnyEvent) -> None:
             ctx.audit("cell", ctx.source, actor=event.actor, reason=event.reason)
         case TagWritten() | ForceChanged():
             ctx.audit("tag", event.tag, actor=event.actor, reason=event.reason)
+        case ProgramChanged():
+            ctx.audit("program", mend_key(event.new), actor=event.actor, reason=event.reason)
         case FaultRaised():
             ctx.audit("cell", ctx.source, reason=event.text)
         case AlarmChanged():

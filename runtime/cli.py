@@ -23,7 +23,15 @@ from cellwright.io.iec import Value
 from cellwright.io.image import ImageError
 from cellwright.io.messages import ForceTag, SetMode, UnforceTag, WriteTag
 from cellwright.io.plan import Tag
-from cellwright.runtime import boot_check, cli_alarms, cli_mes, cli_recordings, logs, views
+from cellwright.runtime import (
+    boot_check,
+    cli_alarms,
+    cli_change,
+    cli_mes,
+    cli_recordings,
+    logs,
+    views,
+)
 from cellwright.runtime.cli_common import (
     NUMBERS_MAY_BE_NEGATIVE,
     CellOption,
@@ -71,6 +79,7 @@ app.add_typer(user_app, name="user")
 app.add_typer(cli_mes.app, name="mes")
 cli_recordings.register(app)
 cli_alarms.register(app)
+cli_change.register(app)
 
 
 @app.command()

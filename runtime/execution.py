@@ -20,13 +20,13 @@ from cellwright.runtime.commands import CommandDesk
 from cellwright.runtime.failure import Failure
 from cellwright.runtime.jobs import JobDesk
 from cellwright.runtime.outbox import Outbox
-from cellwright.tasks.api import Program, ScanContext
+from cellwright.tasks.api import Program, ScanContext, TagAccess
 
 
 class Execution(Part):
     """The tasks of one cell between a start and its end."""
 
-    CARRIED: ClassVar = ("_late_in_a_row", "_not_run_yet")
+    CARRIED: ClassVar = ("_late_in_a_row", "_not_run_yet", "_changed")
 
     def __init__(
         self,
@@ -62,18 +62,33 @@ class Execution(Part):
             context._submit = jobs.submitter(task.index)
         self._late_in_a_row = [0] * len(plan.tasks)
         self._not_run_yet = [False] * len(plan.tasks)
+        self._changed = [False] * len(plan.tasks)
 
-    def new_program(self, task: int) -> Program[Any]:
-        """A program of that task as a start makes it, not yet recovered."""
+    def new_program(self, task: int, image: TagAccess | None = None) -> Program[Any]:
+        """A program of that task as a start makes it, not yet recovered; ``image`` for another."""
         kind, one = self.classes[task], self._plan.tasks[task]
         options = kind.Options.model_validate(one.options)
-        return kind(self._image, one.binding, options)
+        return kind(image or self._image, one.binding, options)
+
+    def replace(
+        self, plan: Plan, classes: Sequence[type[Program[Any]]], programs: list[Program[Any]]
+    ) -> None:
+        """Between two cycles: go on with these. ``plan`` differs in options of tasks only."""
+        self._plan = plan
+        self.classes = classes
+        self.programs = programs
+
+    def mark_changed(self, tasks: Sequence[str]) -> None:
+        """Let these tasks see in their next execution that their programs are others."""
+        for task in self._plan.tasks:
+            self._changed[task.index] |= task.name in tasks
 
     def start(self, moment: Moment) -> Failure | None:
         """Make fresh programs and hand them what is known of the parts in the cell."""
         self.programs = []
         self.calls.start()
         self._not_run_yet = [True] * len(self._plan.tasks)
+        self._changed = [False] * len(self._plan.tasks)
         self._late_in_a_row = [0] * len(self._plan.tasks)
         for task, context in zip(self._plan.tasks, self.contexts, strict=True):
             self._inform(context, moment)
@@ -158,6 +173,7 @@ class Execution(Part):
         context.durable = moment.durable
         context.emitted = emitted
         context.first_scan = self._not_run_yet[index]
+        context.changed = self._changed[index]
         context.inbox = self._commands.take_inbox(index)
         context.results = self._jobs.take_results(index)
         begin = clock_now()
@@ -165,7 +181,7 @@ class Execution(Part):
             self.programs[index].scan(context)
         except Exception as error:  # noqa: BLE001 - the task's outermost edge
             return _raised(task.name, error)
-        self._not_run_yet[index] = False
+        self._not_run_yet[index] = self._changed[index] = False
         took = clock_now() - begin
         slow = took > task.watchdog_ns
         self._statistics.record(

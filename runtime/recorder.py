@@ -8,7 +8,7 @@ keyframe.
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -203,6 +203,10 @@ class ScanRecorder(CycleTape):
         self._wanted = self._process.wanted
         self._due_ns = 0
         self._ask_ns = 0
+        self.digest = ""
+        """Of the programs that run; see `cellwright.runtime.program_set`."""
+        self.options: list[dict[str, Any]] | None = None
+        """Of each task, when they are not the plan's."""
         self._recorded = self._dropped = self._keyframes = 0
         counters = self._counters
         counters.recorded = counters.dropped = counters.keyframes = 0
@@ -231,6 +235,12 @@ class ScanRecorder(CycleTape):
                 self._due_ns = now_ns
         if now_ns >= self._due_ns:
             self._due_ns = now_ns + (KEYFRAME_NS if self._put_keyframe() else RETRY_NS)
+
+    def programs_changed(self, digest: str, options: list[dict[str, Any]], now_ns: int) -> None:
+        """Between two cycles: the next cycle runs other programs, from a keyframe on."""
+        self.digest, self.options = digest, options
+        self._due_ns = now_ns
+        self.step(now_ns)
 
     def _put_keyframe(self) -> bool:
         keyframe = self.keyframe()
@@ -266,4 +276,6 @@ class ScanRecorder(CycleTape):
             scan=frozen.scan,
             programs=frozen.programs,
             obstacle=frozen.obstacle,
+            digest=self.digest,
+            options=self.options,
         )

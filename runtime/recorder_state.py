@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
+from cellwright.runtime.aside import Aside, settle
 from cellwright.runtime.carried import Carried
 from cellwright.runtime.states import DRIVING
-from cellwright.tasks.api import Program
+from cellwright.tasks.api import Program, TagAccess
 from cellwright.tasks.control.block import Block, blocks_of
 
 if TYPE_CHECKING:
@@ -101,9 +102,9 @@ class _Bytes:
 class _Freezer(pickle.Pickler):
     """Leaves out what a replay has itself: the image, and function blocks but for their state."""
 
-    def __init__(self, file: _Bytes, scan: Scan, blocks: Mapping[str, Block]) -> None:
+    def __init__(self, file: _Bytes, image: TagAccess, blocks: Mapping[str, Block]) -> None:
         super().__init__(file, protocol=5)
-        self._image = scan.process_image
+        self._image = image
         self._names = {id(block): name for name, block in blocks.items()}
 
     def reducer_override(self, obj: Any) -> Any:
@@ -118,25 +119,37 @@ class _Freezer(pickle.Pickler):
         return None
 
 
-class _Thawer(pickle.Unpickler):
+class Thawer(pickle.Unpickler):
+    """Makes the state of one program, or of the scan, from bytes.
+
+    Classes come from ``modules`` (names of the programs' top-level modules) and from the few that
+    hold plain data; ``image`` and ``blocks`` take the place of those that were left out.
+    """
+
     def __init__(
-        self, data: bytes, scan: Scan, modules: frozenset[str], blocks: Mapping[str, Block]
+        self, data: bytes, image: TagAccess, modules: frozenset[str], blocks: Mapping[str, Block]
     ) -> None:
         super().__init__(_Bytes(data))
-        self._image = scan.process_image
+        self._image = image
         self._modules = modules
         self._blocks = blocks
 
     def persistent_load(self, pid: Any) -> Any:
+        """The image or a function block; raises UnpicklingError for a block that is gone."""
         if pid == _IMAGE:
             return self._image
         name, state = pid
+        return self.block(name, state)
+
+    def block(self, name: str, state: bytes) -> Any:
+        """The function block of that name, gone on from ``state``."""
         if name not in self._blocks:
             raise pickle.UnpicklingError(f"the program has no function block '{name}' any more")
         self._blocks[name].restore(state)
         return self._blocks[name]
 
     def find_class(self, module: str, name: str) -> Any:
+        """A class of plain data or of a program; raises UnpicklingError for anything else."""
         ours = module.startswith(_OURS) or module.partition(".")[0] in self._modules
         if (module, name) not in _PLAIN and not ours:
             raise pickle.UnpicklingError(f"{module}.{name} is not a class of a program")
@@ -146,38 +159,48 @@ class _Thawer(pickle.Unpickler):
         return found
 
 
-def _dump(value: Any, scan: Scan, blocks: Mapping[str, Block] = _NO_BLOCKS) -> bytes:
+def _dump(value: Any, image: TagAccess, blocks: Mapping[str, Block] = _NO_BLOCKS) -> bytes:
     file = _Bytes()
-    _Freezer(file, scan, blocks).dump(value)
+    _Freezer(file, image, blocks).dump(value)
     return bytes(file.data)
+
+
+def freeze_program(program: Program[Any], image: TagAccess) -> bytes:
+    """The attributes of one program, as a keyframe holds them.
+
+    Raises whatever an attribute raises that is no data; `culprit` names it.
+    """
+    state = {name: value for name, value in vars(program).items() if name not in FIXED}
+    return _dump(state, image, blocks_of(program))
+
+
+def culprit(program: Program[Any], image: TagAccess) -> str:
+    """The attribute that cannot be saved and why, or an empty string."""
+    for name, value in vars(program).items():
+        try:
+            if name not in FIXED:
+                _dump(value, image, blocks_of(program))
+        except Exception as first:  # noqa: BLE001 - whatever an author's object raises
+            return f"its attribute '{name}' cannot be saved ({first})"
+    return ""
 
 
 def freeze(scan: Scan) -> Frozen:
     """The state between two cycles."""
     carried = scan.carried_over()
-    own = _dump(carried.parts, scan)
+    image = scan.process_image
+    own = _dump(carried.parts, image)
     if scan.state not in DRIVING:
         # A start makes new programs: what the old ones knew does not matter any more.
         return Frozen(own, [], "")
     programs = []
     for context, program in zip(scan.execution.contexts, carried.programs, strict=False):
         try:
-            blocks = blocks_of(program)
-            state = {name: value for name, value in vars(program).items() if name not in FIXED}
-            programs.append(_dump(state, scan, blocks))
+            programs.append(freeze_program(program, image))
         except Exception as error:  # noqa: BLE001 - whatever an author's object raises
-            return Frozen(own, None, _obstacle(context.task, program, scan, error))
+            why = culprit(program, image) or f"its state cannot be saved ({error})"
+            return Frozen(own, None, f"task '{context.task}': {why}")
     return Frozen(own, programs, "")
-
-
-def _obstacle(task: str, program: Program[Any], scan: Scan, error: Exception) -> str:
-    for name, value in vars(program).items():
-        try:
-            if name not in FIXED:
-                _dump(value, scan, blocks_of(program))
-        except Exception as first:  # noqa: BLE001 - as above
-            return f"task '{task}': its attribute '{name}' cannot be saved ({first})"
-    return f"task '{task}': its state cannot be saved ({error})"
 
 
 def thaw(scan: Scan, frozen: Frozen, carried: Carried) -> None:
@@ -188,13 +211,16 @@ def thaw(scan: Scan, frozen: Frozen, carried: Carried) -> None:
     """
     kinds = scan.execution.classes
     modules = frozenset(kind.__module__.partition(".")[0] for kind in kinds)
+    image = scan.process_image
     try:
-        parts = _Thawer(frozen.scan, scan, modules, _NO_BLOCKS).load()
+        parts = Thawer(frozen.scan, image, modules, _NO_BLOCKS).load()
         programs: list[Program[Any]] = []
         for task, data in enumerate(frozen.programs or ()):
-            program = scan.execution.new_program(task)
+            # What ``__init__`` writes must not change the image that was recorded.
+            program = scan.execution.new_program(task, Aside(image))
             blocks = blocks_of(program)
-            vars(program).update(_Thawer(data, scan, modules, blocks).load())
+            vars(program).update(Thawer(data, image, modules, blocks).load())
+            settle(program, image)
             programs.append(program)
         scan.carry_over(replace(carried, parts=parts, programs=programs))
     except Exception as error:

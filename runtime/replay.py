@@ -9,9 +9,8 @@ from __future__ import annotations
 import gc
 import hashlib
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -43,9 +42,11 @@ from cellwright.io.recording_cycle import (
 from cellwright.io.recording_values import ImageView
 from cellwright.io.registry import RegistryError
 from cellwright.runtime.carried import Carried
-from cellwright.runtime.programs import resolve
+from cellwright.runtime.change_package import with_options
+from cellwright.runtime.program_set import SetFinder, imported_apart, resolved
 from cellwright.runtime.recorder import CycleTape
 from cellwright.runtime.recorder_state import Frozen, StateError, thaw
+from cellwright.runtime.replay_changes import ProgramTrail, Verdict
 from cellwright.runtime.replay_image import ReplayImage
 from cellwright.runtime.run_folder import ScanStart
 from cellwright.runtime.scan import Scan
@@ -185,12 +186,20 @@ class Replay:
         programs: Sequence[type[Program[Any]]] | None = None,
     ) -> None:
         self._recording = Recording(path)
+        self._imports = ExitStack()
         try:
             self.plan = plan_of(self._recording)
-            self._programs = programs or _resolved(self.plan, folder)
+            at_hand = ""
+            if programs is None:
+                place = folder or Path(self.plan.folder)
+                finder = self._imports.enter_context(imported_apart(place.absolute()))
+                programs, at_hand = _resolved(self.plan, finder)
+            self._programs = programs
         except (ReplayError, RecordingError):
             self._recording.close()
+            self._imports.close()
             raise
+        self._trail = ProgramTrail(self._recording, at_hand)
         self._image = ReplayImage.in_memory(self.plan)
         self._clock = ReplayClock()
         self._tape = _Tape()
@@ -198,7 +207,9 @@ class Replay:
         self._epoch = 0
         self._chain: Chain | None = None
         self.process_image: ReplayProcessImage
-        self.outcome = Outcome(notes=changed_sources(self._recording, self.plan, self._programs))
+        self.outcome = Outcome()
+        if not self._trail.recorded:
+            self.outcome.notes += changed_sources(self._recording, self.plan, self._programs)
 
     def __enter__(self) -> Self:
         return self
@@ -211,13 +222,15 @@ class Replay:
     ) -> None:
         self._recording.close()
         self._image.close()
+        self._imports.close()
 
     def run(self, until: int | None = None, on_cycle: OnCycle | None = None) -> Outcome:
         """Replay from the oldest keyframe up to cycle ``until`` (included), or to the end."""
         with _garbage_kept():
             for part in self._recording.parts():
                 if isinstance(part, Keyframe):
-                    self._keyframe(part)
+                    if not self._keyframe(part):
+                        break
                 elif isinstance(part, Gap):
                     self.outcome.notes.append(f"gap after cycle {part.after}: {part.reason}")
                     self._scan = None
@@ -225,12 +238,18 @@ class Replay:
                     break
         if not self.outcome.cycles and not self.outcome.difference:
             self.outcome.notes.append("there is no cycle that could be compared")
-        self.outcome.notes += self._recording.notes
+        self.outcome.notes += [*self._trail.notes, *self._recording.notes]
         return self.outcome
 
     # --- keyframes ------------------------------------------------------------------------------
 
-    def _keyframe(self, keyframe: Keyframe) -> None:
+    def _keyframe(self, keyframe: Keyframe) -> bool:
+        """False when the replay ends here."""
+        verdict = self._trail.at(keyframe)
+        if verdict is not Verdict.GO_ON:
+            self._scan = None
+        if verdict in (Verdict.SKIP, Verdict.END):
+            return verdict is Verdict.SKIP
         scan = self._scan
         if scan is not None and (scan.cycle_number, self._epoch) == (
             keyframe.cycle,
@@ -242,8 +261,9 @@ class Replay:
                     f"{keyframe.cycle} is not what its cycles lead to"
                 )
         elif not self._begin(keyframe):
-            return
+            return True
         self._chain = Chain(keyframe)
+        return True
 
     def _begin(self, keyframe: Keyframe) -> bool:
         self._scan = None
@@ -259,8 +279,9 @@ class Replay:
         self._tape = _Tape()
         self.process_image = ReplayProcessImage(image, self.plan)
         start = ScanStart(keyframe.boot_id, {}, [], restarted=False, notes=[])
+        options = keyframe.options
         scan = Scan(
-            self.plan,
+            self.plan if options is None else with_options(self.plan, options),
             image,
             start,
             self._clock,
@@ -298,6 +319,11 @@ class Replay:
             self.process_image.feed(record)
             notes = record.notes
             if notes is not NO_NOTES:
+                change = scan.changes.pending
+                new = None if change is None else change.new
+                if self._trail.unseen(notes.commands, new, record.cycle):
+                    self._scan = None
+                    return True
                 image.feed(notes)
                 if notes.around is not None:
                     tape.recorded.next = notes.around
@@ -414,15 +440,16 @@ def changed_sources(
     return notes
 
 
-def _resolved(plan: Plan, folder: Path | None) -> list[type[Program[Any]]]:
-    sys.path.insert(0, str(folder or plan.folder))
+def _resolved(plan: Plan, finder: SetFinder) -> tuple[list[type[Program[Any]]], str]:
+    """The programs at hand, and the SHA-256 over their files."""
     try:
-        return [resolve(task.program) for task in plan.tasks]
+        programs = resolved((task.program for task in plan.tasks), finder)
     except RegistryError as error:
         raise ReplayError(
-            f"{error}; the programs are looked up in {folder or plan.folder}, give another "
-            f"folder with --programs"
+            f"{error}; the programs are looked up in {finder.folder}, give another folder with "
+            f"--programs"
         ) from error
+    return programs, finder.found.digest
 
 
 def _writer(tag: Tag) -> str:

@@ -15,11 +15,13 @@ from cellwright.io.clock import Clock
 from cellwright.io.image import Image
 from cellwright.io.messages import (
     AnyCommand,
+    ChangeProgram,
     CommandRefused,
     FaultRaised,
     ForceChanged,
     MessageError,
     ModeChanged,
+    ProgramsLoaded,
     ReplyCode,
     decode_command,
     encode,
@@ -29,6 +31,7 @@ from cellwright.io.process_image import LatchResult, ProcessImage
 from cellwright.io.system_tags import CellState, KeyPosition
 from cellwright.runtime.alarms import AlarmDesk
 from cellwright.runtime.carried import Carried, Moment, Part
+from cellwright.runtime.change_desk import ChangeDesk
 from cellwright.runtime.commands import CommandDesk, RefusalError
 from cellwright.runtime.execution import Execution
 from cellwright.runtime.failure import Failure
@@ -123,6 +126,9 @@ class Scan(Part):
             programs=programs,
             boot_id=start.boot_id,
         )
+        self.changes = ChangeDesk(
+            self._outbox.emit, self.execution.mark_changed, image.commands.reply
+        )
         self._report = SelfReport(plan, self.process_image, simulated=start.simulated)
         self._keyswitch = Keyswitch(plan)
         self._key = self._keyswitch.at_start
@@ -145,6 +151,7 @@ class Scan(Part):
                 "calls": self.execution.calls,
                 "jobs": self._jobs,
                 "commands": self._commands,
+                "changes": self.changes,
                 "report": self._report,
                 "heartbeats": self._heartbeats,
                 "alarms": self._alarms,
@@ -382,19 +389,32 @@ class Scan(Part):
     def _apply_commands(self) -> None:
         while self._asked:
             self._obey(self._asked.popleft())
+        loaded = self.changes.take_loaded()
+        if loaded is not None:
+            self._obey(loaded)
         ring = self._image.commands
         for ticket, data in ring.receive(COMMANDS_PER_CYCLE):
-            ring.reply(ticket, *self._obey(data))
+            answer = self._obey(data)
+            if answer is None:
+                self.changes.answer_later(ticket)
+            else:
+                ring.reply(ticket, *answer)
 
-    def _obey(self, data: bytes) -> tuple[ReplyCode, str]:
-        """Do what a command says, or answer why not."""
+    def _obey(self, data: bytes) -> tuple[ReplyCode, str] | None:
+        """Do what a command says, or answer why not; None: the answer comes later."""
         self._tape.command(data)
         try:
             command = decode_command(data)
         except (MessageError, RecursionError) as error:
             return ReplyCode.MALFORMED, str(error)
         try:
-            self._commands.apply(command, self._moment.utc_ns, self.cycle_number)
+            if isinstance(command, ChangeProgram):
+                self.changes.begin(command, self.state)
+                return None
+            if isinstance(command, ProgramsLoaded):
+                self.changes.finish(command, self._moment.utc_ns, self.cycle_number)
+            else:
+                self._commands.apply(command, self._moment.utc_ns, self.cycle_number)
         except (RefusalError, RefusedError) as error:
             code = error.code if isinstance(error, RefusalError) else ReplyCode.INVALID_STATE
             self._outbox.emit(

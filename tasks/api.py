@@ -19,6 +19,7 @@ from cellwright.io.iec import Code, TagType, Value
 from cellwright.io.messages import AnyEvent, Event, Result, TaskMessage
 from cellwright.io.plan import Deadline as Deadline  # noqa: PLC0414 - authors find it here
 from cellwright.io.plan import Plan
+from cellwright.tasks.carry_over import adopt
 
 BOOL = TagType(Code.BOOL)
 SINT = TagType(Code.SINT)
@@ -137,6 +138,8 @@ class ScanContext:
     last_scan: bool = False
     """TRUE in its last execution before an orderly STOP. Outputs no longer reach the devices then,
     and `submit` hands out no job and gives 0."""
+    changed: bool = False
+    """First execution after an online change of the program; ``first_scan`` is false then."""
     boot_id: str = ""
     durable: int = 0
     emitted: int = 0
@@ -190,6 +193,17 @@ class Program(ABC, Generic[O]):
         Called before the first scan after every change to RUN, with the events of this task that
         the journal holds since the last `PartDeparted` of the cell.
         """
+
+    def carry_over(self, state: dict[str, Any]) -> None:
+        """Go on, after an online change, from what the program before it knew.
+
+        Called once, between two cycles, on the new object after ``__init__``; ``state`` has the
+        attributes of the old one by name. Variables keep their values and function blocks go on by
+        themselves. Without an override each attribute is taken over by name; those that the
+        changed program does not mention are dropped. Override it to migrate, and call ``super()``
+        with what is left. Whatever it raises refuses the change; it must not write variables.
+        """
+        adopt(self, state)
 
     @classmethod
     def variables(cls) -> dict[str, Variable]:

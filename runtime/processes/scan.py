@@ -16,8 +16,8 @@ from cellwright.io.messages import SetMode
 from cellwright.io.statistics import SCAN
 from cellwright.native import lib
 from cellwright.runtime.boot_check import short_list
+from cellwright.runtime.online_change import OnlineChange, load_programs
 from cellwright.runtime.processes.common import Membership, join
-from cellwright.runtime.programs import resolve
 from cellwright.runtime.recorder import ScanRecorder
 from cellwright.runtime.scan import Scan
 from cellwright.runtime.scheduler import next_tick, tick_start_ns
@@ -31,17 +31,20 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the scan until the supervisor asks to stop or is gone."""
     member, _ = join(arguments, lambda _: "scan")
     log = structlog.get_logger(__name__)
-    plan, image, clock = member.plan, member.image, member.clock
-    sys.path.insert(0, plan.folder)
-    programs = [resolve(task.program) for task in plan.tasks]
+    image, clock = member.image, member.clock
     start = member.folder.read_start()
+    loaded = load_programs(member.folder, member.plan, start)
+    plan = loaded.plan
     status = image.scan
     status.started_ns = clock.now_ns()
     status.pid = os.getpid()
     status.base_ns = plan.scan.base_ns
     status.elapsed_ticks = status.run_ticks = status.skipped_ticks = 0
     recorder = ScanRecorder(image)
-    scan = Scan(plan, image, start, clock, programs, tape=recorder)
+    recorder.digest = loaded.package.programs.digest
+    recorder.options = loaded.package.options
+    scan = Scan(plan, image, start, clock, loaded.classes, tape=recorder)
+    change = OnlineChange(scan, member.folder, loaded, recorder=recorder, now_ns=clock.now_ns)
     # The program's objects live for ever; collecting among them would only cost time in a cycle.
     gc.collect()
     gc.freeze()
@@ -49,9 +52,15 @@ def main(arguments: list[str] | None = None) -> int:
     # Urgent only from here on: a start-up at this priority would stop other cells on the core.
     lacking = acquire(plan.scan.priority, plan.scan.core)
     status.degraded = short_list(lacking, plan.scan)
-    log.info("scan starts", base_ms=plan.scan.base_ns / 1e6, lacking=lacking)
+    log.info(
+        "scan starts",
+        base_ms=plan.scan.base_ns / 1e6,
+        lacking=lacking,
+        programs=loaded.package.programs.digest,
+        programs_from="the scan before" if loaded.kept else plan.folder,
+    )
     try:
-        Beat(scan, member, recorder).run()
+        Beat(scan, member, recorder, change).run()
     finally:
         scan.end()
         log.info("scan ends", cycles=scan.cycle_number, skipped=status.skipped_ticks)
@@ -61,8 +70,15 @@ def main(arguments: list[str] | None = None) -> int:
 class Beat:
     """The grid of ticks, and what each of them costs."""
 
-    def __init__(self, scan: Scan, member: Membership, recorder: ScanRecorder) -> None:
+    def __init__(
+        self,
+        scan: Scan,
+        member: Membership,
+        recorder: ScanRecorder,
+        change: OnlineChange | None = None,
+    ) -> None:
         self._scan = scan
+        self._change = change
         self._member = member
         self._recorder = recorder
         self._clock = member.clock
@@ -105,6 +121,8 @@ class Beat:
         status.run_ticks = self._scan.cycle_number
         status.elapsed_ticks = following
         self._recorder.step(now_ns)
+        if self._change is not None and self._change.busy:
+            self._change.step(tick_start_ns(self._start_ns, base_ns, following))
         if now_ns >= self._collect_at:
             # The youngest generation only: microseconds, in the slack after the cycle.
             gc.collect(0)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final, NewType, NoReturn, Protocol, TypeVar
 
 from cellwright.io.iec import MAX_ARRAY_LENGTH
 from cellwright.native import ffi, lib
-from cellwright.tasks.api import ARRAY, LINT, Program, Retained
+from cellwright.tasks.api import ARRAY, LINT, Program, Retained, TagAccess
 
 Time = NewType("Time", int)
 """A duration as TIME holds it: nanoseconds. Made by `T_s` and `T_ms`, or read from a TIME tag."""
@@ -190,6 +190,11 @@ class Block:
         self._load(keeper.data, new_clock=True)
         return keeper
 
+    def settle(self, image: TagAccess) -> None:
+        """Keep a retained state in this image from now on; called when a program moves to it."""
+        if self._keeper is not None:
+            self._keeper.move(image)
+
     def _keep(self) -> None:
         if self._keeper is None:
             raise BlockError(f"{self!r} is retained; declare it in the body of a Program's class")
@@ -214,6 +219,9 @@ class _Keeper:
         self._index = index
         words: Any = self._image.get(index)
         self.data = struct.pack(f"={len(words)}q", *words)
+
+    def move(self, image: TagAccess) -> None:
+        self._image = image
 
     def keep(self, data: bytes) -> None:
         if data != self.data:

@@ -22,6 +22,7 @@ from cellwright.io.messages import (
     ModeChanged,
     PartArrived,
     PartReleased,
+    ProgramChanged,
     SerialAssigned,
     SerialGranted,
     SerialRefused,
@@ -297,14 +298,17 @@ def test_what_people_do_to_the_cell_is_audited_with_their_name_and_reason(store,
     cell.send(ModeChanged(old="STOP", new="RUN", **person, **common))
     cell.send(TagWritten(tag="recipe", old=1, new=[2, math.nan], **person, **common))
     cell.send(ForceChanged(tag="clamp", value=True, **person, **common))
+    change = {"tasks": ["press"], "old": "a1", "new": "b2", "files": ["press.py"]}
+    cell.send(ProgramChanged(**change, **person, **common))
     cell.send(FaultRaised(code="coupler_lost", text="no answer", **common))
     cell.send(CommandRefused(command="start", actor="ann", why="in FAULT", **common))
     with store.reading() as session:
-        rows = session.scalars(select(AuditRecord).order_by(AuditRecord.sequence)).all()[-5:]
+        rows = session.scalars(select(AuditRecord).order_by(AuditRecord.sequence)).all()[-6:]
         assert [(row.action, row.entity_id, row.actor, row.reason) for row in rows] == [
             ("event.mode_changed", "journal", "ann", "shift start"),
             ("event.tag_written", "recipe", "ann", "shift start"),
             ("event.force_changed", "clamp", "ann", "shift start"),
+            ("event.program_changed", "b2", "ann", "shift start"),
             ("event.fault_raised", "journal", "scan", "no answer"),
             ("event.command_refused", "start", "ann", "in FAULT"),
         ]
@@ -351,6 +355,15 @@ EVENTS: st.SearchStrategy[AnyEvent] = st.one_of(
     struct(FaultRaised, code=TEXT, text=TEXT),
     struct(CommandRefused, command=TEXT, actor=TEXT, why=TEXT),
     struct(ModeChanged, old=TEXT, new=TEXT, actor=TEXT, reason=TEXT),
+    struct(
+        ProgramChanged,
+        tasks=st.lists(TEXT, max_size=2),
+        old=TEXT,
+        new=TEXT,
+        files=st.lists(TEXT, max_size=2),
+        actor=TEXT,
+        reason=TEXT,
+    ),
 )
 
 

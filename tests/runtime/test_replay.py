@@ -344,7 +344,7 @@ def test_a_recording_over_a_restart_of_the_scan_replays_both_scans(tmp_path: Pat
 MADE_ANEW = {
     "scan": {"_plan", "_image", "_tape", "_clock", "_around", "boot_id", "process_image", "_outbox",
              "_jobs", "_commands", "execution", "_report", "_keyswitch", "_latched", "_moment",
-             "parts", "_alarms", "_heartbeats"},
+             "changes", "parts", "_alarms", "_heartbeats"},
     "outbox": {"_ring", "_tape"},
     "execution": {"_plan", "_image", "_statistics", "_clock", "_outbox", "_jobs", "_commands",
                   "classes", "schedule", "programs", "contexts", "calls", "_longest_ns"},
@@ -356,6 +356,7 @@ MADE_ANEW = {
     "heartbeats": set(),
     "alarms": {"_rules", "_groups", "_image", "_moment", "_emit", "_obey", "_by_name", "_judges",
                "_watch", "_of_tag", "_counts", "_first_tags", "_shown", "_dirty"},
+    "changes": {"_emit", "_mark", "_reply", "_loaded", "_ticket", "wanted"},
     "report": {"_base_ns", "_image", "_tags", "_written"},
 }  # fmt: skip
 """Attributes of each part that a replay makes again, or that say nothing of former cycles."""

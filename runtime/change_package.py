@@ -1,0 +1,149 @@
+"""The files in the run folder by which programs reach a scan: what runs, what ran before, a change.
+
+``cellwright change`` writes a change, the scan takes it over as what runs. A scan that is started
+again goes on with what ran, whatever lies in the cell's folder by then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import marshal
+from importlib.util import MAGIC_NUMBER
+from pathlib import Path
+from types import CodeType
+from typing import Any, Final
+
+import msgspec
+
+from cellwright.io.plan import Plan
+from cellwright.runtime.program_set import ProgramSet, compiled
+from cellwright.runtime.run_folder import RunFolder, replace_file
+
+RUNNING: Final = "programs.msgpack"
+BEFORE: Final = "programs-before.msgpack"
+
+
+class PackageError(Exception):
+    """A file of programs that cannot be used; the sentence says why and what to do."""
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """Programs of a cell, whole: sources, and for a change what they were compiled to."""
+
+    boot: str
+    """Supervisor that it is for; another one's is of no use."""
+    layout_hash: bytes
+    programs: ProgramSet
+    options: list[dict[str, Any]]
+    """Of each task, validated."""
+    workers: dict[str, dict[str, str]]
+    """By task: file to SHA-256 of what its worker is made of."""
+    code: list[bytes] = []
+    """Of each module, marshalled; empty where the sources are compiled anew."""
+    magic: bytes = MAGIC_NUMBER
+    """Of the Python that compiled ``code``."""
+
+
+def supervisor_boot(boot_id: str) -> str:
+    """The part of a scan's boot id that is its supervisor's."""
+    return boot_id[:-2]
+
+
+def with_options(plan: Plan, options: list[dict[str, Any]]) -> Plan:
+    """The plan with these options of its tasks."""
+    tasks = tuple(
+        msgspec.structs.replace(task, options=own)
+        for task, own in zip(plan.tasks, options, strict=True)
+    )
+    return msgspec.structs.replace(plan, tasks=tasks)
+
+
+def affected(plan: Plan, programs: ProgramSet) -> list[int]:
+    """Tasks whose programs are among these modules, by index."""
+    names = programs.names()
+    return [task.index for task in plan.tasks if task.program.partition(":")[0] in names]
+
+
+def compile_code(programs: ProgramSet, folder: Path) -> list[bytes]:
+    """Each module's code, marshalled; raises SyntaxError or ValueError."""
+    return [marshal.dumps(compiled(module, folder)) for module in programs.modules]
+
+
+def code_of(package: Package) -> dict[str, CodeType]:
+    """Each module's code by name; empty when this Python did not compile it."""
+    if package.magic != MAGIC_NUMBER or len(package.code) != len(package.programs.modules):
+        return {}
+    return {
+        module.name: marshal.loads(data)
+        for module, data in zip(package.programs.modules, package.code, strict=True)
+    }
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def leave_change(folder: RunFolder, package: Package) -> str:
+    """Write a change for the scan; gives the SHA-256 that names it. Raises OSError."""
+    data = msgspec.msgpack.encode(package)
+    sha256 = hashlib.sha256(data).hexdigest()
+    replace_file(change_file(folder, sha256), data)
+    return sha256
+
+
+def change_file(folder: RunFolder, sha256: str) -> Path:
+    """Where a change of that hash lies."""
+    return folder.path / f"change-{sha256}.msgpack"
+
+
+def read_change(folder: RunFolder, sha256: str) -> Package:
+    """A change as it was left; raises PackageError."""
+    if len(sha256) != hashlib.sha256().digest_size * 2 or not sha256.isalnum():
+        raise PackageError(f"'{sha256[:80]}' is no SHA-256 of a change")
+    path = change_file(folder, sha256)
+    data = _bytes_of(path)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise PackageError(f"{path.name} is not what was validated; give the change again")
+    return _decoded(path, data)
+
+
+def take_over(folder: RunFolder, sha256: str) -> None:
+    """The change is what runs from now on, what ran is what ran before. Raises OSError."""
+    running = folder.path / RUNNING
+    if running.exists():
+        # A link, so that there is never a moment in which nothing is what runs.
+        temporary = folder.path / (BEFORE + ".new")
+        temporary.unlink(missing_ok=True)
+        temporary.hardlink_to(running)
+        temporary.replace(folder.path / BEFORE)
+    change_file(folder, sha256).replace(running)
+
+
+def write_running(folder: RunFolder, package: Package) -> None:
+    """What a scan begins with; nothing ran before it. Raises OSError."""
+    replace_file(folder.path / RUNNING, msgspec.msgpack.encode(package))
+    (folder.path / BEFORE).unlink(missing_ok=True)
+
+
+def read_running(folder: RunFolder) -> Package:
+    """What runs; raises PackageError."""
+    return _decoded(folder.path / RUNNING, _bytes_of(folder.path / RUNNING))
+
+
+def read_before(folder: RunFolder) -> Package | None:
+    """What ran before the last change; None when there was none. Raises PackageError."""
+    path = folder.path / BEFORE
+    return _decoded(path, _bytes_of(path)) if path.exists() else None
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PackageError(f"{path}: {error.strerror}; is the cell still running?") from error
+
+
+def _decoded(path: Path, data: bytes) -> Package:
+    try:
+        return msgspec.msgpack.decode(data, type=Package)
+    except msgspec.MsgspecError as error:
+        raise PackageError(f"{path} holds no programs: {error}; start the cell again") from error
