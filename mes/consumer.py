@@ -137,6 +137,13 @@ def _record(ctx: EventContext, event: AnyEvent) -> None:
             on_inspection_completed(ctx, event)
         case PartReleased():
             on_part_released(ctx, event)
+        case _:
+            _record_cell(ctx, event)
+
+
+def _record_cell(ctx: EventContext, event: AnyEvent) -> None:
+    """What is about no part: people, states, faults."""
+    match event:
         case ModeChanged():
             moves.record(
                 ctx.session,
