@@ -41,7 +41,11 @@ PURGE_ROWS: Final = 2000
 """Most rows that one call of `JournalWriter.purge` deletes, so that events do not wait for it."""
 
 BUSY_S: Final = 0.2
-"""Longest wait for another process's lock; the pump shows signs of life between attempts."""
+"""Longest wait for another process's lock."""
+
+PUMP_BUSY_S: Final = 0.015
+"""The same in the pump: nobody else has a reason to write, and a cell whose events do not become
+durable must know within a few cycles."""
 
 WAIT_S: Final = 0.01
 """Longest sleep: the first ring (the scan's) wakes the pump at once, the others wait this long."""
@@ -67,8 +71,9 @@ class JournalWriter:
     journal. One writer per file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, busy_s: float = BUSY_S) -> None:
         self.path = path
+        self._busy_s = busy_s
         self._identity = (0, 0)
         self._connection: sqlite3.Connection | None = None
         self._use("open", lambda _connection: None)
@@ -178,7 +183,7 @@ class JournalWriter:
                 f"cannot write the journal {self.path}: the folder {self.path.parent} does not "
                 "exist or is read-only; make it writable for this process"
             )
-        connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
+        connection = sqlite3.connect(self.path, timeout=self._busy_s, isolation_level=None)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -281,7 +286,7 @@ class JournalPump:
             return 0
         try:
             if self._writer is None:
-                self._writer = JournalWriter(self._path)
+                self._writer = JournalWriter(self._path, PUMP_BUSY_S)
             taken = self._drain(self._writer)
         except JournalError as error:
             self._failed(error)

@@ -64,6 +64,8 @@ class CellUnderTest:
         self.opcua_port = free_port()
         self._start = start
         self._edit = edit
+        self.environment: dict[str, str] = {}
+        """Beside the test's own, for the processes of the cell."""
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._image: Image | None = None
         self.plan: Plan
@@ -74,14 +76,7 @@ class CellUnderTest:
     def __enter__(self) -> Self:
         self.plant.start()
         try:
-            self.file = prepare(
-                self.folder,
-                modbus_port=self.plant.modbus_port,
-                marker_port=self.plant.marker_port,
-                camera=self.plant.camera,
-                opcua_port=self.opcua_port,
-                edit=self._configure,
-            )
+            self.file = self.prepare()
             self.plan = compile_file(self.file)
             self.run_folder = RunFolder(folder_for(self.plan))
             self.launch()
@@ -89,6 +84,17 @@ class CellUnderTest:
             self.end()
             raise
         return self
+
+    def prepare(self) -> Path:
+        """Write the cell's folder, now that the plant's ports are known; returns its file."""
+        return prepare(
+            self.folder,
+            modbus_port=self.plant.modbus_port,
+            marker_port=self.plant.marker_port,
+            camera=self.plant.camera,
+            opcua_port=self.opcua_port,
+            edit=self._configure,
+        )
 
     def _configure(self, cell: Any) -> None:
         cell["cell"]["start"] = self._start
@@ -103,6 +109,7 @@ class CellUnderTest:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                env={**os.environ, **self.environment},
                 # A test run that is killed takes its cell with it.
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - one call of C, no locks
             )
