@@ -397,6 +397,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Where the keyswitch stands when no tag says so: ``stop``, ``run`` or ``remote``."""
     keyswitch: str = ""
     """Name of the tag that the keyswitch is read from; empty when there is none."""
+    crash_deaths: int = 5
+    """So many deaths of one process ..."""
+    crash_within_ns: int = 60_000_000_000
+    """... in this time are a crash loop."""
     source: str
     """Absolute path of the configuration file."""
     folder: str

@@ -40,6 +40,7 @@ from cellwright.io.rings import RingError
 from cellwright.io.system_tags import CellState
 from cellwright.native import lib
 from cellwright.runtime.command_client import CommandClient, CommandFailed
+from cellwright.runtime.crash_loops import CrashLoops
 from cellwright.runtime.run_folder import (
     JOURNAL_FILE,
     CellLock,
@@ -70,7 +71,9 @@ FIRST_BEAT_NS: Final = 60_000_000_000
 BACKOFF_FIRST_S: Final = 0.05
 BACKOFF_LAST_S: Final = 5.0
 STEADY_S: Final = 0.5
-"""A process that has beaten for so long is not in a crash loop."""
+"""A process that has beaten for so long begins again with the shortest pause."""
+DETAIL_BYTES: Final = 120
+"""What the process table holds of a reason."""
 STOP_S: Final = 5.0
 
 
@@ -81,6 +84,8 @@ class ProcessState(IntEnum):
     RUNNING = 1
     WAITING = 2
     """Died; waits for its restart."""
+    CRASH_LOOP = 3
+    """Died over and over; waits for its restart with growing pauses."""
 
 
 @dataclass
@@ -118,6 +123,8 @@ class Supervisor:
         self._stop = False
         self._clean_start = True
         self._told_state: int = CellState.STOP
+        self._started_it = False
+        """The next change to RUN is the supervisor's own doing."""
         self._awake_since_ns = time.monotonic_ns()
         self._children: list[Child] = []
 
@@ -171,6 +178,9 @@ class Supervisor:
             self._dirty_mark = self._data / "running"
             self._clean_start = not self._dirty_mark.exists()
             self._dirty_mark.write_text(f"{os.getpid()}\n")
+            self._crashes = CrashLoops(
+                self._data, self._plan.crash_deaths, self._plan.crash_within_ns / 1e9
+            )
         except (OSError, JournalError, RetainError, ImageError) as error:
             self.folder.remove()
             self._release()
@@ -271,6 +281,12 @@ class Supervisor:
         return pending
 
     def _start_by_itself(self) -> None:
+        if self._crashes.reason:
+            self._tell(
+                f"the cell waits in STOP: {self._crashes.reason}; look at its log, then "
+                "'cellwright start'"
+            )
+            return
         if not self._clean_start:
             self._tell(
                 "the cell did not end in order last time: it waits in STOP; "
@@ -282,11 +298,16 @@ class Supervisor:
         reason = "the scan does not beat"
         deadline = time.monotonic() + START_GRACE_NS / 1e9
         while not self._stop and scan.restarts == 0 and time.monotonic() < deadline:
+            if self._crashes.reason:
+                reason = self._crashes.reason
+                break
             try:
+                self._started_it = True
                 self._commands.send(
                     SetMode(request="start", actor="supervisor", reason="configured start: run")
                 )
             except CommandFailed as error:
+                self._started_it = False
                 reason = str(error)
                 if self._image.scan.state == CellState.FAULT:
                     break
@@ -338,6 +359,12 @@ class Supervisor:
         state = self._image.scan.state
         if state in (self._told_state, CellState.INIT):
             return
+        by_person = state == CellState.RUN and not self._started_it
+        if by_person or (self._told_state, state) == (CellState.FAULT, CellState.STOP):
+            self._crashes.acknowledge()
+            for child in self._children:
+                self._image.processes[child.name].detail = ""
+        self._started_it = False
         self._told_state = state
         text = CellState(state).name
         if state == CellState.FAULT:
@@ -362,24 +389,29 @@ class Supervisor:
         """Account for a process that ended by itself and plan its restart."""
         if child.working_since is not None and self._beat_s(child) > child.working_since + STEADY_S:
             child.backoff_s = BACKOFF_FIRST_S
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        loop = self._crashes.died(child.name, now, how)
         child.popen = None
         child.restarts += 1
-        child.due_at = now + child.backoff_s
+        child.due_at = now + (self._crashes.pause_s(child.name) if loop else child.backoff_s)
         child.backoff_s = min(BACKOFF_LAST_S, child.backoff_s * 2)
         slot = self._image.processes[child.name]
         slot.pid = 0
-        slot.state = ProcessState.WAITING
+        slot.state = ProcessState.CRASH_LOOP if loop else ProcessState.WAITING
+        slot.detail = loop.encode()[:DETAIL_BYTES].decode(errors="ignore")
         slot.restarts = child.restarts
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         text = f"process '{child.name}' ended ({how}) and is started again"
+        if loop:
+            text += f" in {child.due_at - now:g} s; {loop}: nothing goes to RUN by itself now"
         if child.name == "scan":
             self._image.scan.state = self._told_state = CellState.STOP
             text += "; the cell waits in STOP for an operator"
         self._tell(text)
         self._log.error("process ended", name=child.name, how=how, restarts=child.restarts)
-        event = FaultRaised(
-            task="supervisor", utc_ns=time.time_ns(), code="process_ended", text=text
-        )
+        self._record("crash_loop" if loop else "process_ended", text)
+
+    def _record(self, code: str, text: str) -> None:
+        event = FaultRaised(task="supervisor", utc_ns=time.time_ns(), code=code, text=text)
         try:
             self._image.events["supervisor"].put(encode(event))
         except RingError as error:

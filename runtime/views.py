@@ -279,6 +279,7 @@ def _processes(plan: Plan, image: Image, now_ns: int) -> dict[str, Any]:
             "pid": slot.pid,
             "state": "RUNNING" if name == "supervisor" else ProcessState(slot.state).name,
             "restarts": slot.restarts,
+            "detail": slot.detail,
             "beat_age_ms": round((now_ns - slot.beat_ns) / 1e6, 1),
         }
     return report
@@ -424,7 +425,7 @@ def _plain_table(first: str, *numbers: str) -> Table:
 
 def _process_table(report: dict[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("process", "pid", "state", "restarts", "beat"):
+    for column in ("process", "pid", "state", "restarts", "beat", ""):
         table.add_column(column)
     for name, row in report["processes"].items():
         table.add_row(
@@ -433,6 +434,7 @@ def _process_table(report: dict[str, Any]) -> Table:
             row["state"],
             str(row["restarts"]),
             f"{row['beat_age_ms']:.0f} ms ago",
+            row["detail"],
         )
     return table
 

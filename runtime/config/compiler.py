@@ -131,6 +131,8 @@ class _Compiler:
             start=cell.start,
             mode=cell.mode,
             keyswitch=cell.keyswitch or "",
+            crash_deaths=cell.crash_loop.deaths,
+            crash_within_ns=cell.crash_loop.within,
             source=str(self.path),
             folder=str(self.folder),
             data=str(data),

@@ -263,6 +263,16 @@ assert {member.value for member in Edge} == {"rising", "falling", "both"}
 assert {member.value for member in OverrunPolicy} == {"skip", "late", "fault"}
 
 
+class CrashLoop(Section):
+    """When the supervisor takes the deaths of a process for a crash loop."""
+
+    deaths: int = Field(5, ge=2, le=1000)
+    """So many deaths of one process ..."""
+    within: Duration = 60_000_000_000
+    """... in this time. Then it is started again after growing pauses up to 30 s, and nothing goes
+    to RUN by itself until somebody resets or starts the cell."""
+
+
 class Cell(Section):
     """What the cell is called and how it starts."""
 
@@ -279,6 +289,8 @@ class Cell(Section):
     """Tag that a real keyswitch is wired to: 0 STOP, 1 RUN, 2 REMOTE. It replaces `mode`."""
     data: str = Field("./data", min_length=1)
     """Folder for journal, retained values, database and certificates; relative to this file."""
+    crash_loop: CrashLoop = CrashLoop()
+    """When deaths of a process are a crash loop."""
 
 
 class Realtime(Section):

@@ -25,6 +25,7 @@ from cellwright.runtime.config.schema import options_of, program_class
 
 _SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("`cell`", model.Cell),
+    ("`cell.crash_loop`", model.CrashLoop),
     ("`scan`", model.Scan),
     ("`scan.realtime`", model.Realtime),
     ("Watchdogs", model.Watchdog),

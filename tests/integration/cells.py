@@ -98,6 +98,8 @@ class CellUnderTest:
 
     def _configure(self, cell: Any) -> None:
         cell["cell"]["start"] = self._start
+        # Tests kill more often than a cell that is well; that is no crash loop.
+        cell["cell"]["crash_loop"] = {"deaths": 1000, "within": "60s"}
         if self._edit is not None:
             self._edit(cell)
 
