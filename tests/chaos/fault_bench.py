@@ -120,6 +120,11 @@ class FaultBench(CellUnderTest):
         assert self._supervisor is not None
         self._supervisor.wait(SETTLE_S)
 
+    def forget(self) -> None:
+        """Let go of the dead cell's image and of its run folder, as after a power failure."""
+        self._forget_image()
+        shutil.rmtree(self.run_folder.path, ignore_errors=True)
+
     def relaunch(self) -> None:
         """Start the supervisor anew beside what its predecessor left."""
         self._forget_image()
