@@ -11,7 +11,7 @@ STAMP  := $(VENV)/.installed
 TYPED  := build/typed/.installed
 ROOMS  := $(shell find native io tasks mes opcua_model runtime -name '*.py' -not -path '*/__pycache__/*')
 
-.PHONY: demo test lint types imports bench docs install clean
+.PHONY: demo test lint types imports bench docs jitter install clean
 
 install: $(STAMP)
 
@@ -52,6 +52,10 @@ imports: $(TYPED)
 ## Benchmarks: each prints its ratio to a peer or a physical floor measured in the same run
 bench: $(STAMP)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only -s $(ARGS)
+
+## Start jitter of a whole running cell beside cyclictest, in turns (about 8 minutes)
+jitter: $(STAMP)
+	$(BIN)/python tests/realtime/jitter_pairs.py $(ARGS)
 
 ## Regenerate docs/reference from the code
 docs: $(STAMP)

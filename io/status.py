@@ -28,6 +28,8 @@ class ScanStatus(Record):
     run_ticks = Int64()
     skipped_ticks = Int64()
     base_ns = Int64()
+    grid_ns = Int64()
+    """Monotonic time of tick 0: tick n is due at ``grid_ns + n * base_ns``."""
     fault_code = Text(64)
     """Stable name of the first fault since the last reset; empty without one."""
     fault_text = Text(200)

@@ -86,6 +86,7 @@ class Beat:
         self._statistics = member.image.statistics
         self._base_ns = member.plan.scan.base_ns
         self._start_ns = self._clock.now_ns() + SPIN_UP_TICKS * self._base_ns
+        self._status.grid_ns = self._start_ns
         self._tick = self._skipped = 0
         self._collect_at = 0
         recorder.step(self._start_ns)

@@ -71,6 +71,7 @@ def test_a_keyswitch_that_cannot_be_is_refused_at_its_place(
     assert problem.line == 2
 
 
+@pytest.mark.behaviour(18)
 async def test_what_comes_through_the_gateway_is_a_remote_command(tmp_path: Path) -> None:
     bench = Bench(
         tmp_path, [make_tag("x", "INT")], {"t": program(lambda self, ctx: None)}, mode="run"

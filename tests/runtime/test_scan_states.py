@@ -79,6 +79,7 @@ def seen(bench: Bench) -> list[tuple[int, bool, bool]]:
 # --- PAUSE ------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour(1)
 def test_in_pause_the_tasks_stand_still_and_io_goes_on(tmp_path: Path) -> None:
     bench = press(tmp_path)
     bench.run()
@@ -96,6 +97,7 @@ def test_in_pause_the_tasks_stand_still_and_io_goes_on(tmp_path: Path) -> None:
     assert bench.outputs() == (b"\x00", True), "forces act"
 
 
+@pytest.mark.behaviour(15)
 def test_scan_time_stands_still_in_pause_so_that_timers_go_on_where_they_were(
     tmp_path: Path,
 ) -> None:
@@ -117,6 +119,7 @@ def test_scan_time_stands_still_in_pause_so_that_timers_go_on_where_they_were(
     assert steps == {POLL_NS}
 
 
+@pytest.mark.behaviour(2)
 def test_a_hot_start_makes_nothing_anew_and_has_no_first_scan(tmp_path: Path) -> None:
     bench = press(tmp_path)
     bench.run()
@@ -144,6 +147,7 @@ def test_a_loss_in_pause_takes_the_outputs_away(tmp_path: Path) -> None:
     assert bench.outputs() == (b"\x00", False)
 
 
+@pytest.mark.behaviour(1)
 def test_pause_and_hot_start_are_refused_where_they_mean_nothing(tmp_path: Path) -> None:
     bench = press(tmp_path)
     bench.cycle()
@@ -160,6 +164,7 @@ def test_pause_and_hot_start_are_refused_where_they_mean_nothing(tmp_path: Path)
 # --- kinds of start -----------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour(2)
 def test_cold_warm_and_hot_start_differ_in_what_they_keep(tmp_path: Path) -> None:
     bench = press(tmp_path)
     bench.run()
@@ -180,6 +185,7 @@ def test_cold_warm_and_hot_start_differ_in_what_they_keep(tmp_path: Path) -> Non
 # --- the last scan ------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour(3)
 def test_a_stop_gives_every_task_one_last_scan_whose_outputs_reach_no_device(
     tmp_path: Path,
 ) -> None:
@@ -256,6 +262,7 @@ def ask(bench: Bench, request: str, *, remote: bool) -> Reply:
     return bench.send(SetMode(request=request, actor="a", remote=remote))
 
 
+@pytest.mark.behaviour(18)
 def test_the_keyswitch_gates_remote_starts(tmp_path: Path) -> None:
     tags = [*TAGS, make_tag("key", "INT", initial=0)]
     bench = Bench(tmp_path, tags, {"press": Press}, devices=[coupler()], keyswitch="key")
@@ -277,6 +284,7 @@ def test_the_keyswitch_gates_remote_starts(tmp_path: Path) -> None:
         assert ask(bench, "stop", remote=True).code == 0, "a stop is always obeyed"
 
 
+@pytest.mark.behaviour(18)
 def test_turning_the_key_to_stop_stops_the_cell_before_the_tasks_of_that_cycle(
     tmp_path: Path,
 ) -> None:
@@ -330,6 +338,7 @@ def test_a_remote_reset_needs_the_key_at_remote(tmp_path: Path) -> None:
 # --- faults and forces --------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour(16)
 def test_the_first_fault_is_recorded_with_code_task_and_time_until_a_reset(tmp_path: Path) -> None:
     def scan(self: Any, ctx: ScanContext) -> None:
         raise ZeroDivisionError("by zero")
@@ -350,6 +359,7 @@ def test_the_first_fault_is_recorded_with_code_task_and_time_until_a_reset(tmp_p
     assert [bench.value(f"sys.{tag}") for tag in tags] == ["", "", "", 0]
 
 
+@pytest.mark.behaviour(9)
 def test_forces_that_end_with_their_scan_are_told(tmp_path: Path) -> None:
     bench = press(tmp_path)
     bench.run()
@@ -366,6 +376,7 @@ def test_forces_that_end_with_their_scan_are_told(tmp_path: Path) -> None:
 # --- time ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour(15)
 def test_a_jump_of_the_wall_clock_changes_nothing_but_the_wall_clock_tag(tmp_path: Path) -> None:
     hour = 3_600_000 * MS
     runs = []
@@ -386,6 +397,7 @@ def test_a_jump_of_the_wall_clock_changes_nothing_but_the_wall_clock_tag(tmp_pat
     assert runs[0] == runs[1] == runs[2]
 
 
+@pytest.mark.behaviour(15)
 def test_a_tag_says_whether_the_wall_clock_is_synchronised(tmp_path: Path) -> None:
     bench = press(tmp_path)
     bench.cycle()
@@ -395,6 +407,7 @@ def test_a_tag_says_whether_the_wall_clock_is_synchronised(tmp_path: Path) -> No
     assert bench.value("sys.utc_synchronised") is True
 
 
+@pytest.mark.behaviour(16)
 def test_the_database_is_alive_only_while_the_gateway_that_says_so_is(tmp_path: Path) -> None:
     bench = press(tmp_path)
     bench.image.gateway.database_ok = True
