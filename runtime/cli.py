@@ -51,6 +51,7 @@ from cellwright.runtime.cli_common import (
     out,
     send,
     show_problems,
+    warn_if_old,
 )
 from cellwright.runtime.config import (
     cross_reference,
@@ -60,6 +61,7 @@ from cellwright.runtime.config import (
 from cellwright.runtime.config.model import ROLES
 from cellwright.runtime.config.problems import Problems, nearest
 from cellwright.runtime.config.source import read
+from cellwright.runtime.freshness import has_ended, staleness
 from cellwright.runtime.latency import MeasureError, measure, measurement
 from cellwright.runtime.latency_view import latency_view
 from cellwright.runtime.run_folder import RunError
@@ -145,6 +147,7 @@ def status(cell: CellOption = None, as_json: JsonOption = False) -> None:
     """Show state, ticks, tasks with their times, processes and devices."""
     with attached(cell) as (plan, image):
         report = views.status_report(plan, image)
+        warn_if_old(plan, image)
     if as_json:
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
     else:
@@ -259,6 +262,7 @@ def tags_list(
     """List tags with value, quality and age."""
     with attached(cell) as (plan, image):
         rows = views.tag_rows(plan, image, pattern)
+        warn_if_old(plan, image)
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     else:
@@ -267,17 +271,18 @@ def tags_list(
 
 @tags_app.command("get")
 def tags_get(name: TagArgument, cell: CellOption = None, as_json: JsonOption = False) -> None:
-    """Print one tag's value; exit code 1 when its quality is bad."""
+    """Print one tag's value; exit code 1 when its quality is bad or it is not of now."""
     with attached(cell) as (plan, image):
         tag = known_tag(plan, name)
         row = views.tag_rows(plan, image, tag.name)[0]
+        old = warn_if_old(plan, image)
     if as_json:
         sys.stdout.write(json.dumps(row, indent=2) + "\n")
     else:
         typer.echo(row["value"])
         if row["quality"] != "GOOD":
             err.print(f"quality {row['quality']}", highlight=False)
-    raise typer.Exit(1 if str(row["quality"]).startswith("BAD") else 0)
+    raise typer.Exit(1 if old or str(row["quality"]).startswith("BAD") else 0)
 
 
 @tags_app.command("set", context_settings=NUMBERS_MAY_BE_NEGATIVE)
@@ -324,7 +329,7 @@ def watch(
     interval: Annotated[float, typer.Option(min=0.05, help="Seconds between looks.")] = 0.2,
     count: Annotated[int, typer.Option(min=0, help="Looks before it ends; 0: no end.")] = 0,
 ) -> None:
-    """Show tags live until it is interrupted."""
+    """Show tags live until it is interrupted or the cell has ended (exit code 1)."""
     with attached(cell) as (plan, image):
         for one in pattern or []:
             if not views.matching(plan, one):
@@ -336,12 +341,16 @@ def watch(
                 while count == 0 or looks < count:
                     live.update(live_view.table(), refresh=True)
                     looks += 1
+                    if staleness(plan, image) and has_ended(plan, image):
+                        break
                     time.sleep(interval)
         except KeyboardInterrupt:
             return
         finally:
             if not out.is_terminal:
                 out.line()
+        if has_ended(plan, image):
+            fail(staleness(plan, image))
 
 
 @user_app.command("add")

@@ -22,6 +22,7 @@ from cellwright.io.plan import Plan, Tag
 from cellwright.runtime import views
 from cellwright.runtime.command_client import CommandClient, CommandFailed
 from cellwright.runtime.config import Problem, check_file
+from cellwright.runtime.freshness import staleness
 from cellwright.runtime.run_folder import RunError, find
 
 PIPE_WIDTH = 200
@@ -91,6 +92,14 @@ def attached(cell: str | None) -> Iterator[tuple[Plan, Image]]:
         yield plan, image
     finally:
         image.close()
+
+
+def warn_if_old(plan: Plan, image: Image) -> bool:
+    """Say on stderr that what is shown is not of now; True when it was said."""
+    sentence = staleness(plan, image)
+    if sentence:
+        err.print(f"[yellow]warning:[/] {escape(sentence)}", highlight=False)
+    return bool(sentence)
 
 
 def actor() -> str:

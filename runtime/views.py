@@ -23,6 +23,7 @@ from cellwright.io.plan import Plan, Tag
 from cellwright.io.statistics import Distribution
 from cellwright.io.system_tags import CellState
 from cellwright.runtime.boot_check import Item, check
+from cellwright.runtime.freshness import staleness
 from cellwright.runtime.supervisor import ProcessState
 
 STATE_STYLE = {"RUN": "bold green", "STOP": "bold yellow", "FAULT": "bold red"}
@@ -180,7 +181,8 @@ class WatchView:
             (state, STATE_STYLE.get(state, "")),
             f"  cycle {self._reader.cycle}",
         )
-        return Group(head, table)
+        old = staleness(self._plan, self._image)
+        return Group(head, *([Text(old, style="bold red")] if old else []), table)
 
 
 def cross_reference_table(rows: Iterable[tuple[str, str, str, Sequence[str]]]) -> Table:
