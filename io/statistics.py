@@ -107,11 +107,12 @@ class Statistics:
         overruns: int = 0,
         skips: int = 0,
         watchdog_hits: int = 0,
-        late_runs: int = 0,
     ) -> None:
         """Count one execution; each of the counters grows by 0 or 1. Scan only."""
         area, size = self._ends[index]
-        counters = overruns | skips << 1 | watchdog_hits << 2 | late_runs << 3
+        counters = 0
+        if overruns or skips or watchdog_hits:
+            counters = overruns | skips << 1 | watchdog_hits << 2
         lib.cw_statistics_record(area, size, jitter_ns, execution_ns, counters)
 
     def _count(self, index: int, counter: int, times: int) -> None:
@@ -128,6 +129,10 @@ class Statistics:
     def watchdog_hit(self, index: int, times: int = 1) -> None:
         """Count executions beyond the watchdog time. Scan only."""
         self._count(index, lib.CW_WATCHDOG_HITS, times)
+
+    def ran_late(self, index: int, times: int = 1) -> None:
+        """Count executions that made up for skipped ones. Scan only."""
+        self._count(index, lib.CW_LATE_RUNS, times)
 
     def omitted(self, index: int, times: int = 1) -> None:
         """Count cycles whose slack was too short for the task. Scan only."""

@@ -50,7 +50,8 @@ class Calls(Part):
 
     def due(self, moment: Moment) -> list[int] | Failure:
         """Tasks that run in this cycle, the most urgent first; freewheeling ones apart."""
-        self.late = []
+        if self.late:
+            self.late = []
         # After a pause nothing was missed: the tasks were to stand still.
         if moment.tick != self._tick + 1 and moment.cycle == self._cycle + 1:
             failure = self._account(moment.tick)

@@ -103,7 +103,8 @@ class Execution(Part):
 
     def run(self, moment: Moment) -> Failure | None:
         """Run the tasks that this cycle calls; ends at the first failure."""
-        self._jobs.age()
+        if self._jobs.dated:
+            self._jobs.age()
         emitted = self._outbox.emitted
         calls = self.calls
         due = calls.due(moment)
@@ -111,9 +112,11 @@ class Execution(Part):
             return due
         late = calls.late
         for index in due:
-            failure = self._run_one(index, moment, emitted, late=index in late)
+            failure = self._run_one(index, moment, emitted)
             if failure is not None:
                 return failure
+            if late and index in late:
+                self._statistics.ran_late(index)
         return self._use_slack(moment, emitted) if calls.turns else None
 
     def _use_slack(self, moment: Moment, emitted: int) -> Failure | None:
@@ -161,9 +164,7 @@ class Execution(Part):
         context.durable = moment.durable
         context.emitted = self._outbox.emitted
 
-    def _run_one(
-        self, index: int, moment: Moment, emitted: int, *, late: bool = False
-    ) -> Failure | None:
+    def _run_one(self, index: int, moment: Moment, emitted: int) -> Failure | None:
         clock_now = self._clock.now_ns
         task = self._plan.tasks[index]
         context = self.contexts[index]
@@ -190,7 +191,6 @@ class Execution(Part):
             took,
             overruns=int(took > self._longest_ns[index]),
             watchdog_hits=int(slow),
-            late_runs=int(late),
         )
         return self._watched(index, took, slow)
 

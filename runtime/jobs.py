@@ -145,6 +145,10 @@ class JobDesk(Part):
             for task in plan.tasks
             if task.worker is not None
         }
+        self.dated = [
+            self._desks[task.index] for task in plan.tasks if task.deadlines and task.worker
+        ]
+        """Those whose jobs have deadlines."""
 
     def submitter(self, index: int) -> Callable[[str, dict[str, Any]], int]:
         """What `ScanContext.submit` of that task calls."""
@@ -164,7 +168,7 @@ class JobDesk(Part):
 
     def age(self) -> None:
         """One more cycle in which tasks run: deadlines pass. To be called before they run."""
-        for desk in self._desks.values():
+        for desk in self.dated:
             desk.age()
 
     def carried(self) -> dict[int, Any]:

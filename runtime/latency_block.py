@@ -99,10 +99,9 @@ class Recording(Statistics):
         overruns: int = 0,
         skips: int = 0,
         watchdog_hits: int = 0,
-        late_runs: int = 0,
     ) -> None:
         """Count as ever, and keep the scan's own figures."""
-        super().record(index, jitter_ns, execution_ns, overruns, skips, watchdog_hits, late_runs)
+        super().record(index, jitter_ns, execution_ns, overruns, skips, watchdog_hits)
         if index == SCAN:
             if 0 <= self.seen < len(self.late):
                 self.late[self.seen] = jitter_ns

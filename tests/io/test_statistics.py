@@ -35,7 +35,7 @@ def test_tasks_and_the_scan_are_counted_apart(statistics: Statistics) -> None:
     statistics.skipped(1, 3)
     statistics.overran(1)
     statistics.watchdog_hit(1)
-    statistics.record(1, 5, 5, late_runs=1)
+    statistics.ran_late(1, 2)
     statistics.omitted(1, 4)
     statistics.timed_out(1, 5)
     statistics.answered_late(1, 6)
@@ -44,8 +44,8 @@ def test_tasks_and_the_scan_are_counted_apart(statistics: Statistics) -> None:
     assert (first.runs, first.skips) == (2, 0)
     assert (first.execution.minimum, first.execution.maximum) == (10_000, 30_000)
     assert (first.jitter.mean, first.jitter.last) == (3_000.0, 4_000)
-    assert (second.runs, second.overruns, second.skips, second.watchdog_hits) == (1, 1, 3, 1)
-    assert (second.late_runs, second.omitted) == (1, 4)
+    assert (second.runs, second.overruns, second.skips, second.watchdog_hits) == (0, 1, 3, 1)
+    assert (second.late_runs, second.omitted) == (2, 4)
     assert (second.job_timeouts, second.late_answers) == (5, 6)
 
 
@@ -104,7 +104,7 @@ def test_a_scan_killed_while_it_records_leaves_a_whole_record(tmp_path: Path) ->
         mine.repair()
         while True:
             for number in range(1, 1000):
-                mine.record(0, number, number, overruns=1, skips=1, watchdog_hits=1, late_runs=1)
+                mine.record(0, number, number, overruns=1, skips=1, watchdog_hits=1)
 
     last = 0
     for _ in range(40):
@@ -115,7 +115,6 @@ def test_a_scan_killed_while_it_records_leaves_a_whole_record(tmp_path: Path) ->
         victim.kill()
         found = image.statistics.read(0)
         assert found.runs == found.overruns == found.skips == found.watchdog_hits
-        assert found.runs == found.late_runs
         assert found.runs == found.jitter.count == sum(found.jitter.buckets)
         assert found.runs == found.execution.count == sum(found.execution.buckets)
         assert found.jitter.total == found.execution.total

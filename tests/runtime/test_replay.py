@@ -350,7 +350,7 @@ MADE_ANEW = {
                   "classes", "schedule", "programs", "contexts", "calls", "_longest_ns"},
     "calls": {"_tasks", "_base_ns", "_image", "_statistics", "schedule", "_events",
               "_freewheeling"},
-    "jobs": {"_desks"},
+    "jobs": {"_desks", "dated"},
     "commands": {"_tags", "_tasks", "_image", "_statistics", "_ask_mode", "_emit", "_utc_ns",
                  "_cycle", "_alarms"},
     "heartbeats": set(),
