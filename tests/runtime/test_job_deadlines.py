@@ -59,6 +59,7 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
+@pytest.mark.behaviour(7)
 def test_a_job_without_an_answer_times_out_after_so_many_cycles_with_the_declared_value(
     desk: Desk,
 ) -> None:
@@ -87,6 +88,7 @@ def test_an_answer_latched_in_the_last_cycle_of_the_deadline_is_in_time(desk: De
     assert desk.figures == (0, 0)
 
 
+@pytest.mark.behaviour(7)
 def test_an_answer_after_the_deadline_is_dropped_and_counted(desk: Desk) -> None:
     job = desk.ask()
     desk.bench.cycle(5)
@@ -186,6 +188,7 @@ def test_a_declared_value_that_no_worker_could_answer_is_refused(value: dict[Any
         Deadline(5, value)
 
 
+@pytest.mark.behaviour(20)
 def test_every_kind_of_task_late_runs_omissions_and_deadlines_are_replayed_bit_for_bit(
     tmp_path: Path,
 ) -> None:

@@ -96,6 +96,7 @@ def test_state_ticks_forces_and_faults_are_those_of_the_cell(
         "INIT": 0,
         "STOP": 0,
         "RUN": 1,
+        "PAUSE": 0,
         "FAULT": 0,
     }
     assert one("scan_ticks_total", result="run") == bench.scan.cycle_number

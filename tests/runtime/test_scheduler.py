@@ -95,6 +95,7 @@ def test_an_interval_off_the_grid_is_refused():
         Schedule([task(0, 1)], BASE + 1)
 
 
+@pytest.mark.behaviour(7)
 @given(tables, st.integers(0, 1000), st.sets(st.integers(0, 5)))
 def test_called_tasks_are_put_among_the_due_ones_by_priority_each_once(tasks, tick, called):
     schedule = Schedule(tasks, BASE)
@@ -114,6 +115,7 @@ def test_tasks_without_an_interval_are_never_due_by_themselves():
     assert schedule.due_with(5, {0}) == [0, 2]
 
 
+@pytest.mark.behaviour(7)
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=6), st.integers(1, 8))
 def test_every_freewheeling_task_that_fits_alone_gets_a_turn(costs, slack):
     tasks = [

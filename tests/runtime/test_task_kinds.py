@@ -22,6 +22,7 @@ from cellwright.tasks.api import BOOL, Input, Output, ScanContext
 # --- events ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour(7)
 @pytest.mark.parametrize(
     ("edge", "expected"),
     [(Edge.RISING, [3, 7]), (Edge.FALLING, [5, 8]), (Edge.BOTH, [3, 5, 7, 8])],
@@ -53,6 +54,7 @@ def test_a_level_that_is_there_at_the_start_is_no_edge(tmp_path: Path) -> None:
     assert log.names() == ["count"]
 
 
+@pytest.mark.behaviour(7)
 def test_an_edge_in_a_skipped_tick_is_seen_by_the_next_cycle(tmp_path: Path) -> None:
     bench, log = cell(tmp_path, {"count": event()})
     bench.run()
@@ -144,6 +146,7 @@ def test_what_a_task_writes_calls_an_event_task_in_the_next_cycle_whatever_the_p
 # --- freewheeling ---------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour(7)
 def test_a_freewheeling_task_runs_once_in_each_cycle_after_all_due_tasks(tmp_path: Path) -> None:
     timing = {"idle": free(priority=0), "control": {"priority": 9}}
     bench, log = cell(tmp_path, timing, control=3 * MS)
@@ -152,6 +155,7 @@ def test_a_freewheeling_task_runs_once_in_each_cycle_after_all_due_tasks(tmp_pat
     assert log.names() == ["control", "idle"] * 3
 
 
+@pytest.mark.behaviour(5)
 def test_a_freewheeling_task_is_omitted_and_counted_when_its_watchdog_time_does_not_fit(
     tmp_path: Path,
 ) -> None:
@@ -176,6 +180,7 @@ def test_a_late_start_of_the_cycle_leaves_less_slack(tmp_path: Path) -> None:
     assert log.names() == ["control"], "the next tick did not move with the late start"
 
 
+@pytest.mark.behaviour(7)
 def test_freewheeling_tasks_take_turns_when_the_slack_is_too_short_for_all(tmp_path: Path) -> None:
     timing = {"control": {}, "a": free(), "b": free(), "c": free()}
     takes = {"control": 6 * MS, "a": 2 * MS, "b": 2 * MS, "c": 2 * MS}
@@ -202,6 +207,7 @@ def test_a_freewheeling_task_beyond_its_watchdog_faults_the_cell(tmp_path: Path)
 KINDS = st.sampled_from(["cyclic", "slow", "event", "free"])
 
 
+@pytest.mark.behaviour(7)
 @settings(max_examples=25, deadline=None)
 @given(
     rows=st.lists(st.tuples(KINDS, st.integers(0, 3)), min_size=1, max_size=6),

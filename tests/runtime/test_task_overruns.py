@@ -49,6 +49,7 @@ def started(folder: Path, **fields: Any) -> tuple[Bench, Log]:
     return bench, log
 
 
+@pytest.mark.behaviour(6)
 def test_skipped_executions_are_counted_and_the_task_stays_in_phase(tmp_path: Path) -> None:
     bench, log = started(tmp_path, overrun=SKIP)
     for tick in (2, 3, 4, 5, 13, 14, 15, 16, 17, 18):
@@ -58,6 +59,7 @@ def test_skipped_executions_are_counted_and_the_task_stays_in_phase(tmp_path: Pa
     assert (figures.runs, figures.skips, figures.late_runs) == (3, 2, 0)
 
 
+@pytest.mark.behaviour(6)
 def test_a_late_task_runs_once_in_the_next_cycle_and_is_in_phase_again(tmp_path: Path) -> None:
     bench, log = started(tmp_path, overrun=LATE)
     for tick in (2, 3, 4, 5, 13, 14, 15, 16, 17, 18):
@@ -76,6 +78,7 @@ def test_a_late_task_that_is_due_in_the_next_cycle_anyway_runs_only_once(tmp_pat
     assert (figures.runs, figures.skips, figures.late_runs) == (2, 2, 0)
 
 
+@pytest.mark.behaviour(6)
 def test_a_missed_execution_of_a_task_with_policy_fault_faults_the_cell_and_says_how_many(
     tmp_path: Path,
 ) -> None:
@@ -95,6 +98,7 @@ def test_a_missed_execution_of_a_task_with_policy_fault_faults_the_cell_and_says
     assert ticks(bench, log) == [2]
 
 
+@pytest.mark.behaviour(5)
 @pytest.mark.parametrize("policy", [SKIP, LATE])
 def test_the_watchdog_trips_after_so_many_missed_executions_in_a_row(
     tmp_path: Path, policy: OverrunPolicy
@@ -125,6 +129,7 @@ def test_a_row_of_missed_executions_goes_on_over_cycles_in_which_the_task_is_not
     assert bench.image.scan.fault_code == "task_omitted"
 
 
+@pytest.mark.behaviour(5)
 def test_a_freewheeling_task_without_slack_for_so_many_cycles_faults_the_cell(
     tmp_path: Path,
 ) -> None:
@@ -167,6 +172,7 @@ def test_a_pause_is_no_overrun(tmp_path: Path) -> None:
     assert len(log.ran) in (2, 3)
 
 
+@pytest.mark.behaviour(6)
 @settings(max_examples=40, deadline=None)
 @given(
     interval=st.integers(1, 6),
@@ -203,6 +209,7 @@ def test_every_due_execution_is_run_or_skipped_and_the_phase_never_shifts(
     bench.image.close()
 
 
+@pytest.mark.behaviour(8)
 def test_counters_outlive_a_restart_of_the_scan_and_only_a_command_resets_them(
     tmp_path: Path,
 ) -> None:
