@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from cellwright.io.messages import ProgramsLoaded, decode_command
+from cellwright.io.messages import MessageError, ProgramsLoaded, decode_command
 from cellwright.io.recording import Keyframe, Recording
 
 SHOWN: Final = 12
@@ -80,7 +80,10 @@ class ProgramTrail:
         for data in commands:
             if b"programs_loaded" not in data:
                 continue
-            outcome = decode_command(data)
+            try:
+                outcome = decode_command(data)
+            except MessageError:
+                continue  # the scan refused it too
             if isinstance(outcome, ProgramsLoaded) and not outcome.error and new != self._now:
                 self.notes.append(
                     f"the programs were changed online before cycle {cycle}, of which the "
