@@ -161,6 +161,11 @@ class ProcessImage:
         """A callable that gives the tag's value, for those who ask for it in every cycle."""
         return self._readers[index]
 
+    @property
+    def qualities(self) -> memoryview:
+        """Status codes of all tags in this cycle, live; to be read only."""
+        return self._quality.toreadonly()
+
     def set_quality(self, index: int, status: int) -> None:
         """Give a tag that was written in this cycle another quality than Good."""
         self._quality[index] = status

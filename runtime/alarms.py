@@ -53,6 +53,8 @@ class AlarmDesk(Part):
         self._rules, self._groups = rules, plan.alarm_groups
         self._image, self._moment, self._emit, self._obey = image, moment, emit, obey
         self._by_name = {rule.name: rule.index for rule in rules}
+        self._quality = image.qualities
+        self._reads = [rule.reads for rule in rules]
         self._judges = [_judge(rule, image) for rule in rules]
         self._watch = image.watch(tag for rule in rules for tag in rule.watches)
         self._of_tag: dict[int, list[int]] = {}
@@ -95,9 +97,9 @@ class AlarmDesk(Part):
                 todo.update(self._of_tag.get(tag, ()))
             if todo or self._since:
                 for alarm in sorted(todo.union(self._since)):
-                    if alarm in todo:
-                        self._look(alarm)
-                    self._follow(alarm)
+                    moved = alarm in todo and self._look(alarm)
+                    if moved or alarm in self._since:
+                        self._follow(alarm)
             if self._until:
                 self._end_shelves()
         if self._dirty:
@@ -116,23 +118,25 @@ class AlarmDesk(Part):
                 self._signal(rule.index, Signal.UNSHELVE, "scan", "a shelf ends with the scan")
             self._show(rule.index)
 
-    def _look(self, alarm: int) -> None:
-        """Take the condition's level anew, unless a value that it needs is Bad."""
-        rule = self._rules[alarm]
-        held = 0
-        for tag in rule.reads:
-            status = self._image.quality(tag)
-            if status >> 31:
-                held = status
-                break
-        if held != self._held[alarm]:
-            self._held[alarm] = held
-            self._image.set_quality(rule.active, held or quality.GOOD)
-        if held:
-            # A delay that was running begins again when the value is back.
-            self._since.pop(alarm, None)
-        else:
-            self._levels[alarm] = bool(self._judges[alarm](self._levels[alarm]))
+    def _look(self, alarm: int) -> bool:
+        """Take the condition's level anew, if no value that it needs is Bad; True if it moved."""
+        for tag in self._reads[alarm]:
+            if self._quality[tag] >> 31:
+                self._hold(alarm, self._quality[tag])
+                return False
+        was_held = self._held[alarm]
+        if was_held:
+            self._hold(alarm, 0)
+        before = self._levels[alarm]
+        level = self._levels[alarm] = self._judges[alarm](before)
+        return bool(was_held) or level != before
+
+    def _hold(self, alarm: int, status: int) -> None:
+        """The alarm is not judged while ``status`` is not 0; the quality of its tag tells that."""
+        self._held[alarm] = status
+        self._image.set_quality(self._rules[alarm].active, status or quality.GOOD)
+        # A delay that was running begins again when the value is back.
+        self._since.pop(alarm, None)
 
     def _follow(self, alarm: int) -> None:
         """Bring the state after the level, when the delay is over."""

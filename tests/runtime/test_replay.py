@@ -355,7 +355,8 @@ MADE_ANEW = {
                  "_cycle", "_alarms"},
     "heartbeats": set(),
     "alarms": {"_rules", "_groups", "_image", "_moment", "_emit", "_obey", "_by_name", "_judges",
-               "_watch", "_of_tag", "_counts", "_first_tags", "_shown", "_dirty"},
+               "_watch", "_of_tag", "_counts", "_first_tags", "_shown", "_dirty", "_quality",
+               "_reads"},
     "changes": {"_emit", "_mark", "_reply", "_loaded", "_ticket", "wanted"},
     "report": {"_base_ns", "_image", "_tags", "_written"},
 }  # fmt: skip
