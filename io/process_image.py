@@ -6,7 +6,7 @@ gives programs `get` and `set` (`cellwright.tasks.api.TagAccess`). It never wait
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from cellwright.io.device_port import (
 from cellwright.io.iec import Value
 from cellwright.io.image import Image
 from cellwright.io.plan import Direction, OnLoss, Plan
+from cellwright.io.quality import TagStatus
 from cellwright.io.snapshot_reader import BlockLayout, Changes
 from cellwright.io.tag_watch import TagWatch
 from cellwright.io.values import Reader, ValueViews, Writer, reader, store_initial, writer
@@ -67,6 +68,14 @@ class Checkpoint(msgspec.Struct, frozen=True):
     """Tag to forced value, as it lies in the value area."""
 
 
+class Stamps(msgspec.Struct, frozen=True, array_like=True):
+    """When a tag's value was got: wall clock, and monotonic time; 0 before there is one."""
+
+    tag: int
+    utc_ns: int
+    monotonic_ns: int
+
+
 class TableError(Exception):
     """The tables do not fit the image; a defect of the program, not of the cell."""
 
@@ -86,6 +95,10 @@ class ProcessImage:
         self._views = ValueViews(self._value_view)
         self._quality = view[layout.quality : layout.quality + 4 * layout.tags].cast("I")
         self._timestamps = view[layout.timestamps : layout.timestamps + 8 * layout.tags].cast("q")
+        self._monotonic = view[layout.monotonic : layout.monotonic + 8 * layout.tags].cast("q")
+        self._now_ns = 0
+        self.on_stamps: Callable[[Stamps], None] | None = None
+        """Is told of all stamps that somebody has asked for in this cycle."""
         self._readers = [reader(self._views, tag) for tag in plan.tags]
         self._writers = [writer(self._views, tag) for tag in plan.tags]
         self._setters: list[Writer] = list(self._writers)
@@ -112,6 +125,7 @@ class ProcessImage:
         A device whose driver has been silent for ten polls, at least 200 ms, counts as lost.
         """
         latched = self._latched
+        self._now_ns = now_ns
         lib.cw_latch(self._table, now_ns, utc_ns, latched)
         if latched.error:
             raise TableError(f"the latch met an operation outside its device ({latched.error})")
@@ -177,6 +191,17 @@ class ProcessImage:
     def timestamp_ns(self, index: int) -> int:
         """Source timestamp of the tag, UTC nanoseconds."""
         return self._timestamps[index]
+
+    def status(self, index: int) -> TagStatus:
+        """Quality, source timestamp and age of the tag in this cycle."""
+        stamps = self._stamps(index)
+        if self.on_stamps is not None:
+            self.on_stamps(stamps)
+        age_ns = max(0, self._now_ns - stamps.monotonic_ns) if stamps.monotonic_ns else None
+        return TagStatus(self._quality[index], stamps.utc_ns, age_ns)
+
+    def _stamps(self, index: int) -> Stamps:
+        return Stamps(index, self._timestamps[index], self._monotonic[index])
 
     # --- initial and retained values ------------------------------------------------------------
 
@@ -400,6 +425,7 @@ class ProcessImage:
         table.block_size = layout.size
         table.values_at, table.value_size = layout.values, layout.value_size
         table.quality_at, table.timestamps_at = layout.quality, layout.timestamps
+        table.monotonic_at = layout.monotonic
         table.tag_count = layout.tags
         table.substitutes = self._pointer("uint8_t[]", self._substitutes)
         table.operations, table.operation_count = operations, used

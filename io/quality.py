@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 GOOD: Final = 0x0000_0000
 GOOD_LOCAL_OVERRIDE: Final = 0x0096_0000
@@ -31,6 +32,41 @@ _NAMES: Final = {
     for name, value in list(globals().items())
     if name.isupper() and not name.startswith("_") and isinstance(value, int)
 }
+
+
+class TagStatus(NamedTuple):
+    """What is known of a value beside the value itself."""
+
+    quality: int
+    """OPC UA status code."""
+    source_utc_ns: int
+    """Source timestamp: wall clock at the reading from the device, or at the last change;
+    0 before there is a value. For records; it jumps with the clock."""
+    age_ns: int | None
+    """How old the value is in monotonic time; None before there is one. An input counts from its
+    reading from the device, any other tag from its last change."""
+
+    @property
+    def good(self) -> bool:
+        """The value is right."""
+        return self.quality >> 30 == 0
+
+    @property
+    def bad(self) -> bool:
+        """The value must not be used."""
+        return self.quality >> 30 >= 2
+
+
+def worst(statuses: Iterable[int]) -> int:
+    """The worst by severity (Good, Uncertain, Bad), the first of equals; Good for none.
+
+    Of Good ones a local override (a force) wins, so that it stays visible.
+    """
+    found = GOOD
+    for status in statuses:
+        if status >> 30 > found >> 30 or (found == GOOD and status >> 30 == 0):
+            found = status
+    return found
 
 
 def is_good(status: int) -> bool:

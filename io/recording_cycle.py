@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from cellwright.io.plan import Plan
-from cellwright.io.process_image import LatchResult, ProcessImage
+from cellwright.io.process_image import LatchResult, ProcessImage, Stamps
 from cellwright.io.rings import SpscRing
 from cellwright.native import Pointer, ffi, lib
 
@@ -58,6 +58,8 @@ class Notes(msgspec.Struct, array_like=True, omit_defaults=True):
     """Newest event on the ring when the ring took no other."""
     jobs_refused: list[tuple[int, int]] = []
     """Task and number of a job that the worker's ring did not take."""
+    stamps: list[Stamps] = []
+    """When values were got, as programs asked."""
 
 
 _notes_encoder = msgspec.msgpack.Encoder()
@@ -216,6 +218,7 @@ class ReplayProcessImage(ProcessImage):
     def __init__(self, image: Any, plan: Plan) -> None:
         super().__init__(image, plan)
         self._delta = b""
+        self._said: dict[int, Stamps] = {}
         self._result = LatchResult(-1, -1, 0)
         self._place: Pointer = self._table.block + self._table.values_at
 
@@ -230,8 +233,16 @@ class ReplayProcessImage(ProcessImage):
         ):
             self._result = LatchResult(record.lost_fault, record.tripped, record.fresh)
 
+    def feed_stamps(self, stamps: Sequence[Stamps]) -> None:
+        """What the next cycle finds when it asks when a value was got."""
+        self._said = {one.tag: one for one in stamps}
+
+    def _stamps(self, index: int) -> Stamps:
+        return self._said.get(index, Stamps(index, 0, 0))
+
     def latch(self, now_ns: int, utc_ns: int) -> LatchResult:
         """The recorded changes; raises RecordError when they are not for this image."""
+        self._now_ns = now_ns
         result, delta, latched = self._result, self._delta, self._latched
         if len(delta) and lib.cw_delta_apply(self._place, len(self.region), delta, len(delta)):
             raise RecordError(f"{len(delta)} bytes are not a delta of this cell's image")

@@ -31,7 +31,8 @@ class BlockLayout:
         self.values = 64
         self.quality = round_up(self.values + self.value_size)
         self.timestamps = round_up(self.quality + 4 * self.tags)
-        self.size = round_up(self.timestamps + 8 * self.tags)
+        self.monotonic = round_up(self.timestamps + 8 * self.tags)
+        self.size = round_up(self.monotonic + 8 * self.tags)
 
 
 class Changes:
@@ -112,6 +113,10 @@ class SnapshotReader:
             view[layout.timestamps : layout.timestamps + 8 * layout.tags].cast("q")
             for view in self._views
         ]
+        self._monotonic = [
+            view[layout.monotonic : layout.monotonic + 8 * layout.tags].cast("q")
+            for view in self._views
+        ]
         self._now = 0
         self._changes = Changes(plan)
         self._changed = ffi.new("uint32_t[]", max(1, layout.tags))
@@ -159,6 +164,17 @@ class SnapshotReader:
     def timestamp_ns(self, tag_index: int) -> int:
         """Source timestamp of a tag in the copy, UTC nanoseconds; 0 when there is none."""
         return self._timestamps[self._now][tag_index]
+
+    def age_ns(self, tag_index: int, now_ns: int | None = None) -> int | None:
+        """How old a tag's value is, whatever the wall clock did; None before there is one.
+
+        An input counts from its reading from the device, also while the device is lost; any other
+        tag from its last change. ``now_ns`` is monotonic; without it, age in the cycle copied.
+        """
+        got_ns = self._monotonic[self._now][tag_index]
+        if got_ns == 0:
+            return None
+        return max(0, (self.mono_ns if now_ns is None else now_ns) - got_ns)
 
     def changed(self) -> memoryview:
         """Indexes of the tags whose value or quality changed with the last successful `read`.

@@ -270,7 +270,14 @@ def tags_list(
 
 
 @tags_app.command("get")
-def tags_get(name: TagArgument, cell: CellOption = None, as_json: JsonOption = False) -> None:
+def tags_get(
+    name: TagArgument,
+    cell: CellOption = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also quality, source timestamp and age.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Print one tag's value; exit code 1 when its quality is bad or it is not of now."""
     with attached(cell) as (plan, image):
         tag = known_tag(plan, name)
@@ -280,7 +287,12 @@ def tags_get(name: TagArgument, cell: CellOption = None, as_json: JsonOption = F
         sys.stdout.write(json.dumps(row, indent=2) + "\n")
     else:
         typer.echo(row["value"])
-        if row["quality"] != "GOOD":
+        if full:
+            age = "none yet" if row["age_ms"] is None else f"{row['age_ms'] / 1000:.3f} s"
+            typer.echo(f"quality     {row['quality']}")
+            typer.echo(f"source time {row['source_time'] or 'none yet'}")
+            typer.echo(f"age         {age}")
+        elif row["quality"] != "GOOD":
             err.print(f"quality {row['quality']}", highlight=False)
     raise typer.Exit(1 if old or str(row["quality"]).startswith("BAD") else 0)
 

@@ -14,6 +14,7 @@ import msgspec
 
 from cellwright.io.clock import Clock
 from cellwright.io.image import Image
+from cellwright.io.process_image import Stamps
 from cellwright.io.recording import KEYFRAME_MARK, NO_CYCLE, Keyframe
 from cellwright.io.recording_cycle import Around, CycleRecorder, Notes
 from cellwright.io.rings import RingError
@@ -115,6 +116,7 @@ class CycleTape(Tape):
     def attach(self, scan: Scan) -> None:
         """Make the tables; allocates, so it must not be called in a cycle."""
         self.scan = scan
+        scan.process_image.on_stamps = self.stamps
         self.recorder = self._make(scan, 3 * len(scan.execution.contexts) + _MORE_READINGS)
 
     def _make(self, scan: Scan, readings: int) -> CycleRecorder:
@@ -159,6 +161,12 @@ class CycleTape(Tape):
     def job_refused(self, task: int, number: int) -> None:
         """Note which one."""
         self._note().jobs_refused.append((task, number))
+
+    def stamps(self, stamps: Stamps) -> None:
+        """Note when a value was got, once a cycle."""
+        noted = self._note().stamps
+        if stamps not in noted:
+            noted.append(stamps)
 
     def said(self, data: bytes) -> None:
         """Add it to the checksum of what the cycle said."""

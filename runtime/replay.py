@@ -325,6 +325,7 @@ class Replay:
                     self._scan = None
                     return True
                 image.feed(notes)
+                self.process_image.feed_stamps(notes.stamps)
                 if notes.around is not None:
                     tape.recorded.next = notes.around
             scan.cycle(record.tick, record.now_ns, record.utc_ns)

@@ -10,6 +10,7 @@ import fnmatch
 import json
 import time
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -80,13 +81,18 @@ def matching(plan: Plan, pattern: str) -> list[Tag]:
 
 
 def tag_rows(plan: Plan, image: Image, pattern: str) -> list[dict[str, Any]]:
-    """One row a tag: name, type, value, unit, quality, age_ms, direction, writer, forced."""
+    """One row a tag: what it is, its value, where that comes from and what is known of it.
+
+    ``source_time`` is UTC (ISO 8601); the age does not follow jumps of the wall clock.
+    """
     reader = image.snapshot_reader()
     reader.read()
-    now = time.time_ns()
+    # Simulated time is not the machine's: there the snapshot's own time is now.
+    simulated = bool(reader.value(plan.tag("sys.simulation").index))
+    now_ns = None if simulated else time.monotonic_ns()
     rows = []
     for tag in matching(plan, pattern):
-        stamp = reader.timestamp_ns(tag.index)
+        stamp, age_ns = reader.timestamp_ns(tag.index), reader.age_ns(tag.index, now_ns)
         status = reader.quality(tag.index)
         rows.append(
             {
@@ -95,13 +101,18 @@ def tag_rows(plan: Plan, image: Image, pattern: str) -> list[dict[str, Any]]:
                 "value": reader.value(tag.index),
                 "unit": tag.unit,
                 "quality": quality.name(status),
-                "age_ms": round((now - stamp) / 1e6, 1) if stamp else None,
+                "source_time": _utc(stamp) if stamp else None,
+                "age_ms": None if age_ns is None else round(age_ns / 1e6, 1),
                 "direction": str(tag.direction),
                 "writer": tag.writer,
                 "forced": status == quality.GOOD_LOCAL_OVERRIDE,
             }
         )
     return rows
+
+
+def _utc(nanoseconds: int) -> str:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC).isoformat(timespec="milliseconds")
 
 
 def tag_table(rows: Iterable[dict[str, Any]]) -> Table:

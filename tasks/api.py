@@ -19,6 +19,7 @@ from cellwright.io.iec import Code, TagType, Value
 from cellwright.io.messages import AnyEvent, Event, Result, TaskMessage
 from cellwright.io.plan import Deadline as Deadline  # noqa: PLC0414 - authors find it here
 from cellwright.io.plan import Plan
+from cellwright.io.quality import TagStatus, worst
 from cellwright.tasks.carry_over import adopt
 
 BOOL = TagType(Code.BOOL)
@@ -53,6 +54,15 @@ class TagAccess(Protocol):
 
     def set(self, index: int, value: Any) -> None:
         """Store a value; raises ValueError when the tag's type does not hold it."""
+
+    def quality(self, index: int) -> int:
+        """OPC UA status code of the tag."""
+
+    def set_quality(self, index: int, status: int) -> None:
+        """Give a tag that was just written another quality than Good."""
+
+    def status(self, index: int) -> TagStatus:
+        """Quality, source timestamp and age of the tag."""
 
 
 class Variable:
@@ -89,6 +99,9 @@ class Variable:
             )
         program._image.set(program._binding[self.name], value)
 
+    def check(self, owner: type[Program[Any]]) -> None:
+        """Raises TypeError when the declaration does not fit the other variables of a program."""
+
 
 class Input(Variable):
     """Read by the program; written by a device, another task or a command."""
@@ -97,10 +110,46 @@ class Input(Variable):
 
 
 class Output(Variable):
-    """Written by this program and by nobody else."""
+    """Written by this program and by nobody else.
+
+    ``quality_from`` names variables of the program: each value that is assigned then carries their
+    worst quality (Good, Uncertain, Bad; of Good ones a force wins) as it is at that moment.
+    Without it a written value is Good.
+    """
 
     role = "output"
     writable = True
+
+    def __init__(
+        self,
+        type: TagType,
+        *,
+        initial: Value | None = None,
+        unit: str = "",
+        description: str = "",
+        quality_from: Sequence[str] = (),
+    ) -> None:
+        super().__init__(type, initial=initial, unit=unit, description=description)
+        # A single name is a sequence of letters.
+        self.quality_from = (quality_from,) if isinstance(quality_from, str) else (*quality_from,)
+
+    def __set__(self, program: Program[Any], value: Any) -> None:
+        image, binding = program._image, program._binding
+        index = binding[self.name]
+        image.set(index, value)
+        if self.quality_from:
+            quality = image.quality
+            image.set_quality(index, worst(quality(binding[name]) for name in self.quality_from))
+
+    def check(self, owner: type[Program[Any]]) -> None:
+        """Raises TypeError when ``quality_from`` names what is no variable, or itself."""
+        known = owner.variables()
+        for name in self.quality_from:
+            if name not in known or name == self.name:
+                raise TypeError(
+                    f"{owner.__name__}.{self.name} takes its quality from '{name}', which is no "
+                    f"other variable of the program; variables: {', '.join(known)}"
+                )
 
 
 class Retained(Output):
@@ -182,6 +231,32 @@ class Program(ABC, Generic[O]):
         self._image = image
         self._binding = binding
         self.options = options
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for variable in cls.variables().values():
+            variable.check(cls)
+
+    def status_of(self, name: str) -> TagStatus:
+        """Quality, source timestamp and age of the variable with that name, in this cycle."""
+        return self._image.status(self._index(name))
+
+    def give_quality(self, name: str, status: int) -> None:
+        """Give the value of an output that was just assigned another quality than Good.
+
+        ``status`` is one of `cellwright.io.quality`. It holds until a new quality is given, or
+        for a variable with ``quality_from`` until the next assignment.
+        """
+        if not type(self).variables()[name].writable:
+            raise AttributeError(f"{type(self).__name__}.{name} is an input; its source judges it")
+        self._image.set_quality(self._index(name), status)
+
+    def _index(self, name: str) -> int:
+        if name not in self._binding:
+            raise AttributeError(
+                f"{type(self).__name__} has no variable '{name}'; it has {', '.join(self._binding)}"
+            )
+        return self._binding[name]
 
     @abstractmethod
     def scan(self, ctx: ScanContext) -> None:

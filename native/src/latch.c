@@ -16,6 +16,8 @@ struct target {
     uint8_t *values;
     uint32_t *quality;
     int64_t *timestamps;
+    int64_t *monotonic;
+    int64_t now_ns;
 };
 
 static uint32_t quality_of(uint32_t group, int outcome)
@@ -34,6 +36,15 @@ static void mark(struct target to, uint32_t first, uint32_t count, uint32_t qual
         to.timestamps[tag] = utc_ns;
 }
 
+/* A value is as old as its reading: a group that was not read again keeps its time, and so does
+ * the value of a lost one. The wall clock, which may jump, only tells readings apart. */
+static void remember(struct target to, const struct cw_operation *operation, int64_t utc_ns)
+{
+    for (uint32_t tag = operation->tag; tag < operation->tag + operation->tags; tag++)
+        if (to.timestamps[tag] != utc_ns)
+            to.monotonic[tag] = to.now_ns;
+}
+
 static void decode_group(struct cw_table *table, const struct cw_device *device,
                          const struct cw_group *group, struct target to, struct state state)
 {
@@ -42,6 +53,7 @@ static void decode_group(struct cw_table *table, const struct cw_device *device,
         struct cw_operation *operation = &table->operations[index];
         int outcome = cw_decode_checked(operation, payload, to.values);
         operation->known = 1;
+        remember(to, operation, state.utc_ns);
         mark(to, operation->tag, operation->tags, quality_of(state.quality, outcome),
              state.utc_ns);
         if (outcome == CW_FITS || operation->tags == 1)
@@ -131,7 +143,8 @@ void cw_latch(struct cw_table *table, int64_t now_ns, int64_t utc_ns, struct cw_
 {
     struct target to = {table->block + table->values_at,
                         (uint32_t *)(void *)(table->block + table->quality_at),
-                        (int64_t *)(void *)(table->block + table->timestamps_at)};
+                        (int64_t *)(void *)(table->block + table->timestamps_at),
+                        (int64_t *)(void *)(table->block + table->monotonic_at), now_ns};
     *latched = (struct cw_latched){-1, -1, 0, 0};
     for (size_t index = 0; index < table->device_count; index++) {
         struct cw_device *device = &table->devices[index];

@@ -73,7 +73,9 @@ int cw_table_check(const struct cw_table *table)
             return -EINVAL;
     size_t end_of_values = table->values_at + table->value_size;
     size_t end_of_quality = table->quality_at + 4 * table->tag_count;
-    size_t end_of_stamps = table->timestamps_at + 8 * table->tag_count;
+    size_t last = table->timestamps_at > table->monotonic_at ? table->timestamps_at
+                                                               : table->monotonic_at;
+    size_t end_of_stamps = last + 8 * table->tag_count;
     return end_of_values <= table->block_size && end_of_quality <= table->block_size &&
                    end_of_stamps <= table->block_size
                ? 0

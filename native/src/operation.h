@@ -123,6 +123,7 @@ struct cw_table {
     size_t value_size;
     size_t quality_at;
     size_t timestamps_at;
+    size_t monotonic_at; /* when each value was got, in monotonic time; 0 before */
     size_t tag_count;
     const uint8_t *substitutes; /* value_size bytes */
     struct cw_operation *operations;

@@ -11,18 +11,22 @@ struct header {
     int64_t utc_ns;
 };
 
-static void stamp(struct cw_table *table, const struct cw_publication *publication, int64_t utc_ns)
+static void stamp(struct cw_table *table, const struct cw_publication *publication,
+                  int64_t mono_ns, int64_t utc_ns)
 {
     const uint32_t *quality = (const uint32_t *)(const void *)(table->block + table->quality_at);
     int64_t *timestamps = (int64_t *)(void *)(table->block + table->timestamps_at);
+    int64_t *monotonic = (int64_t *)(void *)(table->block + table->monotonic_at);
     for (size_t index = 0; index < publication->bitmap_words; index++) {
         uint64_t word = publication->bitmap[index];
         publication->bitmap[index] = 0;
         for (; word != 0; word &= word - 1) {
             size_t bit = (size_t)__builtin_ctzll(word);
             size_t tag = index * 64 + bit;
-            if ((publication->stamped[index] >> bit & 1) || quality[tag] == CW_GOOD_LOCAL_OVERRIDE)
-                timestamps[tag] = utc_ns;
+            if (!(publication->stamped[index] >> bit & 1) && quality[tag] != CW_GOOD_LOCAL_OVERRIDE)
+                continue;
+            timestamps[tag] = utc_ns;
+            monotonic[tag] = mono_ns;
         }
     }
 }
@@ -47,7 +51,7 @@ int64_t cw_publish(struct cw_table *table, const struct cw_publication *publicat
             return changed;
     }
     if (changed != 0)
-        stamp(table, publication, utc_ns);
+        stamp(table, publication, mono_ns, utc_ns);
     struct header header = {cycle, mono_ns, utc_ns};
     memcpy(table->block, &header, sizeof header);
     if (cw_snapshot_write(publication->area, publication->area_size, table->block,

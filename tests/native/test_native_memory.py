@@ -298,7 +298,7 @@ def test_a_table_with_an_operation_outside_its_device_is_refused() -> None:
     table.operations, table.operation_count = operations, 1
     table.devices, table.device_count = device, 1
     table.block_size, table.value_size, table.tag_count = 64, 8, 1
-    table.quality_at, table.timestamps_at = 8, 16
+    table.quality_at, table.timestamps_at, table.monotonic_at = 8, 16, 24
     assert lib.cw_table_check(table) == 0
     for spoil, value in (("place", 1), ("value", 8), ("tag", 1), ("bit", 8), ("tags", 0)):
         good = getattr(operations[0], spoil)
