@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cellwright.io.quality import TagStatus
 from cellwright.tasks.api import Program, TagAccess
 from cellwright.tasks.control.block import blocks_of
 
@@ -17,6 +18,7 @@ class Aside:
     def __init__(self, image: TagAccess) -> None:
         self._image = image
         self._written: dict[int, Any] = {}
+        self._given: dict[int, int] = {}
 
     def get(self, index: int) -> Any:
         """What was written here, else the tag's value."""
@@ -25,6 +27,19 @@ class Aside:
     def set(self, index: int, value: Any) -> None:
         """Seen by `get` and by nobody else."""
         self._written[index] = value
+
+    def quality(self, index: int) -> int:
+        """What was given here, else the tag's quality."""
+        given = self._given.get(index)
+        return self._image.quality(index) if given is None else given
+
+    def set_quality(self, index: int, status: int) -> None:
+        """Seen by `quality` and by nobody else."""
+        self._given[index] = status
+
+    def status(self, index: int) -> TagStatus:
+        """The tag's, as it is in the image."""
+        return self._image.status(index)
 
 
 def settle(program: Program[Any], image: TagAccess) -> None:
