@@ -11,7 +11,7 @@ STAMP  := $(VENV)/.installed
 TYPED  := build/typed/.installed
 ROOMS  := $(shell find native io tasks mes opcua_model runtime -name '*.py' -not -path '*/__pycache__/*')
 
-.PHONY: demo test lint types imports bench docs jitter install clean
+.PHONY: demo test lint types imports bench docs jitter soak install clean
 
 install: $(STAMP)
 
@@ -56,6 +56,10 @@ bench: $(STAMP)
 ## Start jitter of a whole running cell beside cyclictest, in turns (about 8 minutes)
 jitter: $(STAMP)
 	$(BIN)/python tests/realtime/jitter_pairs.py $(ARGS)
+## A simulated day, then twenty minutes in real time: figures, judged against declared bounds
+soak: $(STAMP)
+	$(BIN)/python tests/soak/compressed.py $(ARGS)
+	$(BIN)/python tests/soak/realtime.py
 
 ## Regenerate docs/reference from the code
 docs: $(STAMP)

@@ -386,6 +386,14 @@ class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
     port: int
 
 
+class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the cell is simulated with."""
+
+    plant: str
+    """``module:Class`` of the plant model."""
+    options: dict[str, Any] = {}
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The whole cell, compiled."""
 
@@ -420,6 +428,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     alarms: tuple[AlarmRule, ...] = ()
     alarm_groups: tuple[AlarmGroup, ...] = ()
     heartbeats: tuple[Heartbeat, ...] = ()
+    simulation: SimulationSettings | None = None
     value_size: int
     """Bytes of the image's value area."""
     layout_hash: bytes

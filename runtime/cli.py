@@ -29,6 +29,7 @@ from cellwright.runtime import (
     cli_change,
     cli_mes,
     cli_recordings,
+    cli_simulate,
     logs,
     views,
 )
@@ -82,6 +83,7 @@ app.add_typer(cli_mes.app, name="mes")
 cli_recordings.register(app)
 cli_alarms.register(app)
 cli_change.register(app)
+cli_simulate.register(app)
 
 
 @app.command()

@@ -28,6 +28,7 @@ from cellwright.io.plan import (
     Plan,
     SafeAction,
     ScanSettings,
+    SimulationSettings,
     Tag,
     Task,
 )
@@ -104,6 +105,7 @@ class _Compiler:
         opcua = self._optional(model.OpcUa, "opcua")
         mes = self._optional(model.Mes, "mes")
         metrics = self._optional(model.Metrics, "metrics")
+        simulation = self._optional(model.Simulation, "simulation")
         base_ns = scan.base if scan is not None else _FALLBACK_BASE_NS
         settings = self._scan_settings(scan) if scan is not None else None
         section, problems = self.root.section, self.problems
@@ -152,6 +154,9 @@ class _Compiler:
             master_data=master_data,
             metrics=_metrics(metrics),
             **drafts.tables(table),
+            simulation=None
+            if simulation is None
+            else SimulationSettings(plant=simulation.plant, options=dict(simulation.options)),
             value_size=value_size,
             layout_hash=layout_hash(table, device_table, task_table),
         )

@@ -519,6 +519,28 @@ class Metrics(Section):
     the network of the monitoring."""
 
 
+_PLANT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+def _plant(text: str) -> str:
+    if _PLANT.fullmatch(text) is None:
+        raise problem(
+            f"'{text[:60]}' names no plant model",
+            "it is a class in a module that lies in the folder of this file",
+            "write module:Class, like plant.model:BladePlant",
+        )
+    return text
+
+
+class Simulation(Section):
+    """The plant model with which `cellwright simulate` runs the cell. A real cell ignores it."""
+
+    plant: Annotated[str, AfterValidator(_plant)]
+    """Class of the plant model, `module:Class`; the module lies in the folder of this file."""
+    options: dict[str, Scalar | list[Scalar]] = {}
+    """Options of that class, checked when the simulation starts."""
+
+
 class CellFile(Section):
     """The whole file."""
 
@@ -532,3 +554,4 @@ class CellFile(Section):
     opcua: OpcUa | None = None
     mes: Mes | None = None
     metrics: Metrics | None = None
+    simulation: Simulation | None = None

@@ -38,6 +38,7 @@ _SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("`opcua`", model.OpcUa),
     ("`mes`", model.Mes),
     ("`metrics`", model.Metrics),
+    ("`simulation`", model.Simulation),
 )
 
 _GROUPS: Final[dict[registry.Group, str]] = {

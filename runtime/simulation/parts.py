@@ -134,7 +134,7 @@ class Parts:
         )
 
     def _make_scan(self) -> Scan:
-        start = ScanStart(BOOT_ID + "00", {}, [], restarted=False, notes=[])
+        start = ScanStart(BOOT_ID + "00", {}, [], restarted=False, notes=[], simulated=True)
         tape = Tape() if self.recorder is None else self.recorder.tape
         programs = [resolve(task.program) for task in self.plan.tasks]
         return Scan(self.plan, self.image, start, self.clock, programs, tape=tape)

@@ -98,3 +98,10 @@ def test_a_program_can_be_written_tested_and_put_into_a_cell(tmp_path: Path):
 def test_a_template_can_be_written_and_tried(tmp_path: Path):
     with Walkthrough(tmp_path, swaps(tmp_path)) as walkthrough:
         assert walkthrough.follow(HOWTO / "write_a_lua_template.md") == 2
+
+
+def test_a_cell_can_be_simulated_tested_and_given_a_plant(tmp_path: Path):
+    ignore = shutil.ignore_patterns("__pycache__", "data")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=ignore)
+    with Walkthrough(tmp_path, swaps(tmp_path)) as walkthrough:
+        assert walkthrough.follow(HOWTO / "simulate.md") > 8

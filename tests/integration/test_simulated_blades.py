@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from prepare import EXAMPLE
+from typer.testing import CliRunner
 
 from cellwright.io import quality
 from cellwright.io.journal import JournalReader
@@ -16,6 +20,7 @@ from cellwright.io.plan import Plan
 from cellwright.io.system_tags import CellState
 from cellwright.mes.parts import counts
 from cellwright.runtime import consumed
+from cellwright.runtime.cli import app
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.footprint import Footprint
 from cellwright.runtime.replay import Replay
@@ -226,3 +231,24 @@ def test_minutes_leave_nothing_behind_and_the_journal_is_purged(
     assert after.handles <= before.handles + 1
     assert after.threads == before.threads
     assert after.rss_bytes - before.rss_bytes < 32 << 20
+
+
+def test_the_command_simulates_parts_and_writes_a_recording_that_replays(tmp_path: Path):
+    file, data = tmp_path / "two.cwrec", tmp_path / "data"
+    words = ["--parts", "2", "--option", "faults=[wrong_dot@1]", "--seed", "3"]
+    words += ["--record", str(file), "--data", str(data), "--services", "--json"]
+    command = [sys.executable, "-m", "cellwright.runtime.cli", "simulate", str(EXAMPLE), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["plant"]["good"], found["plant"]["rejected"]) == (1, 1)
+    assert found["events"]["part_departed"] == 2
+    assert (data / JOURNAL_FILE).exists()
+    with Replay(file) as replay:
+        assert replay.run(until=200).identical
+
+
+def test_an_option_that_the_plant_model_does_not_have_is_refused():
+    result = CliRunner().invoke(app, ["simulate", str(EXAMPLE), "--option", "colour=red"])
+    assert result.exit_code == 1
+    assert "option 'colour' of plant.model:BladePlant" in " ".join(result.output.split())
