@@ -114,12 +114,12 @@ def simulate(*words: str | Path) -> subprocess.CompletedProcess[str]:
 def test_the_command_tells_scans_events_and_chain(first: Path):
     script = written(first, "in.csv", "time,tag,value\n1s,close_request,false\n")
     words = (first, "--for", "2s", "--set", "close_request=true", "--inputs", script, "--json")
-    results = [simulate(*words) for _ in range(2)]
-    assert [result.returncode for result in results] == [0, 0], results[0].stderr
-    found, again = (json.loads(result.stdout) for result in results)
+    result = simulate(*words)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
     assert (found["scans"], found["skipped"], found["state"]) == (200, 0, "RUN")
     assert found["events"] == {"mode_changed": 2, "tag_written": 2}
-    assert found["chain"] == again["chain"]
+    assert len(found["chain"]) == 64
     assert found["files"] == 0
 
 
@@ -156,6 +156,6 @@ def test_a_data_folder_with_something_in_it_is_refused(first: Path):
 
 
 def test_services_without_master_data_are_refused(first: Path):
-    result = simulate(first, "--services")
-    assert result.returncode == 1
-    assert "has no master data" in " ".join(result.stderr.split())
+    plan = compile_file(first / "cell.yaml")
+    with pytest.raises(SimulationError, match="has no master data"):
+        SimulatedCell(plan, mes="services")
