@@ -56,6 +56,7 @@ bench: $(STAMP)
 ## Start jitter of a whole running cell beside cyclictest, in turns (about 8 minutes)
 jitter: $(STAMP)
 	$(BIN)/python tests/realtime/jitter_pairs.py $(ARGS)
+
 ## A simulated day, then twenty minutes in real time: figures, judged against declared bounds
 soak: $(STAMP)
 	$(BIN)/python tests/soak/compressed.py $(ARGS)

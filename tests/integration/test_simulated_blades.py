@@ -56,6 +56,7 @@ def verdicts(cell: SimulatedCell) -> list[str]:
     return [event.verdict for event in cell.events(PartReleased)]
 
 
+@pytest.mark.behaviour(20)
 def test_the_same_seed_does_the_same_in_every_cycle_and_another_seed_does_not(plan: Plan):
     chains = []
     for seed in (7, 7, 8):
@@ -78,6 +79,7 @@ def test_how_the_time_is_cut_into_pieces_changes_nothing(plan: Plan):
     assert chains[0] == chains[1]
 
 
+@pytest.mark.behaviour(20)
 def test_faulty_blades_are_rejected_and_all_others_are_good(plan: Plan):
     faults = ("missing_pin@2", "wrong_dot@3", "wrong_content@4", "stuck_clamp@5")
     with blades(plan, parts=7, faults=faults) as cell:
@@ -112,6 +114,7 @@ def test_the_real_services_record_every_blade_once(plan: Plan):
         assert cell.counts["part_departed"] == 3
 
 
+@pytest.mark.behaviour(20)
 def test_a_recording_of_simulated_time_is_replayed_identically(plan: Plan, tmp_path: Path):
     file = tmp_path / "simulated.cwrec"
     with blades(plan, parts=1, record=True) as cell:

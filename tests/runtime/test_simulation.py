@@ -30,6 +30,7 @@ def first(tmp_path: Path) -> Iterator[Plan]:
     sys.modules.pop("clamp", None)
 
 
+@pytest.mark.behaviour(20)
 def test_a_program_does_in_two_simulated_seconds_what_it_does_in_two_real_ones(first: Plan) -> None:
     with SimulatedCell(first) as cell:
         cell["close_request"] = True
@@ -40,6 +41,12 @@ def test_a_program_does_in_two_simulated_seconds_what_it_does_in_two_real_ones(f
         assert cell["clamp.closed"]
         assert cell["clamp.strokes"] == 1
         assert [event.tag for event in cell.events(TagWritten)] == ["close_request"]
+
+
+@pytest.mark.behaviour(16)
+def test_a_system_tag_says_that_the_cell_is_simulated(first: Plan) -> None:
+    with SimulatedCell(first) as cell:
+        assert cell["sys.simulation"] is True
 
 
 def test_every_tick_is_run_and_none_is_skipped(first: Plan) -> None:
