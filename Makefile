@@ -5,13 +5,16 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PARTS  ?= 20
 ARGS   ?=
+N      ?= 1000
+KILLS  ?= 10000
+CELLS  ?= 200
 
 NATIVE := $(wildcard native/src/*.c native/src/*.h) native/build_native.py
 STAMP  := $(VENV)/.installed
 TYPED  := build/typed/.installed
 ROOMS  := $(shell find native io tasks mes opcua_model runtime -name '*.py' -not -path '*/__pycache__/*')
 
-.PHONY: demo test lint types imports bench docs jitter soak install clean
+.PHONY: demo test lint types imports bench docs jitter soak install clean chaos chaos-retain
 
 install: $(STAMP)
 
@@ -61,6 +64,16 @@ jitter: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python tests/soak/compressed.py $(ARGS)
 	$(BIN)/python tests/soak/realtime.py
+
+CHAOS := PYTHONPATH=tests:tests/integration:tests/chaos:examples/blade_marking $(BIN)/python
+
+## A thousand faults of a running cell, outputs measured at the plant: make chaos N=200 ARGS='--seed 7'
+chaos: $(STAMP)
+	$(CHAOS) tests/chaos/campaign.py -n $(N) $(ARGS)
+
+## Ten thousand kills of a writer of retained values, two hundred of whole cells
+chaos-retain: $(STAMP)
+	$(CHAOS) tests/chaos/retain_campaign.py --kills $(KILLS) --cells $(CELLS) $(ARGS)
 
 ## Regenerate docs/reference from the code
 docs: $(STAMP)

@@ -49,6 +49,10 @@ class Injection:
     """Largest deviation of the program's timer where nothing may happen."""
     stalled: bool
     wrong: str
+    spent_s: float
+    """With the waiting for what must follow, without the way back to RUN."""
+    late: bool
+    """The cell was stopped by one of its watchdogs of time before the fault could do its work."""
 
     @property
     def missed(self) -> bool:
@@ -65,6 +69,10 @@ class Campaign:
         self._chance = random.Random(seed)
         self.done: list[Injection] = []
 
+    def shuffle(self, kinds: list[Kind]) -> None:
+        """Put them into random order."""
+        self._chance.shuffle(kinds)
+
     def run(self, kinds: list[Kind]) -> Iterator[Injection]:
         """Make one fault after the other; the cell is in RUN at the beginning and at the end."""
         for kind in kinds:
@@ -74,13 +82,15 @@ class Campaign:
         self._cell.recover()
 
     def _inject(self, kind: Kind) -> Injection:
-        wrong = ""
+        wrong, late = "", False
         begin_ns = time.monotonic_ns()
         try:
             fault = kind.make(self._cell, self._chance)
         except AssertionError as error:
             wrong = str(error).partition("\n")[0]
+            late = self._cell.was_late
             fault = Fault(begin_ns, time.monotonic_ns())
+        spent_s = (time.monotonic_ns() - begin_ns) / 1e9
         took, timer = self._safe_after(fault), 0.0
         if not kind.safe:
             took, timer = self._longest_gap(fault), self._timer_deviation(fault)
@@ -88,7 +98,7 @@ class Campaign:
         if not kind.safe:
             end_ns = fault.until_ns
         stalls = within(self._monitor.stalls(), fault.at_ns - MARGIN_NS, end_ns)
-        done = Injection(kind.name, fault.at_ns, took, timer, bool(stalls), wrong)
+        done = Injection(kind.name, fault.at_ns, took, timer, bool(stalls), wrong, spent_s, late)
         self.done.append(done)
         return done
 
@@ -130,7 +140,7 @@ def plan(count: int, chance: random.Random) -> list[Kind]:
 
 
 def report(done: list[Injection], console: Console) -> None:
-    """The table, a line a kind; then every miss."""
+    """The table, a line a kind."""
     table = Table("fault", "n", "p50 ms", "p99 ms", "worst ms", "misses", "stalled", "missed there")
     for kind in KINDS:
         mine = [one for one in done if one.kind == kind.name]
@@ -144,6 +154,10 @@ def report(done: list[Injection], console: Console) -> None:
         there = sum(one.missed for one in stalled)
         table.add_row(kind.name, str(len(mine)), *row, str(missed), str(len(stalled)), str(there))
     console.print(table)
+
+
+def report_misses(done: list[Injection], console: Console) -> None:
+    """Every miss, with what is known of it."""
     for one in done:
         if one.missed:
             where = "machine stalled" if one.stalled else "MISS"
@@ -207,6 +221,7 @@ def main() -> int:
         urgent = monitor.urgent
         degraded = cell.image.scan.degraded
     report(campaign.done, console)
+    report_misses(campaign.done, console)
     longest = max((s.end_ns - s.begin_ns for s in stalls), default=0) / 1e6
     console.print(
         f"{len(campaign.done)} injections in {time.monotonic() - begin:.0f} s; the machine stood "

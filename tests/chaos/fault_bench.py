@@ -41,7 +41,7 @@ class FaultBench(CellUnderTest):
         self._realtime = realtime
         self.clock = ClockShift(folder)
         self.environment = self.clock.environment
-        self.tail: PlantTail
+        self._tail: PlantTail | None = None
 
     def prepare(self) -> Path:
         """Write the cell's folder; returns its file."""
@@ -56,7 +56,7 @@ class FaultBench(CellUnderTest):
         if self._realtime:
             with suppress(PermissionError):
                 os.sched_setscheduler(self.plant.pid, os.SCHED_FIFO, os.sched_param(URGENT_PLANT))
-        self.tail = PlantTail(self.plant.log_path)
+        self._tail = PlantTail(self.plant.log_path)
         return file
 
     def end(self) -> None:
@@ -67,8 +67,16 @@ class FaultBench(CellUnderTest):
                     with suppress(ProcessLookupError):
                         os.kill(slot.pid, signal.SIGCONT)
         super().end()
+        if self._tail is not None:
+            self._tail.close()
 
     # --- looking --------------------------------------------------------------------------------
+
+    @property
+    def tail(self) -> PlantTail:
+        """The plant's log as far as it was read."""
+        assert self._tail is not None
+        return self._tail
 
     @property
     def is_steady(self) -> bool:
@@ -81,6 +89,13 @@ class FaultBench(CellUnderTest):
         """Every output at its declared safe value, as the plant saw them arrive."""
         self.tail.look()
         return SAFE.items() <= self.tail.coils.items()
+
+    @property
+    def was_late(self) -> bool:
+        """The cell is in FAULT because something in it did not get its time on this machine."""
+        code, text = self.image.scan.fault_code, self.image.scan.fault_text
+        slow = code in {"scan_watchdog", "task_watchdog"}
+        return slow or "heartbeat stopped" in text or "does not answer" in text
 
     # --- an operator ----------------------------------------------------------------------------
 

@@ -74,10 +74,17 @@ def _settled(cell: FaultBench, at_ns: int, *, states: tuple[CellState, ...]) -> 
 
 
 def _signal(cell: FaultBench, process: str, number: int) -> tuple[int, int]:
-    pid = cell.pid(process)
+    pid = cell.until(lambda: cell.pid(process), f"{process} runs")
     at_ns = time.monotonic_ns()
     os.kill(pid, number)
     return pid, at_ns
+
+
+def _signal_again(pid: int, number: int) -> None:
+    """To a process that may be gone by now; never to a group (pid 0)."""
+    if pid > 1:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def scan_killed(cell: FaultBench, chance: random.Random) -> Fault:
@@ -92,20 +99,21 @@ def scan_stopped(cell: FaultBench, chance: random.Random) -> Fault:
     cell.until(lambda: cell.is_safe, "every output at its safe value", SETTLE_S)
     if chance.random() < 0.75:
         time.sleep(chance.uniform(0.0, 0.2))
-        os.kill(pid, signal.SIGCONT)
-        return _settled(cell, at_ns, states=(CellState.FAULT,))
-    return _settled(cell, at_ns, states=(CellState.STOP,))
+        _signal_again(pid, signal.SIGCONT)
+    # FAULT where it went on and saw that it had lost its outputs, STOP where it was killed before.
+    return _settled(cell, at_ns, states=(CellState.FAULT, CellState.STOP))
 
 
 def task_loops(cell: FaultBench, chance: random.Random) -> Fault:
     """An endless loop in a task: measured from the start of the cycle that does not end."""
     scan = cell.image.scan
+    pid = cell.pid("scan")
     cell.post(LOOP)
     cell.until(lambda: time.monotonic_ns() - scan.beat_ns > 25_000_000, "the scan hangs", SETTLE_S)
-    at_ns, pid = scan.beat_ns, cell.pid("scan")
+    at_ns = scan.beat_ns
     cell.until(lambda: cell.is_safe, "every output at its safe value", SETTLE_S)
     if chance.random() < 0.75:  # the rest of them waits for the supervisor
-        os.kill(pid, signal.SIGKILL)
+        _signal_again(pid, signal.SIGKILL)
     return _settled(cell, at_ns, states=(CellState.STOP,))
 
 
@@ -131,7 +139,9 @@ def worker_out_of_memory(cell: FaultBench, chance: random.Random) -> Fault:
     at_ns = cell.post(EAT)
     if killed:
         time.sleep(chance.uniform(0.02, 0.1))
-        os.kill(worker, signal.SIGKILL)  # as the kernel does when the machine has no memory left
+        _signal_again(
+            worker, signal.SIGKILL
+        )  # as the kernel does when the machine has no memory left
     cell.until(lambda: cell.value("faults.refused") > refused, "the program is told", SETTLE_S)
     fault = _unmoved(cell, at_ns)
     if killed:
@@ -196,7 +206,7 @@ def driver_stopped(cell: FaultBench, chance: random.Random) -> Fault:
     cell.until(lambda: cell.is_safe, "every output at its safe value", SETTLE_S)
     if chance.random() < 0.75:
         time.sleep(chance.uniform(0.0, 0.3))
-        os.kill(pid, signal.SIGCONT)
+        _signal_again(pid, signal.SIGCONT)
     return _settled(cell, at_ns, states=(CellState.FAULT,))
 
 
