@@ -294,6 +294,14 @@ class ForceChanged(Event, frozen=True, kw_only=True, tag="force_changed"):
     reason: str
 
 
+class StatisticsReset(Event, frozen=True, kw_only=True, tag="statistics_reset"):
+    """Counters and histograms of one task began anew; ``of`` empty means all and the scan's."""
+
+    of: str
+    actor: str
+    reason: str
+
+
 class ProgramChanged(Event, frozen=True, kw_only=True, tag="program_changed"):
     """The cell goes on with other programs from this cycle on."""
 
@@ -372,6 +380,7 @@ AnyEvent = (
     | ModeChanged
     | TagWritten
     | ForceChanged
+    | StatisticsReset
     | ProgramChanged
     | FaultRaised
     | AlarmChanged

@@ -32,6 +32,7 @@ from cellwright.io.messages import (
     SerialGranted,
     SerialRefused,
     SerialRequested,
+    StatisticsReset,
     TagWritten,
 )
 from cellwright.mes import moves, parts, serials
@@ -158,6 +159,8 @@ def _record_cell(ctx: EventContext, event: AnyEvent) -> None:
             ctx.audit("cell", ctx.source, actor=event.actor, reason=event.reason)
         case TagWritten() | ForceChanged():
             ctx.audit("tag", event.tag, actor=event.actor, reason=event.reason)
+        case StatisticsReset():
+            ctx.audit("statistics", event.of or "all", actor=event.actor, reason=event.reason)
         case ProgramChanged():
             ctx.audit("program", mend_key(event.new), actor=event.actor, reason=event.reason)
         case FaultRaised():

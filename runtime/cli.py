@@ -21,7 +21,7 @@ from rich.markup import escape
 
 from cellwright.io.iec import Value
 from cellwright.io.image import ImageError
-from cellwright.io.messages import ForceTag, SetMode, UnforceTag, WriteTag
+from cellwright.io.messages import ForceTag, ResetStatistics, SetMode, UnforceTag, WriteTag
 from cellwright.io.plan import Tag
 from cellwright.runtime import (
     boot_check,
@@ -334,6 +334,20 @@ def unforce(
             known_tag(plan, name)
         send(image, UnforceTag(tag=name, actor=actor(), reason=reason))
         out.print(f"{name or 'all forces'} released", highlight=False)
+
+
+@app.command("reset-counters")
+def reset_counters(
+    task: Annotated[
+        str, typer.Argument(help="Task whose counters begin anew; all and the scan's without it.")
+    ] = "",
+    cell: CellOption = None,
+    reason: ReasonOption = "",
+) -> None:
+    """Let the counters and times that `status` shows begin at 0; the audit keeps who did it."""
+    with attached(cell) as (plan, image):
+        send(image, ResetStatistics(task=task, actor=actor(), reason=reason))
+        out.print(f"{plan.cell}: counters of {task or 'all tasks'} reset", highlight=False)
 
 
 @app.command()

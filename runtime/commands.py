@@ -22,6 +22,7 @@ from cellwright.io.messages import (
     ResetStatistics,
     SetMode,
     ShelveAlarm,
+    StatisticsReset,
     TagWritten,
     TaskMessage,
     UnforceTag,
@@ -206,7 +207,18 @@ class CommandDesk(Part):
 
     @_obey.register
     def _reset_statistics(self, command: ResetStatistics) -> None:
-        self._statistics.reset(self._task(command.task) if command.task else None)
+        index = self._task(command.task) if command.task else None
+        self._record(
+            StatisticsReset(
+                task="runtime",
+                utc_ns=self._utc_ns,
+                cycle=self._cycle,
+                of=command.task,
+                actor=command.actor,
+                reason=command.reason,
+            )
+        )
+        self._statistics.reset(index)
 
     def _tag(self, name: str) -> Tag:
         tag = self._tags.get(name)

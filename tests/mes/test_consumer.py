@@ -27,6 +27,7 @@ from cellwright.io.messages import (
     SerialGranted,
     SerialRefused,
     SerialRequested,
+    StatisticsReset,
     TagWritten,
 )
 from cellwright.mes import audit, consumer, parts, work_orders
@@ -300,15 +301,17 @@ def test_what_people_do_to_the_cell_is_audited_with_their_name_and_reason(store,
     cell.send(ForceChanged(tag="clamp", value=True, **person, **common))
     change = {"tasks": ["press"], "old": "a1", "new": "b2", "files": ["press.py"]}
     cell.send(ProgramChanged(**change, **person, **common))
+    cell.send(StatisticsReset(of="press", **person, **common))
     cell.send(FaultRaised(code="coupler_lost", text="no answer", **common))
     cell.send(CommandRefused(command="start", actor="ann", why="in FAULT", **common))
     with store.reading() as session:
-        rows = session.scalars(select(AuditRecord).order_by(AuditRecord.sequence)).all()[-6:]
+        rows = session.scalars(select(AuditRecord).order_by(AuditRecord.sequence)).all()[-7:]
         assert [(row.action, row.entity_id, row.actor, row.reason) for row in rows] == [
             ("event.mode_changed", "journal", "ann", "shift start"),
             ("event.tag_written", "recipe", "ann", "shift start"),
             ("event.force_changed", "clamp", "ann", "shift start"),
             ("event.program_changed", "b2", "ann", "shift start"),
+            ("event.statistics_reset", "press", "ann", "shift start"),
             ("event.fault_raised", "journal", "scan", "no answer"),
             ("event.command_refused", "start", "ann", "in FAULT"),
         ]
@@ -352,6 +355,7 @@ EVENTS: st.SearchStrategy[AnyEvent] = st.one_of(
     struct(PartReleased, part_id=TEXT, serial=TEXT, verdict=TEXT, reason=TEXT),
     struct(TagWritten, tag=TEXT, old=REAL, new=st.lists(TEXT, max_size=2), actor=TEXT, reason=TEXT),
     struct(ForceChanged, tag=TEXT, value=st.none() | NUMBER, actor=TEXT, reason=TEXT),
+    struct(StatisticsReset, of=TEXT, actor=TEXT, reason=TEXT),
     struct(FaultRaised, code=TEXT, text=TEXT),
     struct(CommandRefused, command=TEXT, actor=TEXT, why=TEXT),
     struct(ModeChanged, old=TEXT, new=TEXT, actor=TEXT, reason=TEXT),

@@ -14,7 +14,7 @@ import pytest
 from small_cell import SmallCell
 
 from cellwright.io.journal import JournalReader
-from cellwright.io.messages import ForceChanged, ModeChanged, TagWritten
+from cellwright.io.messages import ForceChanged, ModeChanged, StatisticsReset, TagWritten
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_status_is_consistent_in_itself(cell: SmallCell) -> None:
     for task in (report["scan"], report["tasks"]["clamp"]):
         assert task["runs"] > 0
         assert task["load_percent"] > 0
-        for count in ("late_runs", "omitted", "job_timeouts", "late_answers", "resets"):
+        for count in ("late_runs", "omitted", "job_timeouts", "late_answers"):
             assert task[count] == 0
         for kind in ("start_jitter_us", "execution_us"):
             times = task[kind]
@@ -201,6 +201,21 @@ def test_a_force_holds_a_tag_until_it_is_released(cell: SmallCell) -> None:
     first, then, *_ = events(cell, ForceChanged, "a test")
     assert (first.tag, first.value) == ("clamp.closed", True)
     assert (then.tag, then.value) == ("clamp.closed", None)
+
+
+def test_counters_are_reset_by_command_and_the_journal_keeps_who_did_it(cell: SmallCell) -> None:
+    before = data(cell, "status")["tasks"]["clamp"]
+    assert said(cell, "reset-counters", "clamp", "--reason", "new shift") == (
+        "FirstCell: counters of clamp reset\n"
+    )
+    after = data(cell, "status")["tasks"]["clamp"]
+    assert after["resets"] == before["resets"] + 1
+    (event,) = events(cell, StatisticsReset, "new shift")
+    assert event.of == "clamp"
+    assert "there is no task 'nobody'" in refused(cell, 1, "reset-counters", "nobody")
+    deadline = time.monotonic() + 10
+    while data(cell, "status")["tasks"]["clamp"]["runs"] == 0:
+        assert time.monotonic() < deadline
 
 
 def test_a_negative_number_is_a_value_and_not_an_option(cell: SmallCell) -> None:

@@ -22,6 +22,7 @@ from cellwright.io.messages import (
     ResetStatistics,
     SerialRefused,
     SetMode,
+    StatisticsReset,
     TagWritten,
     UnforceTag,
     WriteTag,
@@ -344,6 +345,8 @@ def test_statistics_are_reset_on_command_only(bench: Bench, task: str) -> None:
     figures, scan = bench.image.statistics.read(0), bench.image.statistics.read(-1)
     assert (figures.runs, figures.resets) == (1, 1), "the cycle that reset them counts"
     assert scan.runs == (1 if task else 0)
+    (event,) = bench.events(StatisticsReset)
+    assert (event.of, event.actor) == (task, "a")
 
 
 # --- the client -----------------------------------------------------------------------------------
