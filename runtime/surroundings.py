@@ -6,13 +6,17 @@ look within a cycle would see another world. Decides nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from cellwright.io.areas import Text
 from cellwright.io.image import Image
 from cellwright.io.recording_cycle import Around
+from cellwright.io.status import ScanStatus
 
 if TYPE_CHECKING:
     from cellwright.runtime.recorder import Tape
+
+_DEGRADED: Final = cast(Text, ScanStatus.degraded)
 
 GATEWAY_SILENCE_NS: Final = 2_000_000_000
 JOURNAL_SILENCE_NS: Final = 5_000_000_000
@@ -27,6 +31,13 @@ class Surroundings:
     def __init__(self, image: Image, tape: Tape) -> None:
         self._image = image
         self._tape = tape
+        self._events = image.events["scan"]
+        self._gateway, self._journal = image.processes["gateway"], image.processes["journal"]
+        self._seen: tuple[Any, ...] = ()
+        self._version = -1
+        self._degraded = ""
+        self.version = 0
+        """Grows with every change of what is seen."""
         self.durable = 0
         """Events of this image's scans that are in the journal."""
         self.journal_ok = False
@@ -37,24 +48,31 @@ class Surroundings:
         self.degraded = ""
 
     def latch(self, now_ns: int) -> None:
-        """Look around; holds for the whole cycle."""
-        image = self._image
-        processes = image.processes
-        alive = now_ns - processes["gateway"].beat_ns <= GATEWAY_SILENCE_NS
-        around = Around(
-            image.events["scan"].acknowledged,
-            image.journal.ok and now_ns - processes["journal"].beat_ns <= JOURNAL_SILENCE_NS,
+        """Look around; holds for the whole cycle. Most cycles see what the one before saw."""
+        image, scan = self._image, self._image.scan
+        version = _DEGRADED.version(scan)
+        if version != self._version:
+            self._version = version
+            self._degraded = scan.degraded
+        alive = now_ns - self._gateway.beat_ns <= GATEWAY_SILENCE_NS
+        seen = (
+            self._events.acknowledged,
+            image.journal.ok and now_ns - self._journal.beat_ns <= JOURNAL_SILENCE_NS,
             alive,
-            image.scan.skipped_ticks,
-            image.scan.degraded,
+            scan.skipped_ticks,
+            self._degraded,
             alive and image.gateway.database_ok,
             image.supervisor.utc_synchronised,
         )
-        self.hold(around)
-        self._tape.around(around)
+        if seen != self._seen:
+            self._seen = seen
+            around = Around(*seen)
+            self.hold(around)
+            self._tape.around(around)
 
     def hold(self, around: Around) -> None:
         """This is what the scan sees from now on."""
+        self.version += 1
         self.durable = around.durable
         self.journal_ok = around.journal_ok
         self.gateway_alive = around.gateway_alive

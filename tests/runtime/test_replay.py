@@ -358,7 +358,8 @@ MADE_ANEW = {
                "_watch", "_of_tag", "_counts", "_first_tags", "_shown", "_dirty", "_quality",
                "_reads"},
     "changes": {"_emit", "_mark", "_reply", "_loaded", "_ticket", "wanted"},
-    "report": {"_base_ns", "_image", "_tags", "_written"},
+    "report": {"_base_ns", "_image", "_tags", "_before", "_after", "_half_seconds", "_half_tenths",
+               "_second"},
 }  # fmt: skip
 """Attributes of each part that a replay makes again, or that say nothing of former cycles."""
 
