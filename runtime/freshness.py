@@ -19,7 +19,10 @@ SECOND_LOOK_S: Final = 0.2
 
 
 def staleness(plan: Plan, image: Image, second_look_s: float = SECOND_LOOK_S) -> str:
-    """A sentence that says how old the values are; empty when they are of now."""
+    """A sentence that says how old the values are; empty when they are of now.
+
+    Values that no scan has published yet are not old; their quality says what they are.
+    """
     if not _silence(plan, image):
         return ""
     time.sleep(second_look_s)
@@ -39,10 +42,8 @@ def _limit_ns(plan: Plan) -> int:
 def _silence(plan: Plan, image: Image) -> str:
     beat_ns = image.scan.beat_ns
     age_ns = time.monotonic_ns() - beat_ns
-    if age_ns <= _limit_ns(plan):
+    if not beat_ns or age_ns <= _limit_ns(plan):
         return ""
-    if not beat_ns:
-        return f"the scan of cell '{plan.cell}' has not begun yet: no value was ever read"
     if has_ended(plan, image):
         return (
             f"cell '{plan.cell}' does not run any more: these values are {age_ns / 1e9:.0f} s old; "

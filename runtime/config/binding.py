@@ -114,6 +114,7 @@ class _Binder:
                     self._default(task, name, variable)
         for name, tag in self.extras.tags.items():
             self._runtime_tag(name, tag)
+        self._check_groups()
         self.uses |= {name: Use(name, tag.type, Direction.SYSTEM) for name, tag in _SYSTEM.items()}
         for task in self.tasks.good.values():
             for name, target in task.model.bind.items():
@@ -129,6 +130,26 @@ class _Binder:
         for use in self.uses.values():
             self._check_commands(use)
         return Bindings(self.uses, self.by_task, self.events)
+
+    def _check_groups(self) -> None:
+        """Tags ``a.b`` lie in a group ``a``, so that no tag in memory may have that name."""
+        memory = [use for use in self.uses.values() if use.direction is Direction.MEMORY]
+        groups: dict[str, Use] = {}
+        for use in memory:
+            group, dot, _ = use.name.partition(".")
+            if dot:
+                groups.setdefault(group, use)
+        for use in memory:
+            member = groups.get(use.name)
+            if member is not None and use.draft is not None:
+                where = f" (line {self._line(member)})" if member.draft else " (automatic)"
+                self.problems.error(
+                    use.draft.mark,
+                    f"the tag '{use.name}' has the name of the group in which "
+                    f"'{member.name}'{where} lies",
+                    "for OPC UA clients one name would be a value and a folder",
+                    "rename the tag, or the task whose automatic tags these are",
+                )
 
     def _runtime_tag(self, name: str, tag: RuntimeTag) -> None:
         twin = self.folded.get(name.casefold())
