@@ -17,6 +17,7 @@ from cellwright.io.drivers.base import DriverError
 from cellwright.io.image import Image
 from cellwright.io.plan import PollGroup
 from cellwright.io.wire import holds_bits
+from cellwright.runtime.simulation.errors import SimulationError
 from cellwright.runtime.simulation.events import EventQueue, Rank
 from cellwright.tasks.plant import PlantModel
 
@@ -33,7 +34,12 @@ class WireGroup:
         self._words = struct.Struct(f">{group.count}H")
 
     def pack(self, values: Sequence[int], into: bytearray) -> None:
-        """Put the group's values into the device's payload."""
+        """Put the group's values into the device's payload; raises SimulationError."""
+        if len(values) != self.count:
+            raise SimulationError(
+                f"the plant model gave {len(values)} values of {self.area}[{self.start}], "
+                f"asked were {self.count}"
+            )
         if self.bits:
             packed = 0
             for place, value in enumerate(values):
@@ -41,7 +47,13 @@ class WireGroup:
                     packed |= 1 << place
             into[self.place] = packed.to_bytes(self.size, "little")
         else:
-            self._words.pack_into(into, self.offset, *values)
+            try:
+                self._words.pack_into(into, self.offset, *values)
+            except struct.error as error:
+                raise SimulationError(
+                    f"the plant model gave {list(values)} as {self.area}[{self.start}]: {error}; "
+                    "words are whole numbers from 0 to 65535"
+                ) from error
 
     def unpack(self, payload: bytearray) -> Sequence[int]:
         """The group's values out of the device's payload."""

@@ -10,7 +10,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
+
+import structlog
 
 from cellwright.io.clock import Clock
 from cellwright.io.image import Image
@@ -26,6 +28,7 @@ from cellwright.io.messages import (
 )
 from cellwright.io.plan import Plan
 from cellwright.io.retain import RetainStore
+from cellwright.runtime.command_client import CommandClient, CommandFailed
 from cellwright.runtime.consumed import Consumed
 from cellwright.runtime.processes.common import Membership
 from cellwright.runtime.processes.journal import Purger, RetainKeeper
@@ -39,6 +42,8 @@ ENDLESS: Final = 1_000_000
 """Quantity of the order when parts come without end."""
 REMEMBERED: Final = 64
 """Parts whose serial the stand-in repeats when it is asked again."""
+
+_log = structlog.get_logger(__name__)
 
 Committed = list[tuple[int, AnyEvent]]
 
@@ -237,10 +242,12 @@ class ServiceMes:
         self.store.close()
 
 
-def deliver(image: Image, answers: Sequence[Any]) -> None:
+def deliver(image: Image, answers: Sequence[Command]) -> None:
     """Put the answers on the scan's command ring."""
-    from cellwright.runtime.command_client import CommandClient  # noqa: PLC0415 - see there
-
     client = CommandClient(image)
     for command in answers:
-        client.post(command)
+        try:
+            client.post(command)
+        except CommandFailed as error:
+            # As in the gateway: the program asks again until it is answered.
+            _log.warning("answer not delivered", error=str(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -164,6 +165,45 @@ def test_an_input_belongs_to_the_plant_model(plan: Plan):
         cell.force("estop_ok", False)
         cell.run_for("100ms")
         assert cell["lamp_red"] is True
+
+
+class TornPlant(BladePlant):
+    """Gives nonsense of the measured values."""
+
+    nonsense: Sequence[Any] = ()
+
+    def read(self, device: str, area: str, start: int, count: int) -> Sequence[int]:
+        found = super().read(device, area, start, count)
+        return found if area == "discrete_inputs" else self.nonsense
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "complaint"),
+    [
+        ([1, 2], r"gave 2 values of input_registers\[0\], asked were 5"),
+        ([0, 0, 0, 0, 65536], "words are whole numbers from 0 to 65535"),
+    ],
+)
+def test_a_plant_model_that_gives_no_words_is_told(plan: Plan, nonsense: list[int], complaint: str):
+    class Torn(TornPlant):
+        pass
+
+    Torn.nonsense = nonsense
+    with pytest.raises(SimulationError, match=complaint), SimulatedCell(plan, plant=Torn):
+        pass
+
+
+def test_without_a_plant_a_station_says_that_its_marker_is_missing(plan: Plan):
+    with SimulatedCell(plan) as cell:
+        cell["estop_ok"] = True
+        cell["clamp_open"] = True
+        cell["part_present"] = True
+        assert cell.run_while(lambda: not cell["clamp_close"], within="1s")
+        cell["clamp_open"] = False
+        cell["clamp_closed"] = True
+        cell["clamp_pressure"] = 5.0
+        assert cell.run_while(lambda: not cell["mark.error"], within="5s")
+        assert "has no marker 'peen'" in str(cell["mark.error_text"])
 
 
 class SlowPlant(BladePlant):
