@@ -7,6 +7,7 @@ in the tag ``sys.degraded``.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Final
 
 from cellwright.io.plan import ScanSettings
@@ -35,15 +36,27 @@ def acquire(priority: int, core: int) -> list[str]:
     return lacking
 
 
+def leave_core(core: int) -> None:
+    """Take every thread of this process off the scan's core; nothing where that is the only one.
+
+    Called when a process has started: until then the cell does not depend on the scan's beat, and
+    a start that has all cores is shorter.
+    """
+    others = os.sched_getaffinity(0) - {core}
+    if core < 0 or not others:
+        return
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            os.sched_setaffinity(int(thread), others)
+
+
 def acquire_for_driver(scan: ScanSettings) -> list[str]:
     """The same for a driver process: less urgent than the scan, and off its core.
 
     A driver enforces the safe state, so it must run when the rest of the machine is busy.
     """
     lacking = []
-    others = [core for core in sorted(os.sched_getaffinity(0)) if core != scan.core]
-    if scan.core >= 0 and others:
-        os.sched_setaffinity(0, others)
+    leave_core(scan.core)
     if scan.priority > 1:
         error = lib.cw_schedule_fifo(max(1, scan.priority - DRIVER_BELOW_SCAN))
         if error:

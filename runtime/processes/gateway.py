@@ -21,6 +21,7 @@ from cellwright.runtime.metrics import Exporter
 from cellwright.runtime.metrics_server import MetricsServer
 from cellwright.runtime.opcua_ports import GatewayCommands, GatewayReader
 from cellwright.runtime.processes.common import Membership, join
+from cellwright.runtime.self_check import leave_core
 
 PUBLISH_INTERVAL_S = 0.05
 STOP_CHECK_S = 0.05
@@ -57,6 +58,7 @@ async def _serve(member: Membership, store: GatewayStore | None) -> None:
         structlog.get_logger(__name__).info("OPC UA server listens", endpoint=server.endpoint)
         serving = asyncio.create_task(server.run(stop, PUBLISH_INTERVAL_S))
     metrics = asyncio.create_task(_serve_metrics(member, stop))
+    leave_core(member.plan.scan.core)
     try:
         while not member.should_stop() and not (serving is not None and serving.done()):
             member.beat()

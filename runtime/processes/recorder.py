@@ -23,6 +23,7 @@ from cellwright.runtime.programs import resolve
 from cellwright.runtime.recorder_watch import Condition, ConditionError, ImageWatch
 from cellwright.runtime.replay import recordable, sources_of
 from cellwright.runtime.run_folder import RunFolder, replace_file
+from cellwright.runtime.self_check import leave_core
 
 PERIOD_S: Final = 0.05
 """Between two looks at the ring. It is not waited on: waking us would cost the scan a call."""
@@ -52,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Record until the supervisor asks to stop, then take what is left on the ring."""
     member, _ = join(arguments, lambda _: "recorder")
     pump = RecorderPump(member, Policy())
+    leave_core(member.plan.scan.core)
     try:
         while not member.should_stop():
             member.beat()

@@ -13,6 +13,7 @@ import structlog
 from cellwright.io import registry
 from cellwright.io.messages import Job, MessageError, Result, decode_job, encode
 from cellwright.runtime.processes.common import Membership, join
+from cellwright.runtime.self_check import leave_core
 from cellwright.tasks.api import JobError, Worker, WorkerContext
 
 WAIT_S = 0.05
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     sys.path.insert(0, member.plan.folder)
     kind = registry.load_class(task.worker)
     worker: Worker = kind(WorkerContext(task.name, task.options, member.plan))
+    leave_core(member.plan.scan.core)
     WorkerLoop(member, worker, task.index, int(options.incarnation)).run()
     return 0
 
