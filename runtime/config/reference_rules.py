@@ -53,11 +53,39 @@ Every variable of a program is one tag. Which one, in this order:
 A tag has one writer: one task, or the roles in `write`, or its device. A variable and its tag
 have the same type. A retained variable needs a memory tag with `retain: true`.
 
+## When a task runs
+
+| kind | key | it runs |
+|---|---|---|
+| cyclic | `interval` | at every interval, shifted by `phase`; both are multiples of `scan.base` |
+| event | `event` | in the cycle that sees an edge of a BOOL tag (also of `sys.clock_1s`) |
+| freewheeling | `freewheeling` | last in a cycle, if its watchdog time fits before the next tick |
+
+Cyclic and event tasks of one cycle run in the order of their priorities, then in that of the file.
+The tag of an event is looked at after inputs, commands and forces have come in, and compared with
+the last cycle that ran: an edge during skipped ticks is seen by the next cycle, a pulse that is
+over by then is not, and a level that is there at the start is no edge. Freewheeling tasks for which
+a cycle has no time come first in the next one, among those of equal priority. The outputs of a
+cycle are written after them: keep their watchdogs short.
+
+A late cycle covers ticks, and what was due in them is missed and counted. `overrun` says what
+follows: nothing (`skip`), one execution in the next cycle (`late`; none more if the task is due
+there anyway), or FAULT with the code `task_overrun` (`fault`). The phase never shifts. With
+`watchdog: {time: 5ms, omitted: 3}` the third missed execution in a row is a FAULT (`task_omitted`);
+of a freewheeling task, the third cycle in a row without time for it.
+
+## Deadlines of jobs
+
+A program declares for each kind of job of its worker how many cycles the answer may take and what
+stands for it then. `deadlines: {read: 80}` gives a task another number, and
+`deadlines: {read: {cycles: 80, value: {text: "?"}}}` also another value, key by key.
+Cycles are those of the scan in which tasks run, from the one that submitted the job.
+
 ## Intervals and watchdogs
 
-An interval is a multiple of `scan.base`; a phase too, and it lies below the interval. A task's
-watchdog is a limit and not a budget, so nothing is refused because limits add up to more than the
-base interval: that is a warning, and only where the file states the watchdogs. It is an error
-when a task's watchdog, or the sum for tasks that fall due in one cycle, is longer than the scan's
-own watchdog: the scan's would then trip although every task kept its limit.
+A task's watchdog is a limit and not a budget, so nothing is refused because limits add up to more
+than the base interval: that is a warning, and only where the file states the watchdogs. It is an
+error when a task's watchdog, or the sum for tasks that fall due in one cycle, is longer than the
+scan's own watchdog: the scan's would then trip although every task kept its limit. An event task
+counts as due in every cycle, a freewheeling one in none.
 """

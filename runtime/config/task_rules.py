@@ -90,6 +90,13 @@ def deadlines_of(
             "a deadline is for a job, and nobody would do its jobs",
             "name the worker in the program, or delete its deadlines",
         )
+    if task.event is not None and program.worker is not None:
+        problems.warning(
+            root.at(("tasks", name, "event")),
+            f"the event task '{name}' has a worker",
+            "it finds the worker's answers only when its event comes again",
+            "give it an interval, and let it look for the edge itself (R_TRIG)",
+        )
     deadlines = declared.copy()
     for kind, given in task.deadlines.items():
         path = ("tasks", name, "deadlines", kind)

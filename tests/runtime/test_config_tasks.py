@@ -118,6 +118,12 @@ def test_an_event_task_is_thought_to_fall_due_together_with_every_other(check, w
     assert [problem.severity for problem in report.problems] == ([severity] if severity else [])
 
 
+def test_an_event_task_with_a_worker_is_warned_that_answers_wait_for_the_next_event(check):
+    (problem,) = check('a: {program: "Eye", event: part}').problems
+    assert (problem.severity, problem.line) == ("warning", 6)
+    assert "only when its event comes again" in problem.why
+
+
 def test_a_task_whose_event_stands_on_a_broken_tag_is_not_complained_about_twice(check):
     report = check("""\
         a: {program: "Oops", interval: 10ms}
