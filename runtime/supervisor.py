@@ -21,6 +21,7 @@ from typing import Final
 import structlog
 
 from cellwright.io import plan as plans
+from cellwright.io.clock import MonotonicClock
 from cellwright.io.iec import Value
 from cellwright.io.image import Image, ImageError
 from cellwright.io.journal import JournalError, JournalReader
@@ -50,6 +51,7 @@ from cellwright.runtime.run_folder import (
     folder_for,
     replace_file,
 )
+from cellwright.runtime.unsaved import take_over, unsaved
 
 POLL_S: Final = 0.01
 SILENCE_NS: Final = {
@@ -75,6 +77,7 @@ STEADY_S: Final = 0.5
 DETAIL_BYTES: Final = 120
 """What the process table holds of a reason."""
 STOP_S: Final = 5.0
+REMEDY: Final = "make room on the disk of the data folder"
 
 
 class ProcessState(IntEnum):
@@ -129,7 +132,10 @@ class Supervisor:
         self._children: list[Child] = []
 
     def run(self) -> int:
-        """Run the cell until SIGTERM or SIGINT; 0 after an orderly end. Raises RunError."""
+        """Run the cell until SIGTERM or SIGINT; 0 after an orderly end. Raises RunError.
+
+        An end that leaves events behind which are not durable is none: 1.
+        """
         self._prepare()
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -145,13 +151,18 @@ class Supervisor:
                 self._pause(POLL_S)
             self._tell("stopping")
             self._shut_down()
-            self._dirty_mark.unlink(missing_ok=True)
+            if not unsaved(self._image):
+                self._dirty_mark.unlink(missing_ok=True)
         finally:
             self._kill_rest()
+            left = unsaved(self._image)
             self._image.close()
-            self.folder.remove()
+            if left:
+                self._tell(f"{left}: {self.folder.path} keeps them for the next start; {REMEDY}")
+            else:
+                self.folder.remove()
             self._release()
-        return 0
+        return 1 if left else 0
 
     def _release(self) -> None:
         for lock in self._locks:
@@ -169,6 +180,12 @@ class Supervisor:
         except RunError:
             self._release()
             raise
+        try:
+            if taken := take_over(self.folder, self._data / JOURNAL_FILE, MonotonicClock()):
+                self._tell(taken)
+        except JournalError as error:
+            self._release()
+            raise RunError(f"{error}; {REMEDY}, then start the cell again") from error
         try:
             JournalWriter(self._data / JOURNAL_FILE).close()
             self._boot_id = secrets.token_hex(4)
