@@ -306,7 +306,8 @@ class AlarmDesk(Part):
                 ReplyCode.INVALID_STATE,
                 f"alarm '{name}' is {self._states[alarm].name}, not SHELVED",
             )
-        self._follow(alarm)
+        # Judged with all others later in this cycle, on what the tags are then.
+        self._since[alarm] = self._moment.now_ns
 
     def _ask(self, alarm: int, signal: Signal, actor: str, reason: str) -> bool:
         try:

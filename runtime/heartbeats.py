@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 from cellwright.io.iec import Code, integer_range
 from cellwright.io.plan import Heartbeat, Plan
 from cellwright.io.process_image import ProcessImage
-from cellwright.io.quality import is_good
+from cellwright.io.quality import UNCERTAIN_INITIAL, is_good
 from cellwright.runtime.carried import Part
 
 
@@ -128,13 +128,16 @@ class _Watcher:
 
     def _sign(self, now_ns: int) -> Sign | None:
         beat, image = self._beat, self._image
-        if is_good(image.quality(beat.expect)):
+        status = image.quality(beat.expect)
+        if self._value is None:
+            # What is found at the start is no sign of life, whether read or initial.
+            if is_good(status) or status == UNCERTAIN_INITIAL:
+                self._value = int(image.get(beat.expect))  # type: ignore[arg-type]
+        elif is_good(status):
             value = int(image.get(beat.expect))  # type: ignore[arg-type]
             if value != self._value:
-                known, self._value = self._value is not None, value
-                if known:  # the value that is found at the start is no sign of life
-                    self._heard_ns = now_ns
-                    return Sign.BEAT
+                self._value, self._heard_ns = value, now_ns
+                return Sign.BEAT
         return Sign.LATE if now_ns - self._heard_ns > beat.timeout_ns else None
 
     def _tell(self) -> None:
