@@ -31,7 +31,13 @@ from typing import Self
 
 PATIENCE_S = 60.0
 """Longest wait for one command, and for what a running one is to print."""
-READING = ("cellwright tags list", "cellwright tags get", "cellwright status", "cellwright watch")
+READING = (
+    "cellwright tags list",
+    "cellwright tags get",
+    "cellwright status",
+    "cellwright watch",
+    "cellwright alarms",
+)
 REPEATED = (
     *READING,
     "cellwright mes",
