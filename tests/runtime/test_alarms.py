@@ -42,6 +42,7 @@ def coils(bench: AlarmBench) -> tuple[int, bool]:
     return payload[0], enabled
 
 
+@pytest.mark.behaviour(19)
 def test_an_alarm_comes_is_acknowledged_and_goes(tmp_path: Path):
     bench = AlarmBench(tmp_path, AIR)
     bench.cycle(2)
@@ -229,6 +230,7 @@ alarms:
 """
 
 
+@pytest.mark.behaviour(19)
 def test_the_first_alarm_of_a_group_is_marked_until_the_group_is_normal_again(tmp_path: Path):
     bench = AlarmBench(tmp_path, GROUPS)
     bench.cycle()
@@ -410,6 +412,7 @@ def retained(bench: AlarmBench) -> dict[str, object]:
     return dict(bench.scan.process_image.retained())
 
 
+@pytest.mark.behaviour(19)
 def test_alarms_survive_a_restart_of_the_scan_as_they_were(tmp_path: Path):
     bench = AlarmBench(tmp_path, GROUPS)
     bench.cycle()

@@ -55,6 +55,7 @@ def test_an_integer_is_counted_and_begins_again_after_its_largest_value(tmp_path
     assert 0 in sent(bench, "beats", 6)
 
 
+@pytest.mark.behaviour(19)
 def test_a_heartbeat_of_the_device_is_at_the_output_in_the_same_cycle(tmp_path: Path):
     bench = AlarmBench(tmp_path, SEND % "beat_out")
     bench.run()
@@ -84,6 +85,7 @@ def test_memory_beats_in_every_operating_state(tmp_path: Path):
 # --- expecting ------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour(19)
 def test_what_is_not_heard_for_its_timeout_is_lost_and_recovery_is_told_once(tmp_path: Path):
     bench = AlarmBench(tmp_path, HMI % "")
     bench.cycle()

@@ -76,6 +76,7 @@ def qualities(bench: Bench) -> tuple[int, int, int]:
     return bench.quality("density"), bench.quality("twice"), bench.quality("plain")
 
 
+@pytest.mark.behaviour(10)
 def test_a_written_value_carries_the_worst_quality_of_what_its_author_named(bench: Bench):
     assert qualities(bench) == (GOOD, GOOD, GOOD)
     image = bench.scan.process_image
@@ -209,6 +210,7 @@ def told(bench: Bench) -> tuple[TagStatus, TagStatus]:
     return curious.told[-1]
 
 
+@pytest.mark.behaviour(10)
 def test_a_program_reads_quality_source_timestamp_and_age_of_its_inputs(tmp_path: Path):
     bench = Bench(tmp_path, CURIOUS, {"curious": Curious}, devices=[coupler()])
     bench.run()
@@ -238,6 +240,7 @@ def test_the_value_of_a_lost_device_grows_older_from_its_last_reading(tmp_path: 
     assert bench.snapshot().age_ns(bench.plan.tag("present").index) == 100_000_000
 
 
+@pytest.mark.behaviour(10)
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_jump_of_the_wall_clock_makes_no_value_older_or_younger(tmp_path: Path, hours: int):
     bench = Bench(tmp_path, CURIOUS, {"curious": Curious}, devices=[coupler()])
