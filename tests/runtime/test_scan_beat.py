@@ -1,0 +1,71 @@
+"""The loop of the scan process in simulated time: each tick is run or skipped, and counted."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plans import POLL_NS
+from scan_bench import MS
+from task_log import noting_cell
+
+from cellwright.io.clock import SimulatedClock
+from cellwright.io.statistics import SCAN
+from cellwright.runtime.processes import scan as process
+
+
+class SimulatedWaiting:
+    """Stands where the C layer waits: moves the clock to the instant that is waited for."""
+
+    def __init__(self, clock: SimulatedClock) -> None:
+        self._clock = clock
+
+    def cw_wait_until(self, deadline_ns: int) -> int:
+        """The time, which is not before the deadline."""
+        self._clock.advance(max(0, deadline_ns - self._clock.now_ns()))
+        return self._clock.now_ns()
+
+
+@pytest.mark.behaviour(6)
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 45), min_size=1, max_size=30), st.integers(0, 29))
+def test_runs_and_skips_of_the_scans_own_record_are_all_ticks_also_over_a_restart(
+    tmp_path_factory: pytest.TempPathFactory, took_ms: list[int], restart_at: int
+) -> None:
+    bench, _ = noting_cell(tmp_path_factory.mktemp("beat"), {"control": {}})
+    image, clock = bench.image, bench.clock
+    elapsed = took_ns = 0
+
+    def launch() -> process.Beat:
+        bench.launch()
+        cycle = bench.scan.cycle
+
+        def slow_cycle(tick: int, now_ns: int, utc_ns: int) -> None:
+            cycle(tick, now_ns, utc_ns)
+            clock.advance(took_ns)
+
+        bench.scan.cycle = slow_cycle  # type: ignore[method-assign]
+        member = SimpleNamespace(
+            plan=bench.plan, image=image, clock=clock, slot=image.processes["scan"]
+        )
+        recorder = SimpleNamespace(step=lambda now_ns: None)
+        return process.Beat(bench.scan, cast(Any, member), cast(Any, recorder))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "lib", SimulatedWaiting(clock))
+        beat = launch()
+        for number, took in enumerate(took_ms):
+            if number == restart_at:
+                elapsed += image.scan.elapsed_ticks
+                beat = launch()
+                image.scan.elapsed_ticks = 0
+            took_ns = took * MS
+            assert beat.once()
+            assert (clock.now_ns() - took_ns - beat._start_ns) % POLL_NS == 0, "on the grid"
+    figures = image.statistics.read(SCAN)
+    assert figures.runs == len(took_ms)
+    assert figures.runs + figures.skips == elapsed + image.scan.elapsed_ticks
+    bench.image.close()
