@@ -1,0 +1,26 @@
+"""A recorded cell run again, for tests of the replay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from recorded_cell import RecordedCell
+
+from cellwright.runtime.replay import Outcome, Replay
+from cellwright.tasks.api import (
+    Program,
+)
+
+
+def replayed(path: Path, programs: Sequence[type[Program[Any]]], **options: Any) -> Outcome:
+    with Replay(path, programs=programs) as replay:
+        return replay.run(**options)
+
+
+def identical(cell: RecordedCell, path: Path | None = None) -> Outcome:
+    outcome = replayed(path or cell.kept(), cell.programs)
+    assert outcome.difference is None, outcome.difference
+    assert outcome.identical, outcome.notes
+    return outcome
