@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from chaos_tools import StallMonitor, steal_ms, within
 from fault_bench import SAFE, FaultBench
@@ -187,6 +188,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--hogs", type=int, default=0, help="busy processes beside the cell")
     parser.add_argument("--no-realtime", action="store_true", help="cell without real-time class")
+    parser.add_argument("--device-ms", type=int, default=35, help="time of the coupler's watchdog")
     parser.add_argument("--only", action="append", help="only this kind; may be repeated")
     parser.add_argument("--keep", type=Path, help="folder for the cell and the injections")
     given = parser.parse_args()
@@ -201,10 +203,14 @@ def main() -> int:
         kinds = [wanted[n % len(wanted)] for n in range(given.n)]
     console.print(f"seed {seed}, {len(kinds)} injections, cell in {folder}")
     stolen, begin = steal_ms(), time.monotonic()
+
+    def edit(cell: Any) -> None:
+        cell["devices"]["remote_io"]["watchdog"]["time_ms"] = given.device_ms
+
     with (
         StallMonitor(folder) as monitor,
+        FaultBench(folder / "cell", realtime=not given.no_realtime, edit=edit) as cell,
         hogs(given.hogs),
-        FaultBench(folder / "cell", realtime=not given.no_realtime) as cell,
         (folder / "injections.jsonl").open("w", encoding="utf-8", buffering=1) as notes,
     ):
         campaign = Campaign(cell, monitor, seed)

@@ -53,9 +53,8 @@ class FaultBench(CellUnderTest):
             cell["scan"]["realtime"]["priority"] = 0
         self._configure(cell)
         yaml.dump(cell, file)
-        if self._realtime:
-            with suppress(PermissionError):
-                os.sched_setscheduler(self.plant.pid, os.SCHED_FIFO, os.sched_param(URGENT_PLANT))
+        with suppress(PermissionError):
+            os.sched_setscheduler(self.plant.pid, os.SCHED_FIFO, os.sched_param(URGENT_PLANT))
         self._tail = PlantTail(self.plant.log_path)
         return file
 
