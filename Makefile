@@ -74,6 +74,7 @@ chaos: $(STAMP)
 ## Ten thousand kills of a writer of retained values, two hundred of whole cells
 chaos-retain: $(STAMP)
 	$(CHAOS) tests/chaos/retain_campaign.py --kills $(KILLS) --cells $(CELLS) $(ARGS)
+	$(CHAOS) tests/chaos/retain_cost.py
 
 ## Regenerate docs/reference from the code
 docs: $(STAMP)

@@ -183,7 +183,8 @@ class JournalWriter:
                 f"cannot write the journal {self.path}: the folder {self.path.parent} does not "
                 "exist or is read-only; make it writable for this process"
             )
-        connection = sqlite3.connect(self.path, timeout=self._busy_s, isolation_level=None)
+        # Opening may meet the last reader of a dead predecessor, who tidies up behind it.
+        connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -195,6 +196,7 @@ class JournalWriter:
                     connection.execute(statement)
                 connection.execute("COMMIT")
                 _sync_folder(self.path.parent)
+            connection.execute(f"PRAGMA busy_timeout = {int(self._busy_s * 1000)}")
             status = self.path.stat()
         except BaseException:
             connection.close()

@@ -34,6 +34,8 @@ LIMIT_MS = 50.0
 TOGGLE_MS = 100.0
 TOGGLE_LIMIT_MS = 30.0
 """Longest deviation of the program's 100 ms timer, seen at the plant: three cycles."""
+SCAN_RESTARTS = {"scan killed", "scan stopped", "endless loop", "supervisor killed"}
+"""Kinds after which there may be another scan process."""
 MARGIN_NS = 20_000_000
 """A stall just before a fault delays what follows, too."""
 
@@ -85,11 +87,15 @@ class Campaign:
     def _inject(self, kind: Kind) -> Injection:
         wrong, late = "", False
         begin_ns = time.monotonic_ns()
+        restarts = self._cell.image.processes["scan"].restarts
         try:
             fault = kind.make(self._cell, self._chance)
         except AssertionError as error:
             wrong = str(error).partition("\n")[0]
             late = self._cell.was_late
+            if kind.name not in SCAN_RESTARTS:
+                # The supervisor took it for hanging: it got no time for a whole second.
+                late |= self._cell.image.processes["scan"].restarts != restarts
             fault = Fault(begin_ns, time.monotonic_ns())
         spent_s = (time.monotonic_ns() - begin_ns) / 1e9
         took, timer = self._safe_after(fault), 0.0
