@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from cellwright.io.plan import Plan
 from cellwright.runtime.cli import app
-from cellwright.runtime.config import compile_file, write_template
+from cellwright.runtime.config import check_file, compile_file, write_template
 from cellwright.runtime.simulation import SimulatedCell, SimulationError
 from cellwright.runtime.simulation.inputs import play, read_script
 
@@ -159,3 +159,25 @@ def test_services_without_master_data_are_refused(first: Path):
     plan = compile_file(first / "cell.yaml")
     with pytest.raises(SimulationError, match="has no master data"):
         SimulatedCell(plan, mes="services")
+
+
+def test_the_configuration_names_the_plant_model_and_its_options_without_loading_it(first: Path):
+    file = first / "cell.yaml"
+    with file.open("a", encoding="utf-8") as text:
+        text.write("\nsimulation: {plant: 'nowhere:Tank', options: {parts: 3, faults: [a, b]}}\n")
+    settings = compile_file(file).simulation
+    assert settings is not None
+    assert settings.plant == "nowhere:Tank"
+    assert settings.options == {"parts": 3, "faults": ["a", "b"]}
+    result = CliRunner().invoke(app, ["simulate", str(first)])
+    assert result.exit_code == 1
+    assert "cannot import nowhere" in " ".join(result.output.split())
+
+
+def test_a_plant_model_that_is_no_class_of_a_module_is_a_problem_of_the_file(first: Path):
+    file = first / "cell.yaml"
+    with file.open("a", encoding="utf-8") as text:
+        text.write("\nsimulation: {plant: Tank}\n")
+    (problem,) = check_file(file).problems
+    assert "'Tank' names no plant model" in str(problem)
+    assert "write module:Class" in str(problem)
