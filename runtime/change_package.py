@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import marshal
+import os
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from types import CodeType
@@ -106,16 +107,18 @@ def read_change(folder: RunFolder, sha256: str) -> Package:
     return _decoded(path, data)
 
 
+def prepare_take_over(folder: RunFolder) -> None:
+    """Leave `take_over` no more to do than it must. Raises OSError."""
+    # A link, so that there is never a moment in which nothing is what runs.
+    link = folder.path / (BEFORE + ".new")
+    link.unlink(missing_ok=True)
+    link.hardlink_to(folder.path / RUNNING)
+
+
 def take_over(folder: RunFolder, sha256: str) -> None:
     """The change is what runs from now on, what ran is what ran before. Raises OSError."""
-    running = folder.path / RUNNING
-    if running.exists():
-        # A link, so that there is never a moment in which nothing is what runs.
-        temporary = folder.path / (BEFORE + ".new")
-        temporary.unlink(missing_ok=True)
-        temporary.hardlink_to(running)
-        temporary.replace(folder.path / BEFORE)
-    change_file(folder, sha256).replace(running)
+    os.replace(folder.path / (BEFORE + ".new"), folder.path / BEFORE)
+    os.replace(change_file(folder, sha256), folder.path / RUNNING)
 
 
 def write_running(folder: RunFolder, package: Package) -> None:

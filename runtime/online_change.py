@@ -6,6 +6,7 @@ wrong on the way leaves the running programs as they were, and is told in a sent
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from cellwright.runtime.change_package import (
     PackageError,
     affected,
     code_of,
+    prepare_take_over,
     read_change,
     read_running,
     supervisor_boot,
@@ -136,15 +138,18 @@ class Shelf:
         self._there: dict[str, ModuleType] = {}
         self._names: frozenset[str] = frozenset()
 
-    def lay_down(self, finder: SetFinder, package: Package) -> None:
-        """The set that `swap` brings."""
+    def names(self, package: Package) -> frozenset[str]:
+        """Names of both sets, those of the packages that hold them included."""
         names = {*package.programs.names(), *of_folder(self._folder)}
         for name in list(names):
             parts = name.split(".")
             names.update(".".join(parts[:count]) for count in range(1, len(parts)))
-        self._names = frozenset(names)
-        self._new = finder
-        self._there = {}
+        return frozenset(names)
+
+    def begin(self, finder: SetFinder, names: frozenset[str]) -> None:
+        """From now on there is an empty second set; imports see it."""
+        self._names, self._new, self._there = names, finder, {}
+        self.swap()
 
     def swap(self) -> None:
         """Let imports see the other set."""
@@ -203,6 +208,8 @@ class OnlineChange:
 
     def _finish(self, error: str) -> None:
         self._slices = self._prepared = None
+        # What was loaded stays; the collector, which looks at what is young, must not find it.
+        gc.freeze()
         self._scan.changes.deliver(ProgramsLoaded(actor="scan", error=error))
 
     # --- loading, in turns ------------------------------------------------------------------------
@@ -213,7 +220,10 @@ class OnlineChange:
             # One of its own: a load that was given up may still put its own back later.
             self._shelf = shelf = Shelf(Path(self._plan.folder), self._finder)
             self._slices = Slices(
-                lambda: self._prepare(wanted, shelf), self._now_ns, shelf.swap, shelf.swap
+                lambda slices: self._prepare(wanted, shelf, slices),
+                self._now_ns,
+                shelf.swap,
+                shelf.swap,
             )
         margin_ns = self._plan.scan.base_ns // MARGIN
         if not self._slices.step(tick_ns - margin_ns, tick_ns - margin_ns // 4):
@@ -229,15 +239,15 @@ class OnlineChange:
             raise RefusedChangeError(_said(error)) from error
         self._prepared = self._slices.result
 
-    def _prepare(self, wanted: ChangeProgram, shelf: Shelf) -> _Prepared:
+    def _prepare(self, wanted: ChangeProgram, shelf: Shelf, slices: Slices[_Prepared]) -> _Prepared:
         """Load modules and make programs; runs in turns and touches nothing that runs."""
         package = read_change(self._folder, wanted.sha256)
         self._check(package, wanted)
         plan = with_options(self._plan, package.options)
         prepared = _Prepared(package, plan, affected(plan, package.programs))
         finder = SetFinder(Path(plan.folder), package.programs, code_of(package))
-        shelf.lay_down(finder, package)
-        shelf.swap()
+        names = shelf.names(package)
+        slices.at_once(lambda: shelf.begin(finder, names))
         for module in package.programs.modules:
             import_module(module.name)
         stray = set(of_folder(Path(plan.folder))) - package.programs.names()
@@ -249,6 +259,7 @@ class OnlineChange:
             prepared.classes[index] = kind
             if self._scan.state in DRIVING:
                 prepared.programs[index] = self._make(prepared, index)
+        prepare_take_over(self._folder)
         return prepared
 
     def _check(self, package: Package, wanted: ChangeProgram) -> None:

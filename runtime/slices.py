@@ -31,7 +31,7 @@ class Slices(Generic[T]):
 
     def __init__(
         self,
-        work: Callable[[], T],
+        work: Callable[[Slices[T]], T],
         now_ns: Callable[[], int],
         enter: Callable[[], None],
         leave: Callable[[], None],
@@ -75,6 +75,14 @@ class Slices(Generic[T]):
             self._moving = False
         return self.done
 
+    def at_once(self, action: Callable[[], None]) -> None:
+        """Called by the code: do something within one turn."""
+        sys.settrace(None)
+        try:
+            action()
+        finally:
+            sys.settrace(self._trace)
+
     def cancel(self) -> None:
         """Have the code end at its next line; does not wait for it."""
         self._cancelled = True
@@ -90,7 +98,7 @@ class Slices(Generic[T]):
             try:
                 sys.settrace(self._trace)
                 try:
-                    self.result = self._work()
+                    self.result = self._work(self)
                 finally:
                     sys.settrace(None)
             except CancelledError:
