@@ -6,7 +6,6 @@ wrong on the way leaves the running programs as they were, and is told in a sent
 
 from __future__ import annotations
 
-import gc
 import sys
 import traceback
 from collections.abc import Callable
@@ -208,8 +207,6 @@ class OnlineChange:
 
     def _finish(self, error: str) -> None:
         self._slices = self._prepared = None
-        # What was loaded stays; the collector, which looks at what is young, must not find it.
-        gc.freeze()
         self._scan.changes.deliver(ProgramsLoaded(actor="scan", error=error))
 
     # --- loading, in turns ------------------------------------------------------------------------

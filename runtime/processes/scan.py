@@ -124,6 +124,8 @@ class Beat:
         self._recorder.step(now_ns)
         if self._change is not None and self._change.busy:
             self._change.step(tick_start_ns(self._start_ns, base_ns, following))
+            if not self._change.busy:
+                gc.freeze()  # what was loaded lives for ever, too
         elif now_ns >= self._collect_at:
             # The youngest generation only: microseconds, in the slack after the cycle.
             gc.collect(0)

@@ -1,0 +1,174 @@
+"""``cellwright change`` beside a running cell: real processes, real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_cell import SmallCell
+
+from cellwright.io.journal import JournalReader
+from cellwright.io.messages import ProgramChanged
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallCell]:
+    """One running cell for all tests of this file."""
+    base = tmp_path_factory.mktemp("change")
+    small = SmallCell(base / "cell", base / "run")
+    with small.running():
+        yield small
+
+
+@pytest.fixture
+def cell(started: SmallCell) -> Iterator[SmallCell]:
+    """The cell in RUN with the files that it was made with, and the programs of those."""
+    kept = {name: (started.folder / name).read_bytes() for name in ("cell.yaml", "clamp.py")}
+    yield started
+    for name, content in kept.items():
+        (started.folder / name).write_bytes(content)
+    assert said(started, "change", "--yes")
+    assert status(started)["state"] == "RUN"
+
+
+def said(cell: SmallCell, *words: str) -> str:
+    done = cell.type(*words)
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+def status(cell: SmallCell) -> Any:
+    return json.loads(said(cell, "status", "--json"))
+
+
+def edit(cell: SmallCell, name: str, old: str, new: str) -> None:
+    text = (cell.folder / name).read_text()
+    assert old in text
+    (cell.folder / name).write_text(text.replace(old, new))
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def changes(cell: SmallCell) -> list[Any]:
+    with JournalReader(cell.folder / "data" / "journal.db") as journal:
+        return [e for _, e in journal.read(0, 10_000) if isinstance(e, ProgramChanged)]
+
+
+CLOSED = "closed = self.close and self.pressure >= self.setpoint"
+
+
+def closed(cell: SmallCell) -> bool:
+    return said(cell, "tags", "get", "clamp.closed") == "True\n"
+
+
+@pytest.mark.behaviour(22)
+def test_a_changed_program_is_loaded_between_two_cycles_audited_and_rolled_back_by_command(
+    cell: SmallCell,
+) -> None:
+    assert said(cell, "change") == "FirstCell: nothing to change\n"
+    said(cell, "tags", "set", "close_request", "true")
+    until(lambda: closed(cell))
+    pid, restarts = (status(cell)["processes"]["scan"][name] for name in ("pid", "restarts"))
+    strokes = said(cell, "tags", "get", "clamp.strokes")
+    edit(cell, "clamp.py", CLOSED, "closed = False")
+    dry = said(cell, "change", "--dry-run")
+    assert dry.startswith("clamp.py: ")
+    assert dry.endswith("FirstCell: can be changed; nothing was done (--dry-run)\n")
+    assert closed(cell)
+    assert cell.command("change").returncode == 1, "nobody answered the question"
+    assert closed(cell)
+    known = len(changes(cell))
+    done = said(cell, "change", "--yes", "--reason", "never closed")
+    assert "FirstCell: goes on with programs " in done
+    until(lambda: not closed(cell))
+    assert said(cell, "tags", "get", "clamp.strokes") == strokes
+    back = said(cell, "change", "--rollback", "--yes", "--reason", "as before")
+    assert "FirstCell: went back to programs " in back
+    assert "the files in " in back
+    until(lambda: closed(cell))
+    until(lambda: len(changes(cell)) == known + 2)
+    there, again = changes(cell)[known:]
+    assert [(e.tasks, e.files, e.reason) for e in (there, again)] == [
+        (["clamp"], ["clamp.py"], "never closed"),
+        (["clamp"], ["clamp.py"], "as before"),
+    ]
+    assert (there.old, there.new) == (again.new, again.old)
+    assert (there.rolled_back, again.rolled_back) == (False, True)
+    assert there.actor.endswith("@console")
+    now = status(cell)
+    assert (now["state"], now["processes"]["scan"]["pid"]) == ("RUN", pid)
+    assert now["processes"]["scan"]["restarts"] == restarts
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "code", "says"),
+    [
+        ("clamp.py", CLOSED, "closed = =", 2, "SyntaxError: invalid syntax (clamp.py:"),
+        ("clamp.py", "from pydantic", "import nowhere\nfrom pydantic", 2, "No module named 'nowh"),
+        ("clamp.py", "class Clamp(", "class Clump(", 2, "module clamp has no class Clamp"),
+        ("clamp.py", "from pydantic", "1 / 0\nfrom pydantic", 2, "ZeroDivisionError"),
+        ("clamp.py", "closed = Output(BOOL", "shut = Output(BOOL", 1, "clamp.closed is gone"),
+        ("clamp.py", "strokes = Retained(UDINT", "strokes = Retained(REAL", 1,
+         "clamp.strokes has another type"),
+        ("clamp.py", "strokes = Retained(UDINT", "strokes = Output(UDINT", 1,
+         "clamp.strokes has another retain"),
+        ("clamp.py", "pressure = Output(REAL", "pressure = Output(BOOL", 2, "clamp_pressure"),
+        ("clamp.py", "    _last_ns = 0", "    _last_ns = 0\n    def __init__(self, *a):\n"
+         "        raise OSError('no')", 1, "program of task 'clamp' cannot be made: OSError: no"),
+        ("cell.yaml", "interval: 10ms", "interval: 20ms", 1, "task 'clamp' changes its interval_ns"),
+        ("cell.yaml", "base: 10ms", "base: 5ms", 1, "the cell's file changes 'scan'"),
+        ("cell.yaml", "  clamp_pressure:", "  more: {type: BOOL, memory: true}\n  clamp_pressure:",
+         1, "this change moves tags; stop the cell and start it again (more is new)"),
+        ("cell.yaml", "initial: 5.0", "initial: 6.0", 1, "clamp_setpoint has another initial"),
+        ("cell.yaml", "rise_bar_s: 4.0", "rise_bar_s: -4.0", 2, "greater than 0"),
+    ],
+    ids=lambda value: value[:24] if isinstance(value, str) else str(value),
+)  # fmt: skip
+def test_a_change_that_does_not_fit_is_refused_with_the_reason_and_the_cell_goes_on(  # noqa: PLR0917
+    cell: SmallCell, name: str, old: str, new: str, code: int, says: str
+) -> None:
+    before = status(cell)["processes"]["scan"]["pid"]
+    known = len(changes(cell))
+    edit(cell, name, old, new)
+    done = cell.type("change", "--yes")
+    assert done.returncode == code, done
+    assert says in done.stderr
+    assert "the running programs go on" in done.stderr
+    assert "Traceback" not in done.stderr
+    now = status(cell)
+    assert (now["state"], now["processes"]["scan"]["pid"]) == ("RUN", before)
+    assert len(changes(cell)) == known
+    assert not list(cell.run.glob("*/change-*"))
+
+
+def test_a_scan_that_is_killed_after_a_change_comes_back_with_what_ran(tmp_path: Path) -> None:
+    small = SmallCell(tmp_path / "cell", tmp_path / "run")
+    with small.running():
+        assert "there is nothing to go back to" in small.type("change", "--rollback").stderr
+        said(small, "tags", "set", "close_request", "true")
+        until(lambda: closed(small))
+        edit(small, "clamp.py", CLOSED, "closed = False")
+        said(small, "change", "--yes")
+        until(lambda: not closed(small))
+        (small.folder / "clamp.py").write_text("this is no Python\n")
+        pid = status(small)["processes"]["scan"]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: status(small)["processes"]["scan"]["restarts"] == 1)
+        until(lambda: small.type("start").returncode == 0)
+        said(small, "tags", "set", "close_request", "true")
+        until(lambda: said(small, "tags", "get", "clamp_pressure") == "5.0\n")
+        assert not closed(small)
+        assert "the running programs go on" in small.type("change", "--yes").stderr
+        said(small, "change", "--rollback", "--yes")
+        until(lambda: closed(small))

@@ -1,0 +1,129 @@
+"""Code that runs in turns stands still between them, whatever it does."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+from cellwright.runtime.slices import Slices
+
+FOR_EVER_NS = 60_000_000_000
+
+
+class Clock:
+    """Moves by one with each reading."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def __call__(self) -> int:
+        self.now += 1
+        return self.now
+
+
+class Turns:
+    """Notes when the code is let in."""
+
+    def __init__(self) -> None:
+        self.inside = False
+        self.entered = 0
+
+    def enter(self) -> None:
+        assert not self.inside
+        self.inside = True
+        self.entered += 1
+
+    def leave(self) -> None:
+        assert self.inside
+        self.inside = False
+
+
+def made(work: Any) -> tuple[Slices[Any], Clock, Turns]:
+    clock, turns = Clock(), Turns()
+    return Slices(work, clock, turns.enter, turns.leave), clock, turns
+
+
+def test_code_goes_on_only_in_its_turns_and_ends_with_its_result() -> None:
+    seen: list[int] = []
+
+    def work(_: Slices[Any]) -> int:
+        for number in range(200):
+            seen.append(number)
+        return sum(seen)
+
+    slices, clock, turns = made(work)
+    steps = 0
+    while not slices.step(clock.now + 20, clock.now + FOR_EVER_NS):
+        steps += 1
+        before = list(seen)
+        assert not turns.inside
+        assert seen == before, "it stands still"
+    assert steps > 5
+    assert turns.entered == steps + 1
+    assert (slices.result, slices.error) == (sum(range(200)), None)
+    assert slices.step(0, 0)
+
+
+def test_what_the_code_raises_is_kept_and_an_exit_is_an_error() -> None:
+    for error in (ValueError("no"), SystemExit(3)):
+
+        def work(_: Slices[Any], error: BaseException = error) -> None:
+            raise error
+
+        slices, clock, turns = made(work)
+        while not slices.step(clock.now + FOR_EVER_NS, clock.now + FOR_EVER_NS):
+            pass
+        assert repr(error) in repr(slices.error) or slices.error is error
+        assert not turns.inside
+
+
+def test_code_that_is_given_up_ends_at_its_next_line() -> None:
+    ended = threading.Event()
+
+    def work(_: Slices[Any]) -> None:
+        try:
+            while True:
+                pass
+        finally:
+            ended.set()
+
+    slices, clock, turns = made(work)
+    assert not slices.step(clock.now + 50, clock.now + FOR_EVER_NS)
+    slices.cancel()
+    assert ended.wait(60)
+    slices._thread.join(60)
+    assert not slices._thread.is_alive()
+    assert not turns.inside
+
+
+def test_a_call_that_does_not_end_keeps_nobody_waiting() -> None:
+    gate = threading.Lock()
+    gate.acquire()
+    slices, clock, turns = made(lambda _: gate.acquire())
+    for _ in range(3):
+        assert not slices.step(clock.now + 50, clock.now + 1_000_000)
+    assert turns.inside
+    gate.release()
+    while not slices.step(clock.now + FOR_EVER_NS, clock.now + FOR_EVER_NS):
+        pass
+    assert slices.result is True
+    assert not turns.inside
+
+
+def test_what_is_done_at_once_is_not_broken_into_turns() -> None:
+    steps: list[int] = []
+
+    def work(slices: Slices[Any]) -> None:
+        def action() -> None:
+            for number in range(100):
+                steps.append(number)
+
+        slices.at_once(action)
+
+    slices, clock, _ = made(work)
+    lengths = set()
+    while not slices.step(clock.now + 3, clock.now + FOR_EVER_NS):
+        lengths.add(len(steps))
+    assert lengths <= {0, 100}
+    assert sys.gettrace() is None or sys.gettrace() != slices._trace
