@@ -76,7 +76,7 @@ def carry_over(
     own = set(vars(program)) - FIXED
     carrier = _Carrier(state, image, modules, blocks)
     try:
-        found: dict[str, Any] = carrier.load()
+        found: dict[str, Any] = dict(carrier.load())
     except Exception as error:
         raise CarryError(f"its state cannot be taken over: {_said(error)}") from error
     old = {name: value for name, value in found.items() if not _holds_blocks(value)}

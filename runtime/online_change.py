@@ -43,7 +43,7 @@ from cellwright.runtime.program_set import (
 from cellwright.runtime.programs import resolve
 from cellwright.runtime.recorder_state import culprit, freeze_program
 from cellwright.runtime.run_folder import RunFolder, ScanStart
-from cellwright.runtime.slices import Slices
+from cellwright.runtime.slices import Slices, StillRunsError
 from cellwright.runtime.states import DRIVING
 from cellwright.tasks.api import Program
 from cellwright.tasks.carry_over import names_in
@@ -181,7 +181,8 @@ class OnlineChange:
         self._now_ns = now_ns
         self._finder = loaded.finder
         self._shelf = Shelf(Path(loaded.plan.folder), loaded.finder)
-        self._slices: Slices[_Prepared] | None = None
+        self._slices: Slices[_Prepared] = Slices(now_ns)
+        self._loading = False
         self._prepared: _Prepared | None = None
         self._begun_ns = 0
         self.running = loaded.package
@@ -190,6 +191,10 @@ class OnlineChange:
     def busy(self) -> bool:
         """There is something for `step` to do."""
         return self._scan.changes.wanted is not None
+
+    def close(self) -> None:
+        """End the loader; the scan process does not need it, since it ends as a whole."""
+        self._slices.close()
 
     def step(self, tick_ns: int) -> None:
         """Between two cycles: go on with the change that is wanted, until shortly before a tick."""
@@ -206,22 +211,24 @@ class OnlineChange:
             self._finish(str(error))
 
     def _finish(self, error: str) -> None:
-        self._slices = self._prepared = None
+        self._loading, self._prepared = False, None
         self._scan.changes.deliver(ProgramsLoaded(actor="scan", error=error))
 
     # --- loading, in turns ------------------------------------------------------------------------
 
     def _load(self, wanted: ChangeProgram, tick_ns: int) -> None:
-        if self._slices is None:
+        if not self._loading:
             self._begun_ns = self._now_ns()
             # One of its own: a load that was given up may still put its own back later.
             self._shelf = shelf = Shelf(Path(self._plan.folder), self._finder)
-            self._slices = Slices(
-                lambda slices: self._prepare(wanted, shelf, slices),
-                self._now_ns,
-                shelf.swap,
-                shelf.swap,
-            )
+            try:
+                self._slices.begin(lambda: self._prepare(wanted, shelf), shelf.swap, shelf.swap)
+            except StillRunsError as still:
+                raise RefusedChangeError(
+                    "a change that was given up is still being loaded; stop the cell and start it "
+                    "again"
+                ) from still
+            self._loading = True
         margin_ns = self._plan.scan.base_ns // MARGIN
         if not self._slices.step(tick_ns - margin_ns, tick_ns - margin_ns // 4):
             if self._now_ns() - self._begun_ns > LOAD_LIMIT_NS:
@@ -236,7 +243,7 @@ class OnlineChange:
             raise RefusedChangeError(_said(error)) from error
         self._prepared = self._slices.result
 
-    def _prepare(self, wanted: ChangeProgram, shelf: Shelf, slices: Slices[_Prepared]) -> _Prepared:
+    def _prepare(self, wanted: ChangeProgram, shelf: Shelf) -> _Prepared:
         """Load modules and make programs; runs in turns and touches nothing that runs."""
         package = read_change(self._folder, wanted.sha256)
         self._check(package, wanted)
@@ -244,7 +251,7 @@ class OnlineChange:
         prepared = _Prepared(package, plan, affected(plan, package.programs))
         finder = SetFinder(Path(plan.folder), package.programs, code_of(package))
         names = shelf.names(package)
-        slices.at_once(lambda: shelf.begin(finder, names))
+        self._slices.at_once(lambda: shelf.begin(finder, names))
         for module in package.programs.modules:
             import_module(module.name)
         stray = set(of_folder(Path(plan.folder))) - package.programs.names()

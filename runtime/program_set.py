@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import linecache
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -130,6 +131,11 @@ class SetFinder(MetaPathFinder):
     def execute(self, module: Module, into: ModuleType) -> None:
         """Run the module's body; whatever it raises comes out."""
         code = self._code.get(module.name) or compiled(module, self.folder)
+        text = module.source.decode(errors="replace")
+        # Whoever asks for the text of what runs (pydantic, for docstrings; a traceback) must not
+        # find what lies in the folder by now. Entries without a time stamp are not looked up again.
+        file = str(self.folder / module.file)
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
         exec(code, vars(into))
         self._found.setdefault(module.name, module)
 
@@ -196,6 +202,8 @@ def imported_apart(folder: Path, sources: ProgramSet | None = None) -> Iterator[
         sys.meta_path.remove(finder)
         for name in of_folder(folder):
             del sys.modules[name]
+        for module in finder.found.modules:
+            linecache.cache.pop(str(folder / module.file), None)
         sys.modules.update(before)
 
 

@@ -1,15 +1,18 @@
 """Runs Python code in turns with the beat: only in the time that a cycle leaves, line by line.
 
-The scan process loads changed programs with it. The code has a thread of its own, which stands
+The scan process loads changed programs with it. The code runs in a thread of its own, which stands
 still at a line of Python whenever its time is over, so that it never holds the interpreter while a
 cycle runs; only a single call into C can keep it longer.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final, Generic, TypeVar
 
@@ -23,23 +26,27 @@ class CancelledError(BaseException):
     """Raised in the code, at a line, when nobody wants its result any more."""
 
 
-class Slices(Generic[T]):
-    """One run of ``work``. `step` lets it go on; ``enter`` and ``leave`` are called around turns.
+class StillRunsError(Exception):
+    """Code that was given up has not come to a line since."""
 
+
+@dataclass
+class _Run(Generic[T]):
+    work: Callable[[], T]
+    enter: Callable[[], None]
+    leave: Callable[[], None]
+
+
+class Slices(Generic[T]):
+    """A thread for code that runs in turns, one piece of code after another.
+
+    It is made beforehand, by the thread of the beat and as urgent as that: a thread that is less
+    urgent and is kept from its core in the middle of a line would keep the beat waiting, too.
     Not for code that must not be traced: the thread's trace function is ours.
     """
 
-    def __init__(
-        self,
-        work: Callable[[Slices[T]], T],
-        now_ns: Callable[[], int],
-        enter: Callable[[], None],
-        leave: Callable[[], None],
-    ) -> None:
-        self._work = work
+    def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
-        self._enter = enter
-        self._leave = leave
         self._until_ns = 0
         self._go = threading.Lock()
         self._rest = threading.Lock()
@@ -48,23 +55,41 @@ class Slices(Generic[T]):
         self._moving = False
         """It was let go and has not come to rest since."""
         self._cancelled = False
-        self.done = False
+        self._run: _Run[T] | None = None
+        self.done = True
         self.result: T
         self.error: Exception | None = None
-        """What ``work`` raised."""
+        """What the code raised."""
+        policy = os.sched_getscheduler(0), os.sched_getparam(0)
         before = threading.stack_size(STACK_BYTES)
         try:
-            self._thread = threading.Thread(target=self._run, name="online-change", daemon=True)
+            self._thread = threading.Thread(
+                target=self._live, args=policy, name="online-change", daemon=True
+            )
             self._thread.start()
         finally:
             threading.stack_size(before)
+        self._rest.acquire()
+
+    def begin(
+        self, work: Callable[[], T], enter: Callable[[], None], leave: Callable[[], None]
+    ) -> None:
+        """Lay down code for the next steps; ``enter`` and ``leave`` are called around turns.
+
+        Raises StillRunsError.
+        """
+        if self._moving and not self._rest.acquire(blocking=False):
+            raise StillRunsError("code that was given up has not ended")
+        self._moving = self._cancelled = self.done = False
+        self.error = None
+        self._run = _Run(work, enter, leave)
 
     def step(self, until_ns: int, latest_ns: int) -> bool:
         """Let the code go on until a time of the clock; True when it is over.
 
         Comes back at ``latest_ns`` also when the code is still in a call that does not end.
         """
-        if self.done:
+        if self.done and not self._moving:
             return True
         self._until_ns = until_ns
         if not self._moving:
@@ -73,7 +98,7 @@ class Slices(Generic[T]):
         wait_s = (latest_ns - self._now_ns()) / 1e9
         if self._rest.acquire(timeout=max(0.0, wait_s)):
             self._moving = False
-        return self.done
+        return self.done and not self._moving
 
     def at_once(self, action: Callable[[], None]) -> None:
         """Called by the code: do something within one turn."""
@@ -87,34 +112,59 @@ class Slices(Generic[T]):
         """Have the code end at its next line; does not wait for it."""
         self._cancelled = True
         self._until_ns = 0
-        if not self._moving:
+        if not self._moving and not self.done:
             self._moving = True
             self._go.release()
 
-    def _run(self) -> None:
-        self._go.acquire()
-        if not self._cancelled:
-            self._enter()
-            try:
-                sys.settrace(self._trace)
-                try:
-                    self.result = self._work(self)
-                finally:
-                    sys.settrace(None)
-            except CancelledError:
-                pass
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's module
-                self.error = error if isinstance(error, Exception) else _exit(error)
-            self._leave()
-        self.done = True
+    def close(self) -> None:
+        """End the thread; waits for code that has not ended."""
+        self.cancel()
+        if self._moving:
+            self._rest.acquire()
+            self._moving = False
+        self._run = None
+        self._go.release()
+        self._thread.join()
+
+    # --- the thread -------------------------------------------------------------------------------
+
+    def _live(self, policy: int, parameter: os.sched_param) -> None:
+        # Without the right to it the beat is not urgent either.
+        with suppress(PermissionError):
+            os.sched_setscheduler(0, policy, parameter)
         self._rest.release()
+        while True:
+            self._go.acquire()
+            run = self._run
+            if run is None:
+                return
+            if not self._cancelled:
+                self._turn(run)
+            self.done = True
+            self._rest.release()
+
+    def _turn(self, run: _Run[T]) -> None:
+        run.enter()
+        try:
+            sys.settrace(self._trace)
+            try:
+                self.result = run.work()
+            finally:
+                sys.settrace(None)
+        except CancelledError:
+            pass
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's module
+            self.error = error if isinstance(error, Exception) else _exit(error)
+        run.leave()
 
     def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
         if self._now_ns() >= self._until_ns:
-            self._leave()
+            run = self._run
+            assert run is not None
+            run.leave()
             self._rest.release()
             self._go.acquire()
-            self._enter()
+            run.enter()
             if self._cancelled:
                 raise CancelledError
         return self._trace

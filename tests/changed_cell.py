@@ -142,6 +142,8 @@ class ChangedCell:
         """A scan process's start, as the supervisor has it."""
         start = ScanStart(f"{BOOT}{self.restarts:02x}", {}, [], restarted=restarted, notes=[])
         self.restarts += 1
+        if self.restarts > 1:
+            self.change.close()
         self.image.scan.started_ns = self.clock.now_ns()
         self.image.journal.ok = True
         self.loaded = load_programs(self.folder, self.plan, start)
@@ -179,6 +181,7 @@ class ChangedCell:
 
     def close(self) -> None:
         """Leave the import system of this process as it was."""
+        self.change.close()
         for name in of_folder(self.cell):
             del sys.modules[name]
         sys.modules.pop("line", None)

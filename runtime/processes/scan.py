@@ -44,7 +44,6 @@ def main(arguments: list[str] | None = None) -> int:
     recorder.digest = loaded.package.programs.digest
     recorder.options = loaded.package.options
     scan = Scan(plan, image, start, clock, loaded.classes, tape=recorder)
-    change = OnlineChange(scan, member.folder, loaded, recorder=recorder, now_ns=clock.now_ns)
     # The program's objects live for ever; collecting among them would only cost time in a cycle.
     gc.collect()
     gc.freeze()
@@ -52,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Urgent only from here on: a start-up at this priority would stop other cells on the core.
     lacking = acquire(plan.scan.priority, plan.scan.core)
     status.degraded = short_list(lacking, plan.scan)
+    change = OnlineChange(scan, member.folder, loaded, recorder=recorder, now_ns=clock.now_ns)
     log.info(
         "scan starts",
         base_ms=plan.scan.base_ns / 1e6,

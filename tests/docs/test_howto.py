@@ -100,6 +100,11 @@ def test_alarms_can_be_written_acknowledged_and_shelved(tmp_path: Path):
         assert walkthrough.follow(HOWTO / "alarms.md") > 15
 
 
+def test_a_running_program_can_be_changed_and_rolled_back(tmp_path: Path):
+    with Walkthrough(tmp_path, swaps(tmp_path)) as walkthrough:
+        assert walkthrough.follow(HOWTO / "change_a_running_program.md") > 8
+
+
 def test_a_template_can_be_written_and_tried(tmp_path: Path):
     with Walkthrough(tmp_path, swaps(tmp_path)) as walkthrough:
         assert walkthrough.follow(HOWTO / "write_a_lua_template.md") == 2

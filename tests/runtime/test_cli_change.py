@@ -86,7 +86,7 @@ def test_a_changed_program_is_loaded_between_two_cycles_audited_and_rolled_back_
     assert dry.startswith("clamp.py: ")
     assert dry.endswith("FirstCell: can be changed; nothing was done (--dry-run)\n")
     assert closed(cell)
-    assert cell.command("change").returncode == 1, "nobody answered the question"
+    assert cell.type("change").returncode == 1, "nobody answered the question"
     assert closed(cell)
     known = len(changes(cell))
     done = said(cell, "change", "--yes", "--reason", "never closed")
@@ -126,7 +126,7 @@ def test_a_changed_program_is_loaded_between_two_cycles_audited_and_rolled_back_
         ("clamp.py", "pressure = Output(REAL", "pressure = Output(BOOL", 2, "clamp_pressure"),
         ("clamp.py", "    _last_ns = 0", "    _last_ns = 0\n    def __init__(self, *a):\n"
          "        raise OSError('no')", 1, "program of task 'clamp' cannot be made: OSError: no"),
-        ("cell.yaml", "interval: 10ms", "interval: 20ms", 1, "task 'clamp' changes its interval_ns"),
+        ("cell.yaml", "interval: 10ms", "interval: 20ms", 1, "'clamp' changes its interval_ns"),
         ("cell.yaml", "base: 10ms", "base: 5ms", 1, "the cell's file changes 'scan'"),
         ("cell.yaml", "  clamp_pressure:", "  more: {type: BOOL, memory: true}\n  clamp_pressure:",
          1, "this change moves tags; stop the cell and start it again (more is new)"),

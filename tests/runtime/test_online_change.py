@@ -52,6 +52,7 @@ def cell(make: Make) -> ChangedCell:
     return cell
 
 
+@pytest.mark.behaviour(22)
 def test_a_changed_program_is_loaded_between_two_cycles_with_retained_values_carried_over(
     cell: ChangedCell,
 ) -> None:
@@ -86,6 +87,17 @@ def test_a_changed_program_is_loaded_between_two_cycles_with_retained_values_car
     cell.cycle(3)
     assert cell.value("press.changes") == 1
     assert cell.value("press.count") == now["count"] + 300
+
+
+def test_what_was_checked_is_loaded_whatever_lies_in_the_folder_by_then(cell: ChangedCell) -> None:
+    cell.edit("line/press.py", "+= scaled(", "+= 100 * scaled(")
+    command = cell.command(cell.check())
+    cell.write("line/press.py", "this is no Python")
+    cell.write("line/helpers.py", "nor is this")
+    assert cell.send(command).code == 0
+    at = cell.value("press.count")
+    cell.cycle()
+    assert cell.value("press.count") == at + 100
 
 
 def test_the_modules_of_a_cell_change_together(cell: ChangedCell) -> None:
@@ -214,6 +226,7 @@ def refused(cell: ChangedCell, command: ChangeProgram, code: int = 6) -> str:
     return reply.text
 
 
+@pytest.mark.behaviour(22)
 def test_a_file_that_was_changed_between_check_and_load_is_refused(cell: ChangedCell) -> None:
     cell.edit("lamp.py", "not self.on", "False")
     command = cell.command(cell.check())
@@ -332,12 +345,13 @@ def test_a_scan_that_is_restarted_goes_on_with_the_programs_that_ran(
     cell.apply()
     if rollback:
         cell.apply(rollback=True)
-    cell.edit("line/press.py", "+= 100 * scaled(", "+= this is no Python (")
+    text = (cell.cell / "line/press.py").read_text()
+    cell.write("line/press.py", "this is no Python")
     cell.launch(restarted=True)
     assert cell.loaded.kept
     cell.run(4)
     assert cell.value("press.count") == (5 if rollback else 1000)
-    cell.edit("line/press.py", "+= this is no Python (", "+= 7 * scaled(")
+    cell.write("line/press.py", text.replace("+= 100 * scaled(", "+= 7 * scaled("))
     cell.apply()
     at = cell.value("press.count")
     cell.cycle()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from cellwright.runtime.slices import Slices
+import pytest
+
+from cellwright.runtime.slices import Slices, StillRunsError
 
 FOR_EVER_NS = 60_000_000_000
 
@@ -39,15 +41,29 @@ class Turns:
         self.inside = False
 
 
-def made(work: Any) -> tuple[Slices[Any], Clock, Turns]:
-    clock, turns = Clock(), Turns()
-    return Slices(work, clock, turns.enter, turns.leave), clock, turns
+Made = Callable[[Callable[[], Any]], tuple[Slices[Any], Clock, Turns]]
 
 
-def test_code_goes_on_only_in_its_turns_and_ends_with_its_result() -> None:
+@pytest.fixture
+def made() -> Iterator[Made]:
+    """Lays down code; the thread is ended after the test."""
+    clock = Clock()
+    slices: Slices[Any] = Slices(clock)
+
+    def begin(work: Callable[[], Any]) -> tuple[Slices[Any], Clock, Turns]:
+        turns = Turns()
+        slices.begin(work, turns.enter, turns.leave)
+        return slices, clock, turns
+
+    yield begin
+    slices.close()
+    assert not slices._thread.is_alive()
+
+
+def test_code_goes_on_only_in_its_turns_and_ends_with_its_result(made: Made) -> None:
     seen: list[int] = []
 
-    def work(_: Slices[Any]) -> int:
+    def work() -> int:
         for number in range(200):
             seen.append(number)
         return sum(seen)
@@ -65,10 +81,10 @@ def test_code_goes_on_only_in_its_turns_and_ends_with_its_result() -> None:
     assert slices.step(0, 0)
 
 
-def test_what_the_code_raises_is_kept_and_an_exit_is_an_error() -> None:
+def test_what_the_code_raises_is_kept_and_an_exit_is_an_error(made: Made) -> None:
     for error in (ValueError("no"), SystemExit(3)):
 
-        def work(_: Slices[Any], error: BaseException = error) -> None:
+        def work(error: BaseException = error) -> None:
             raise error
 
         slices, clock, turns = made(work)
@@ -78,10 +94,10 @@ def test_what_the_code_raises_is_kept_and_an_exit_is_an_error() -> None:
         assert not turns.inside
 
 
-def test_code_that_is_given_up_ends_at_its_next_line() -> None:
+def test_code_that_is_given_up_ends_at_its_next_line(made: Made) -> None:
     ended = threading.Event()
 
-    def work(_: Slices[Any]) -> None:
+    def work() -> None:
         try:
             while True:
                 pass
@@ -92,18 +108,24 @@ def test_code_that_is_given_up_ends_at_its_next_line() -> None:
     assert not slices.step(clock.now + 50, clock.now + FOR_EVER_NS)
     slices.cancel()
     assert ended.wait(60)
-    slices._thread.join(60)
-    assert not slices._thread.is_alive()
+    while not slices.step(clock.now + 50, clock.now + FOR_EVER_NS):
+        pass
     assert not turns.inside
+    again, _, _ = made(lambda: 7)
+    while not again.step(clock.now + FOR_EVER_NS, clock.now + FOR_EVER_NS):
+        pass
+    assert again.result == 7
 
 
-def test_a_call_that_does_not_end_keeps_nobody_waiting() -> None:
+def test_a_call_that_does_not_end_keeps_nobody_waiting(made: Made) -> None:
     gate = threading.Lock()
     gate.acquire()
-    slices, clock, turns = made(lambda _: gate.acquire())
+    slices, clock, turns = made(gate.acquire)
     for _ in range(3):
         assert not slices.step(clock.now + 50, clock.now + 1_000_000)
     assert turns.inside
+    with pytest.raises(StillRunsError):
+        made(lambda: 7)
     gate.release()
     while not slices.step(clock.now + FOR_EVER_NS, clock.now + FOR_EVER_NS):
         pass
@@ -111,10 +133,10 @@ def test_a_call_that_does_not_end_keeps_nobody_waiting() -> None:
     assert not turns.inside
 
 
-def test_what_is_done_at_once_is_not_broken_into_turns() -> None:
+def test_what_is_done_at_once_is_not_broken_into_turns(made: Made) -> None:
     steps: list[int] = []
 
-    def work(slices: Slices[Any]) -> None:
+    def work() -> None:
         def action() -> None:
             for number in range(100):
                 steps.append(number)
@@ -126,4 +148,4 @@ def test_what_is_done_at_once_is_not_broken_into_turns() -> None:
     while not slices.step(clock.now + 3, clock.now + FOR_EVER_NS):
         lengths.add(len(steps))
     assert lengths <= {0, 100}
-    assert sys.gettrace() is None or sys.gettrace() != slices._trace
+    assert len(steps) == 100
