@@ -14,7 +14,7 @@ STAMP  := $(VENV)/.installed
 TYPED  := build/typed/.installed
 ROOMS  := $(shell find native io tasks mes opcua_model runtime -name '*.py' -not -path '*/__pycache__/*')
 
-.PHONY: demo test lint types imports bench docs jitter soak install clean chaos chaos-retain online-change
+.PHONY: demo test lint types imports bench docs jitter soak install clean chaos chaos-retain changes
 
 install: $(STAMP)
 
@@ -57,7 +57,7 @@ bench: $(STAMP)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only -s $(ARGS)
 
 ## What online changes of a running cell cost: skipped ticks, beside dry runs in turns (about 2 minutes)
-online-change: $(STAMP)
+changes: $(STAMP)
 	$(BIN)/python tests/benchmarks/online_change.py --priority 80 $(ARGS)
 
 ## Start jitter of a whole running cell beside cyclictest, in turns (about 8 minutes)

@@ -1,6 +1,6 @@
 """What online changes cost a running cell: skipped ticks of changes beside those of dry runs.
 
-``make online-change`` runs it. A dry run does the same work in the command's process and leaves the
+``make changes`` runs it. A dry run does the same work in the command's process and leaves the
 scan alone, so the difference between the two is what loading and swapping costs; both are done in
 turns, because another load on the machine skips ticks, too. Prints figures and judges nothing.
 """
