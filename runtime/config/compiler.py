@@ -33,7 +33,7 @@ from cellwright.io.plan import (
     Task,
 )
 from cellwright.io.system_tags import SYSTEM_TAGS
-from cellwright.runtime.config import model
+from cellwright.runtime.config import limits, model
 from cellwright.runtime.config.alarms import AlarmDrafts
 from cellwright.runtime.config.binding import Bindings, Use, bind
 from cellwright.runtime.config.devices import DeviceDraft, Devices, compile_devices
@@ -213,7 +213,7 @@ class _Compiler:
         return validate(section, data, self.root, (name,), self.problems, subject=f"section {name}")
 
     def _scan_settings(self, scan: model.Scan) -> ScanSettings:
-        watchdog = scan.watchdog or model.Watchdog.model_construct(
+        watchdog = scan.watchdog or limits.Watchdog.model_construct(
             time=2 * scan.base, sensitivity=2
         )
         if watchdog.time < scan.base:

@@ -11,13 +11,15 @@ import re
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
 from cellwright.io import units
 from cellwright.io.iec import Code, TagType
-from cellwright.io.plan import MOST_CYCLES, Edge, OverrunPolicy, WireOrder
+from cellwright.io.plan import Edge, OverrunPolicy, WireOrder
 from cellwright.runtime.config.durations import Duration, DurationOrZero, problem
+from cellwright.runtime.config.limits import DeadlineField, TaskWatchdogField, WatchdogField
 from cellwright.runtime.config.problems import nearest
+from cellwright.runtime.config.section import TAKES, Section
 
 ROLES: Final = (
     "Admin",
@@ -30,19 +32,6 @@ ROLES: Final = (
     "Maintenance",
 )
 """Roles of the people in a plant, as the MES knows them; a tag may be written by some of them."""
-
-
-class Section(BaseModel):
-    """Base of all sections: no unknown keys, no silent conversions, immutable."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        populate_by_name=False,
-    )
 
 
 def _type(text: str) -> str:
@@ -154,91 +143,6 @@ def _database(text: str) -> str:
     return text
 
 
-class Watchdog(Section):
-    """A time that may be exceeded a number of times in a row."""
-
-    time: Duration
-    """Longest time allowed."""
-    sensitivity: int = Field(1, ge=1, le=1000)
-    """How many times in a row it must be exceeded before the cell goes to FAULT."""
-
-
-class TaskWatchdog(Watchdog):
-    """How long a task may run, and how often it may be missed."""
-
-    omitted: int = Field(0, ge=0, le=1_000_000)
-    """How many executions in a row must be missed before the cell goes to FAULT; 0: none."""
-
-
-def _watchdog(value: Any) -> Any:
-    return value if isinstance(value, dict | Watchdog) else {"time": value}
-
-
-class Deadline(Section):
-    """How long a job for the task's worker may take."""
-
-    cycles: int = Field(ge=1, le=MOST_CYCLES)
-    """Cycles of the scan from the one that submitted the job."""
-    value: dict[str, Any] = {}
-    """What differs from the value that the program declares for a job without an answer."""
-
-
-def _deadline(value: Any) -> Any:
-    return value if isinstance(value, dict | Deadline) else {"cycles": value}
-
-
-TAKES: Final = "x-cellwright-takes"
-"""Key in the JSON Schema that words what a value may be, for the reference."""
-
-
-def _watchdog_schema(**counts: int) -> dict[str, Any]:
-    """Of a duration, or a mapping with the time and counts up to so many."""
-    properties: dict[str, Any] = {"time": {"type": "string", "examples": ["5ms"]}}
-    for name, most in counts.items():
-        properties[name] = {"type": "integer", "minimum": 0, "maximum": most}
-    properties["sensitivity"]["minimum"] = 1
-    return {
-        TAKES: f"duration, or {{{', '.join(properties)}}}",
-        "anyOf": [
-            {"type": "string", "examples": ["5ms"]},
-            {
-                "type": "object",
-                "properties": properties,
-                "required": ["time"],
-                "additionalProperties": False,
-            },
-        ],
-    }
-
-
-WatchdogField = Annotated[
-    Watchdog,
-    BeforeValidator(_watchdog),
-    WithJsonSchema(_watchdog_schema(sensitivity=1000)),
-]
-TaskWatchdogField = Annotated[
-    TaskWatchdog,
-    BeforeValidator(_watchdog),
-    WithJsonSchema(_watchdog_schema(sensitivity=1000, omitted=1_000_000)),
-]
-_CYCLES: Final = {"type": "integer", "minimum": 1, "maximum": MOST_CYCLES}
-DeadlineField = Annotated[
-    Deadline,
-    BeforeValidator(_deadline),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                _CYCLES,
-                {
-                    "type": "object",
-                    "properties": {"cycles": _CYCLES, "value": {"type": "object"}},
-                    "required": ["cycles"],
-                    "additionalProperties": False,
-                },
-            ]
-        }
-    ),
-]
 Scalar = bool | int | float | str
 TagValue = Annotated[
     Scalar | list[Scalar],
@@ -381,7 +285,7 @@ class Tag(Section):
     last) or `off` (all bits zero, whatever the scale)."""
     retain: bool = False
     """Memory tags: the value survives a warm start and a power failure."""
-    write: list[Role] = []
+    write: list[Role] = Field(default_factory=list)
     """Roles that may write the tag by command. Only for tags that no task writes."""
     wire: str | None = None
     """Type in the device's words (UINT, INT, UDINT, DINT, ULINT, LINT, REAL, LREAL). Default: the
@@ -417,14 +321,14 @@ class Task(Section):
     watchdog: TaskWatchdogField | None = None
     """Longest run: a duration, or time and sensitivity, and how many missed runs in a row fault the
     cell (`omitted`). Default: the base interval, one run, any number missed."""
-    deadlines: dict[str, DeadlineField] = {}
+    deadlines: dict[str, DeadlineField] = Field(default_factory=dict)
     """Other deadlines than those that the program declares for the jobs of its worker: kind of job
     to cycles, or to `{cycles, value}`."""
-    bind: dict[str, str] = {}
+    bind: dict[str, str] = Field(default_factory=dict)
     """Program variable to tag. A variable that is not named here takes the tag `task.variable` or
     else `variable` if one is declared and fits, or gets an automatic memory tag `task.variable`,
     which other tasks may bind."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     """Options of the program; listed under the program."""
 
 
@@ -537,7 +441,7 @@ class Simulation(Section):
 
     plant: Annotated[str, AfterValidator(_plant)]
     """Class of the plant model, `module:Class`; the module lies in the folder of this file."""
-    options: dict[str, Scalar | list[Scalar]] = {}
+    options: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
     """Options of that class, checked when the simulation starts."""
 
 
@@ -546,11 +450,11 @@ class CellFile(Section):
 
     cell: Cell
     scan: Scan
-    devices: dict[str, Device] = {}
-    tags: dict[str, Tag] = {}
-    tasks: dict[str, Task] = {}
-    alarms: dict[str, Alarm] = {}
-    heartbeats: dict[str, Heartbeat] = {}
+    devices: dict[str, Device] = Field(default_factory=dict)
+    tags: dict[str, Tag] = Field(default_factory=dict)
+    tasks: dict[str, Task] = Field(default_factory=dict)
+    alarms: dict[str, Alarm] = Field(default_factory=dict)
+    heartbeats: dict[str, Heartbeat] = Field(default_factory=dict)
     opcua: OpcUa | None = None
     mes: Mes | None = None
     metrics: Metrics | None = None

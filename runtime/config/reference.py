@@ -18,17 +18,18 @@ from cellwright.io import registry
 from cellwright.io.drivers.base import Area
 from cellwright.io.system_tags import SYSTEM_TAGS
 from cellwright.io.units import UNITS
-from cellwright.runtime.config import model
+from cellwright.runtime.config import limits, model
 from cellwright.runtime.config.durations import show_duration
 from cellwright.runtime.config.reference_rules import RULES
 from cellwright.runtime.config.schema import options_of, program_class
+from cellwright.runtime.config.section import TAKES
 
 _SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("`cell`", model.Cell),
     ("`cell.crash_loop`", model.CrashLoop),
     ("`scan`", model.Scan),
     ("`scan.realtime`", model.Realtime),
-    ("Watchdogs", model.Watchdog),
+    ("Watchdogs", limits.Watchdog),
     ("`devices.<name>`", model.Device),
     ("`tags.<name>`", model.Tag),
     ("`tags.<name>.scale`", model.ScaleModel),
@@ -99,8 +100,8 @@ def _default(field: FieldInfo) -> str:
 
 def _takes(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     """What a value may be, in words, from its JSON Schema."""
-    if model.TAKES in schema:
-        return str(schema[model.TAKES])
+    if TAKES in schema:
+        return str(schema[TAKES])
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
         target = definitions.get(name, {})

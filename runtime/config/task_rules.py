@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from cellwright.io.plan import Deadline
-from cellwright.runtime.config import model
+from cellwright.runtime.config import limits, model
 from cellwright.runtime.config.problems import Problems, nearest
 from cellwright.runtime.config.source import Entry, Node
 from cellwright.tasks.api import Program
@@ -122,7 +122,11 @@ def deadlines_of(
 
 
 def _value(
-    path: tuple[str, ...], given: model.Deadline, declared: Deadline, root: Node, problems: Problems
+    path: tuple[str, ...],
+    given: limits.Deadline,
+    declared: Deadline,
+    root: Node,
+    problems: Problems,
 ) -> dict[str, Any]:
     value = dict(declared.value)
     for key, new in given.value.items():
