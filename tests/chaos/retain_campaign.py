@@ -144,6 +144,8 @@ def kill_writers(kills: int, folder: Path, chance: random.Random) -> Torn:
             time.sleep(chance.random() * 0.012)
             writer.kill()
         found.kills += 1
+        if found.kills % 1000 == 0:
+            print(f"{found.kills} kills, {len(found.wrong)} wrong", flush=True)
         found.steps[witness.at] += 1
         restored = RetainStore(folder).load()
         found.damaged += bool(restored.notes)
@@ -176,7 +178,7 @@ def kill_cells(kills: int, folder: Path, monitor: StallMonitor, chance: random.R
     """Kill all processes of a running cell at once, so often; its program counts each cycle."""
     found = Lost()
     with FaultBench(folder / "cell") as cell:
-        for _ in range(kills):
+        for number in range(1, kills + 1):
             cell.recover()
             # At least two saves, and then any instant of the next ones.
             time.sleep(0.15 + chance.random() * 0.15)
@@ -200,6 +202,8 @@ def kill_cells(kills: int, folder: Path, monitor: StallMonitor, chance: random.R
                 lost_ms = (seen - saved.value) * CYCLE_MS
                 stalls = within(monitor.stalls(), at_ns - 200_000_000, at_ns)
                 (found.stalled if stalls else found.ms).append(lost_ms)
+            if number % 20 == 0:
+                print(f"{number} cells, worst {max(found.ms, default=0):.0f} ms", flush=True)
             cell.launch()
     return found
 
