@@ -118,7 +118,7 @@ class SmallCell:
         """Read its output up to a line with these words; what it said until then."""
         assert supervisor.stdout is not None
         said = ""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while words not in said:
             line = supervisor.stdout.readline()
             assert line, f"it ended (exit code {supervisor.wait(10)}): {said}"

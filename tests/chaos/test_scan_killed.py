@@ -122,7 +122,7 @@ def account(cell: CellUnderTest, parts: int) -> None:
             store.close()
         return found.recorded == parts and found.duplicates == 0
 
-    cell.until(recorded, f"{parts} parts in the MES", 30)
+    cell.until(recorded, f"{parts} parts in the MES", 120)
 
 
 def has_departed(cell: CellUnderTest, before: int) -> bool:

@@ -25,6 +25,11 @@ def test_no_test_claims_a_behaviour_that_is_not_on_the_list():
     assert behaviours.unknown(behaviours.marks()) == []
 
 
+def test_each_behaviour_has_a_test():
+    proved = {mark.number for mark in behaviours.marks()}
+    assert set(range(1, len(behaviours.BEHAVIOURS) + 1)) - proved == set()
+
+
 def test_each_behaviour_is_one_paragraph_and_has_a_row_with_its_tests():
     page = behaviours.page(behaviours.marks())
     assert len(behaviours.BEHAVIOURS) == len(set(behaviours.BEHAVIOURS)) == 22

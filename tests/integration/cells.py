@@ -115,7 +115,7 @@ class CellUnderTest:
                 # A test run that is killed takes its cell with it.
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - one call of C, no locks
             )
-        self.until(self._beats, "the scan beats", 30)
+        self.until(self._beats, "the scan beats", 120)
 
     def _beats(self) -> bool:
         assert self._supervisor is not None
@@ -263,7 +263,7 @@ class CellUnderTest:
         assert self.plan.database is not None
         return Store.open(self.plan.database)
 
-    def order(self, job_order_id: str, quantity: int, timeout_s: float = 30.0) -> WorkOrderView:
+    def order(self, job_order_id: str, quantity: int, timeout_s: float = 120.0) -> WorkOrderView:
         """Store and start an order as a planner would, once the master data are there."""
         job = JobOrder(
             job_order_id=job_order_id, part_number="BLD-7421", revision="C", quantity=quantity

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -99,6 +100,7 @@ def until(condition: Any, what: str) -> Any:
     return found
 
 
+@pytest.mark.behaviour(1)
 def test_after_a_crash_loop_a_new_supervisor_waits_in_stop_until_an_operator_starts(
     tmp_path: Path,
 ) -> None:

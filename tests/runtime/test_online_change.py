@@ -182,6 +182,7 @@ def test_a_change_in_stop_is_there_at_the_next_start_and_one_in_pause_goes_on_wh
     assert (cell.value("press.count"), cell.value("press.changes")) == (100, 0)
 
 
+@pytest.mark.behaviour(22)
 def test_a_rollback_goes_back_to_the_programs_before_and_is_on_record(cell: ChangedCell) -> None:
     first = read_running(cell.folder).programs.digest
     cell.edit("line/press.py", "+= scaled(", "+= 100 * scaled(")
@@ -270,6 +271,7 @@ def test_a_command_that_is_not_about_what_runs_and_what_was_checked_is_refused(
     ],
     ids=["in the module", "exit", "in __init__", "in carry_over"],
 )  # fmt: skip
+@pytest.mark.behaviour(22)
 def test_whatever_fails_in_the_scan_that_did_not_in_the_check_leaves_the_programs_before(
     cell: ChangedCell, monkeypatch: pytest.MonkeyPatch, old: str, new: str, says: str
 ) -> None:
@@ -284,6 +286,7 @@ def test_whatever_fails_in_the_scan_that_did_not_in_the_check_leaves_the_program
     assert cell.send(cell.command(cell.check())).code == 0
 
 
+@pytest.mark.behaviour(22)
 def test_state_that_the_changed_program_would_misunderstand_refuses_the_change(
     cell: ChangedCell,
 ) -> None:
