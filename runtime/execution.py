@@ -87,6 +87,7 @@ class Execution(Part):
         """Make fresh programs and hand them what is known of the parts in the cell."""
         self.programs = []
         self.calls.start()
+        self._jobs.forget()
         self._not_run_yet = [True] * len(self._plan.tasks)
         self._changed = [False] * len(self._plan.tasks)
         self._late_in_a_row = [0] * len(self._plan.tasks)

@@ -100,6 +100,12 @@ class _Desk(Part):
             self._expired.remove(result.number)
             self._statistics.answered_late(self._index)
 
+    def forget(self) -> None:
+        self._expired.update(self._outstanding)
+        self._outstanding.clear()
+        self._expires.clear()
+        self.arrived.clear()
+
     def age(self) -> None:
         self._cycles += 1
         if not self._expires:
@@ -165,6 +171,14 @@ class JobDesk(Part):
         """Take in what the workers have left since the last cycle."""
         for desk in self._desks.values():
             desk.latch()
+
+    def forget(self) -> None:
+        """Programs are made anew: what their predecessors asked for is answered to nobody.
+
+        A worker still does what it was given; its answer is dropped and counted as late.
+        """
+        for desk in self._desks.values():
+            desk.forget()
 
     def age(self) -> None:
         """One more cycle in which tasks run: deadlines pass. To be called before they run."""

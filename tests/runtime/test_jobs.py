@@ -115,6 +115,20 @@ def test_a_result_left_before_the_worker_died_counts(desk: Desk) -> None:
     assert [(r.body, r.error) for r in desk.results] == [({"text": "SN1"}, "")]
 
 
+def test_a_program_made_by_a_new_start_hears_nothing_of_its_predecessors_jobs(desk: Desk) -> None:
+    answered, waiting = desk.ask("read", frame=1), desk.ask("read", frame=2)
+    desk.answer(answered, body={"text": "before the stop"})
+    desk.bench.request("stop")
+    heard = len(desk.results)
+    desk.bench.request("start")
+    desk.answer(waiting, body={"text": "after the start"})
+    desk.bench.cycle(3)
+    desk.slot.restarts = 1
+    desk.bench.cycle(3)
+    assert desk.results[heard:] == []
+    assert desk.bench.image.statistics.read(0).late_answers == 1
+
+
 def test_a_job_given_to_a_worker_whose_death_is_not_known_yet_fails_too(desk: Desk) -> None:
     desk.submit.append(("mark", {}))
     execution, hidden = desk.bench.scan.execution, desk.slot
