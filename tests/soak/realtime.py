@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from asyncua import Client
+from asyncua import Client, ua
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "examples" / "blade_marking"), str(ROOT / "tests" / "integration")]
@@ -76,10 +76,22 @@ class Handler:
 
 
 async def subscribe(port: int) -> None:
-    """Subscribe until the parent ends this process."""
+    """Subscribe until the parent ends this process; again when the connection was lost."""
+    handler = Handler()
+    lost = 0
+    while True:
+        try:
+            await listen(port, handler, lost)
+        except (OSError, TimeoutError, ua.UaError) as error:
+            lost += 1
+            print(f"connection lost: {type(error).__name__}: {error}", flush=True)
+            await asyncio.sleep(1)
+
+
+async def listen(port: int, handler: Handler, lost: int) -> None:
+    """One connection, until it is lost."""
     async with Client(f"opc.tcp://127.0.0.1:{port}", timeout=30) as client:
         io = await client.get_namespace_index("urn:cellwright:io")
-        handler = Handler()
         subscription = await client.create_subscription(100, handler)
         for name in TAGS:
             node = client.get_node(f"ns={io};s=BladeMarking.IO.Memory.{name}")
@@ -87,7 +99,8 @@ async def subscribe(port: int) -> None:
         print("subscribed", flush=True)
         while True:
             await asyncio.sleep(60)
-            print(f"{handler.count} notifications", flush=True)
+            await client.check_connection()
+            print(f"{handler.count} notifications, connection lost {lost} times", flush=True)
 
 
 @contextmanager
