@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from cellwright.io.messages import (
+    AlarmChanged,
     AnyEvent,
     CommandRefused,
     Deliver,
@@ -303,9 +304,12 @@ def test_what_people_do_to_the_cell_is_audited_with_their_name_and_reason(store,
     cell.send(ProgramChanged(**change, **person, **common))
     cell.send(StatisticsReset(of="press", **person, **common))
     cell.send(FaultRaised(code="coupler_lost", text="no answer", **common))
+    alarm = {"alarm": "air", "severity": 700, "text": "No air", "group": "media"}
+    cell.send(AlarmChanged(old="NORMAL", new="UNACKNOWLEDGED", **alarm, **common))
+    cell.send(AlarmChanged(old="UNACKNOWLEDGED", new="ACKNOWLEDGED", **alarm, **person, **common))
     cell.send(CommandRefused(command="start", actor="ann", why="in FAULT", **common))
     with store.reading() as session:
-        rows = session.scalars(select(AuditRecord).order_by(AuditRecord.sequence)).all()[-7:]
+        rows = session.scalars(select(AuditRecord).order_by(AuditRecord.sequence)).all()[-9:]
         assert [(row.action, row.entity_id, row.actor, row.reason) for row in rows] == [
             ("event.mode_changed", "journal", "ann", "shift start"),
             ("event.tag_written", "recipe", "ann", "shift start"),
@@ -313,6 +317,8 @@ def test_what_people_do_to_the_cell_is_audited_with_their_name_and_reason(store,
             ("event.program_changed", "b2", "ann", "shift start"),
             ("event.statistics_reset", "press", "ann", "shift start"),
             ("event.fault_raised", "journal", "scan", "no answer"),
+            ("event.alarm_changed", "air", "scan", "No air"),
+            ("event.alarm_changed", "air", "ann", "shift start"),
             ("event.command_refused", "start", "ann", "in FAULT"),
         ]
         assert '"new":[2,"nan"]' in rows[1].new
@@ -357,6 +363,18 @@ EVENTS: st.SearchStrategy[AnyEvent] = st.one_of(
     struct(ForceChanged, tag=TEXT, value=st.none() | NUMBER, actor=TEXT, reason=TEXT),
     struct(StatisticsReset, of=TEXT, actor=TEXT, reason=TEXT),
     struct(FaultRaised, code=TEXT, text=TEXT),
+    struct(
+        AlarmChanged,
+        alarm=TEXT,
+        old=TEXT,
+        new=TEXT,
+        severity=NUMBER,
+        text=TEXT,
+        group=TEXT,
+        value=st.none() | REAL,
+        actor=TEXT,
+        reason=TEXT,
+    ),
     struct(CommandRefused, command=TEXT, actor=TEXT, why=TEXT),
     struct(ModeChanged, old=TEXT, new=TEXT, actor=TEXT, reason=TEXT),
     struct(
