@@ -75,7 +75,6 @@ class Scan(Part):
         "_busy_ns",
         "_key",
         "_fault",
-        "_asked",
         "_ended_forces",
         "cycle_number",
         "state",
@@ -138,6 +137,7 @@ class Scan(Part):
         self._paused_ns = 0
         self._busy_ns = 0
         self._slow_cycles = 0
+        # Not carried: a replay hears of it as of any other command.
         self._asked: deque[bytes] = deque()
         self._ended_forces = list(self.process_image.ended_forces)
         self._fault: FaultRaised | None = None

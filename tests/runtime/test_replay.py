@@ -322,7 +322,7 @@ def test_a_recording_over_a_restart_of_the_scan_replays_both_scans(tmp_path: Pat
 MADE_ANEW = {
     "scan": {"_plan", "_image", "_tape", "_clock", "_around", "boot_id", "process_image", "_outbox",
              "_jobs", "_commands", "execution", "_report", "_keyswitch", "_latched", "_moment",
-             "changes", "parts", "_alarms", "_heartbeats"},
+             "changes", "parts", "_asked", "_alarms", "_heartbeats"},
     "outbox": {"_ring", "_tape"},
     "execution": {"_plan", "_image", "_statistics", "_clock", "_outbox", "_jobs", "_commands",
                   "classes", "schedule", "programs", "contexts", "calls", "_longest_ns"},
