@@ -6,7 +6,7 @@ gives programs `get` and `set` (`cellwright.tasks.api.TagAccess`). It never wait
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from cellwright.io.device_port import (
     DevicePort,
     input_block_size,
 )
+from cellwright.io.forces import Forces
 from cellwright.io.iec import Value
 from cellwright.io.image import Image
 from cellwright.io.plan import Direction, OnLoss, Plan
@@ -485,20 +486,3 @@ class ProcessImage:
 
 _UNAPPLIED: Final = 0xFFFF_FFFF
 """Quality of a group whose states were not applied yet; no status code has this value."""
-
-
-class Forces(Mapping[int, Value]):
-    """A live, read-only view of the forces."""
-
-    def __init__(self, readers: Mapping[int, Any]) -> None:
-        self._readers = readers
-
-    def __getitem__(self, index: int) -> Value:
-        value: Value = self._readers[index]()
-        return value
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._readers)
-
-    def __len__(self) -> int:
-        return len(self._readers)
