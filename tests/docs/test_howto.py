@@ -95,6 +95,7 @@ def test_a_program_can_be_written_tested_and_put_into_a_cell(tmp_path: Path):
         assert walkthrough.follow(HOWTO / "write_a_program.md") > 4
 
 
+@pytest.mark.timeout(400)
 def test_alarms_can_be_written_acknowledged_and_shelved(tmp_path: Path):
     with Walkthrough(tmp_path, swaps(tmp_path)) as walkthrough:
         assert walkthrough.follow(HOWTO / "alarms.md") > 15
