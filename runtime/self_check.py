@@ -17,6 +17,10 @@ DRIVER_BELOW_SCAN: Final = 20
 """How much less urgent than the scan a driver is."""
 
 
+SUPERVISOR_BELOW_SCAN: Final = 30
+"""How much less urgent than the scan the supervisor is: below the drivers, too."""
+
+
 def acquire(priority: int, core: int) -> list[str]:
     """Ask for SCHED_FIFO, locked memory and a core of its own; return what was refused."""
     lacking = []
@@ -62,3 +66,19 @@ def acquire_for_driver(scan: ScanSettings) -> list[str]:
         if error:
             lacking.append(f"no real-time priority ({os.strerror(error)})")
     return lacking
+
+
+def acquire_for_supervisor(scan: ScanSettings) -> list[str]:
+    """A real-time class for the supervisor itself; what it starts begins without one.
+
+    Drivers take the outputs away when it is gone, and a killed process is gone only once it has
+    got the processor to end: on a busy machine that alone takes tens of milliseconds.
+    """
+    if scan.priority <= 1:
+        return []
+    priority = max(1, scan.priority - SUPERVISOR_BELOW_SCAN)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+    except OSError as error:
+        return [f"no real-time priority ({error.strerror})"]
+    return []

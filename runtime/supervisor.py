@@ -51,6 +51,7 @@ from cellwright.runtime.run_folder import (
     folder_for,
     replace_file,
 )
+from cellwright.runtime.self_check import acquire_for_supervisor
 from cellwright.runtime.unsaved import take_over, unsaved
 
 POLL_S: Final = 0.01
@@ -137,6 +138,7 @@ class Supervisor:
         An end that leaves events behind which are not durable is none: 1.
         """
         self._prepare()
+        self._log.info("supervisor starts", lacking=acquire_for_supervisor(self._plan.scan))
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._on_signal)
