@@ -16,14 +16,14 @@ def run_demo(folder: Path, *arguments: str) -> tuple[int, list[str]]:
         [sys.executable, DEMO, "--folder", folder, "--speed", "10", *arguments],
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=300,
         check=False,
     )
     assert not done.stderr, done.stderr
     return done.returncode, done.stdout.strip().splitlines()
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(330)
 def test_the_demo_rejects_the_two_faulty_marks_and_records_every_part(tmp_path):
     code, lines = run_demo(tmp_path / "demo", "--parts", "5")
     expected = "demo: 5 parts, 3 good, 2 rejected, 5 recorded, 0 lost, 0 duplicate serials"
@@ -31,7 +31,7 @@ def test_the_demo_rejects_the_two_faulty_marks_and_records_every_part(tmp_path):
     assert code == 0
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(330)
 def test_other_faults_are_rejected_too_and_a_lost_acknowledgement_is_not(tmp_path):
     faults = ["wrong_content@1", "stuck_clamp@2", "lost_ack@3", "dead_coupler@4:1s"]
     code, lines = run_demo(
@@ -42,7 +42,7 @@ def test_other_faults_are_rejected_too_and_a_lost_acknowledgement_is_not(tmp_pat
     assert code == 0
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(330)
 def test_a_single_good_blade(tmp_path):
     code, lines = run_demo(tmp_path / "demo", "--parts", "1", "--fault", "none")
     assert lines[-1] == "demo: 1 parts, 1 good, 0 rejected, 1 recorded, 0 lost, 0 duplicate serials"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,10 +17,13 @@ METHODS = "ns=3;s=BladeMarking.Controller.Resources.PLC1.MethodSet"
 
 
 @pytest.fixture(autouse=True)
-def fresh_scan(cell: Any) -> None:
-    """Every test begins with an obliging scan that has received nothing."""
+def fresh_scan(cell: Any) -> Iterator[None]:
+    """Every test begins with an obliging scan that has received nothing, and leaves one behind."""
     cell.scan.received.clear()
+    answer = cell.scan.answer
     cell.scan.answer = lambda command: (ReplyCode.OK, "")
+    yield
+    cell.scan.answer = answer
 
 
 async def call(client: Client, method: str, reason: str = "shift begins") -> list[Any]:
