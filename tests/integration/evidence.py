@@ -39,6 +39,13 @@ def keep_running(cell: CellUnderTest) -> None:
         pass  # its cause is not gone yet
 
 
+def until_seen(cell: CellUnderTest, event: str, **fields: Any) -> None:
+    """Wait until the plant has seen it; an operator looks after the cell meanwhile."""
+    cell.until(
+        lambda: keep_running(cell) or cell.plant.events(event, **fields), f"{event} {fields}"
+    )
+
+
 def recorded(cell: CellUnderTest) -> Counts:
     """Totals of the MES."""
     store = cell.store()

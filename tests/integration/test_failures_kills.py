@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from cells import CellUnderTest
-from evidence import assert_whole, patient, until_recorded
+from evidence import assert_whole, patient, until_recorded, until_seen
 
 from cellwright.io.messages import (
     FaultRaised,
@@ -36,7 +36,7 @@ def test_kills_of_the_journal_at_random_lose_and_double_no_event(tmp_path: Path)
     with CellUnderTest(tmp_path / "cell", parts=parts, speed=15, edit=patient) as cell:
         cell.order("J1", parts)
         for part in range(1, parts + 1):
-            cell.plant.wait_for("arrived", timeout_s=60, part=part)
+            until_seen(cell, "arrived", part=part)
             time.sleep(chance.uniform(0.0, 0.3))
             pid = cell.until(lambda: cell.pid("journal"), "a journal process")
             os.kill(pid, signal.SIGKILL)
@@ -57,7 +57,7 @@ def test_after_the_death_of_its_worker_in_a_mark_the_outcome_is_unknown_and_the_
     parts = 3
     with CellUnderTest(tmp_path / "cell", parts=parts, speed=10, edit=patient) as cell:
         cell.order("J1", parts)
-        cell.plant.wait_for("mark_started", timeout_s=60, part=2)
+        until_seen(cell, "mark_started", part=2)
         cell.kill("worker:mark")
         until_recorded(cell, parts)
         cell.plant.wait_for("finished", timeout_s=60)
