@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, or_, select
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy.orm import Session, joinedload, subqueryload
 
 from cellwright.mes.models import Mark, SerialState, Unit, Verdict, WorkOrder
 
@@ -99,8 +99,10 @@ def units(
         .options(
             joinedload(Unit.serial),
             joinedload(Unit.order).joinedload(WorkOrder.part_definition),
-            selectinload(Unit.marks),
-            selectinload(Unit.inspections),
+            # Not by lists of keys: their length is part of the statement, and a driver keeps
+            # the last hundred different statements, 50 KiB each, for each connection.
+            subqueryload(Unit.marks),
+            subqueryload(Unit.inspections),
         )
         .order_by(Unit.id.desc())
         .limit(limit)

@@ -191,7 +191,17 @@ class JobControl:
         if found is None:
             response, bits = ISA95JobResponseDataType(), UNKNOWN_ORDER
         else:
-            response, bits = job_orders.job_response(*found), NO_ERROR
+            view, units = found
+            if not units and view.good + view.rejected + view.in_process:
+                try:
+                    units = await self._mes.units(view.number)
+                except MesError as error:
+                    _log.warning("parts of a job order cannot be read", why=str(error))
+                    return Outcome(status=ua.StatusCodes.BadResourceUnavailable)
+                except TimeoutError:
+                    _log.error("no answer from the MES", limit_s=limits.MES_TIMEOUT_S)
+                    return Outcome(status=ua.StatusCodes.BadTimeout)
+            response, bits = job_orders.job_response(view, units), NO_ERROR
         return Outcome([ua.Variant(response, _T.ExtensionObject), ua.Variant(bits, _T.UInt64)])
 
 

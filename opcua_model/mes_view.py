@@ -7,7 +7,7 @@ service; here there is none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -24,6 +24,8 @@ MAX_ORDERS: Final = 200
 """Newest orders that are published."""
 MAX_UNITS: Final = 500
 """Newest parts of an order that are published."""
+MAX_UNITS_OF_ALL: Final = 1000
+"""Parts of all orders together that are published; bounds the gateway's memory."""
 
 _BY_ID: Final[Mapping[str, Callable[..., WorkOrderView]]] = {
     "Start": work_orders.start,
@@ -43,7 +45,7 @@ MOVING: Final = tuple(_BY_ID)
 
 @dataclass(frozen=True, slots=True)
 class MesState:
-    """The orders in their order of storing, and the parts of each by order number."""
+    """The orders in their order of storing, and the parts of those that show theirs, by number."""
 
     orders: tuple[WorkOrderView, ...] = ()
     units: Mapping[str, tuple[UnitView, ...]] = field(default_factory=dict)
@@ -83,8 +85,21 @@ class MesView:
 
         return await self._run(act)
 
+    async def units(self, number: str) -> tuple[UnitView, ...]:
+        """The newest parts of an order, by its number, from the database: also of an order whose
+        parts `read` leaves out. Raises MesError or TimeoutError."""
+
+        def read() -> tuple[UnitView, ...]:
+            with self._store.reading() as session:
+                return tuple(parts.units(session, number, limit=MAX_UNITS))
+
+        return await self._run(read)
+
     async def read(self) -> MesState:
-        """Orders and parts now. Parts are read anew only for orders that changed or run."""
+        """Orders and parts now, at most `MAX_UNITS` of an order and `MAX_UNITS_OF_ALL` together.
+
+        Parts are read anew only for orders that changed or have parts in process.
+        """
         state = await self._run(self._read)
         self._last = state
         return state
@@ -93,15 +108,33 @@ class MesView:
         before = {view.number: view for view in self._last.orders}
         with self._store.reading() as session:
             orders = tuple(work_orders.list_orders(session, limit=MAX_ORDERS))
-            units = {
-                view.number: self._last.units[view.number]
-                if before.get(view.number) == view and not view.in_process
-                else tuple(parts.units(session, view.number, limit=MAX_UNITS))
-                for view in orders
-            }
+            units: dict[str, tuple[UnitView, ...]] = {}
+            for view in _with_parts(orders):
+                known = self._last.units.get(view.number)
+                if known is None or before.get(view.number) != view or view.in_process:
+                    known = tuple(parts.units(session, view.number, limit=MAX_UNITS))
+                units[view.number] = known
         return MesState(orders, units)
 
     async def _run(self, call: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(limits.MES_TIMEOUT_S):
             return await loop.run_in_executor(self._pool, call)
+
+
+def _with_parts(orders: Sequence[WorkOrderView]) -> list[WorkOrderView]:
+    """The orders whose parts are shown: those under way, then the newest, as long as they fit.
+
+    An order shows its window of parts or none, so that one that has ended is not read and
+    written anew each time another one moves on.
+    """
+    newest = orders[::-1]
+    chosen, left = [], MAX_UNITS_OF_ALL
+    for view in sorted(newest, key=lambda view: view.ended_utc is not None):
+        count = min(MAX_UNITS, view.good + view.rejected + view.in_process)
+        if count > left:
+            break
+        if count:
+            chosen.append(view)
+            left -= count
+    return chosen

@@ -200,7 +200,12 @@ def _lines() -> Iterator[str]:
     )
     yield "## Work orders"
     yield ""
-    yield f"The newest {mes_view.MAX_ORDERS} orders, the newest {mes_view.MAX_UNITS} parts of each."
+    yield (
+        f"The newest {mes_view.MAX_ORDERS} orders, the newest {mes_view.MAX_UNITS} parts of each, "
+        f"and of all orders together at most {mes_view.MAX_UNITS_OF_ALL} parts: orders under way "
+        "come first, then the newest; an order whose parts do not fit any more shows none. "
+        "`RequestJobResponseByJobOrderID` reads them from the database all the same."
+    )
     yield ""
     yield from _table(("Variable", "Type", "Meaning"), order_fields())
     yield from _job_orders()

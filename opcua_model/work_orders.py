@@ -100,6 +100,8 @@ class WorkOrders:
         )
         self._nodes: dict[str, dict[str, NodeData]] = {}
         self._shown = MesState()
+        self._elements: dict[str, tuple[Any, Any]] = {}
+        """Of each shown order its elements of the two lists."""
         self.job_order_list: NodeData | None = None
         self.job_response_list: NodeData | None = None
 
@@ -127,17 +129,27 @@ class WorkOrders:
             return 0
         written = 0
         before = {view.number: view for view in self._shown.orders}
+        elements: dict[str, tuple[Any, Any]] = {}
         for view in state.orders:
             units = state.units.get(view.number, ())
             if view.number not in self._nodes:
                 self._add(view)
                 before.pop(view.number, None)
+            known = self._elements.get(view.number)
+            if (
+                known is None
+                or before.get(view.number) != view
+                or self._shown.units.get(view.number, ()) != units
+            ):
+                known = job_orders.job_order(view), job_orders.job_response(view, units)
+            elements[view.number] = known
             if before.get(view.number) != view:
                 written += self._write(view.number, _order_values(view), at)
-            if self._shown.units.get(view.number) != units or view.number not in before:
+            if self._shown.units.get(view.number, ()) != units or view.number not in before:
                 written += self._write(view.number, _unit_values(units), at)
         self._remove(set(self._nodes) - {view.number for view in state.orders})
-        written += self._lists(state, at)
+        self._elements = elements
+        written += self._lists(at)
         self._shown = state
         return written
 
@@ -189,22 +201,14 @@ class WorkOrders:
             del self._nodes[number]
             self._builder.remove(self._builder.subtree(cell_id(f"{self._path}.{number}")))
 
-    def _lists(self, state: MesState, at: Any) -> int:
+    def _lists(self, at: Any) -> int:
         written = 1
-        count = ua.Variant(len(state.orders), _T.UInt32)
+        count = ua.Variant(len(self._elements), _T.UInt32)
         replace(self._count, ua.DataValue(count, SourceTimestamp=at, ServerTimestamp=at))
-        for node, values in (
-            (self.job_order_list, [job_orders.job_order(view) for view in state.orders]),
-            (
-                self.job_response_list,
-                [
-                    job_orders.job_response(view, state.units.get(view.number, ()))
-                    for view in state.orders
-                ],
-            ),
-        ):
+        for node, place in ((self.job_order_list, 0), (self.job_response_list, 1)):
             if node is not None:
-                value = ua.Variant(list(values), _T.ExtensionObject, is_array=True)
+                values = [element[place] for element in self._elements.values()]
+                value = ua.Variant(values, _T.ExtensionObject, is_array=True)
                 replace(node, ua.DataValue(value, SourceTimestamp=at, ServerTimestamp=at))
                 written += 1
         return written
