@@ -39,7 +39,7 @@ RSS_RISE = 8.0
 """MiB by which a process's slope may carry it from the end of the warm-up to the end.
 
 The gateway needs some of it: its window of 500 parts (`mes_view.MAX_UNITS`) fills up in the first
-twenty minutes, about 7 KiB a part with what the allocator keeps; then it stays as it is."""
+twenty minutes, about 10 KiB a part with what the allocator keeps; then it stays as it is."""
 HANDLES_RISE = 3
 """A file or a connection may just be open when a figure is taken."""
 RECORDINGS_SIZE = 256 + 1024
