@@ -19,17 +19,20 @@ STOP_CHECK_S = 0.02
 def main(arguments: list[str] | None = None) -> int:
     """Poll one device until the supervisor asks to stop or is gone; outputs are safe at the end."""
     member, options = join(arguments, lambda parsed: f"device:{parsed.device}", "--device")
+    device = next(device for device in member.plan.devices if device.name == options.device)
+    kind: Any = registry.load("drivers", device.driver)
+    # Urgent only from here on: importing a driver at this priority would keep the others from
+    # writing for longer than their devices' own watchdogs bear.
     lacking = acquire_for_driver(member.plan.scan)
     structlog.get_logger(__name__).info("driver starts", lacking=lacking)
-    asyncio.run(_poll(member, options.device))
+    asyncio.run(_poll(member, options.device, kind))
     return 0
 
 
-async def _poll(member: Membership, name: str) -> None:
+async def _poll(member: Membership, name: str, kind: Any) -> None:
     plan = member.plan
     index = next(i for i, device in enumerate(plan.devices) if device.name == name)
     device = plan.devices[index]
-    kind: Any = registry.load("drivers", device.driver)
     driver = kind(device.name, kind.Options.model_validate(device.options))
     scan = member.image.scan
     poller = DevicePoller(

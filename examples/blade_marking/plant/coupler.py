@@ -25,6 +25,7 @@ _BITS = 16
 
 _READ_COILS, _READ_INPUTS, _READ_HOLDING, _READ_INPUT_REGISTERS = 1, 2, 3, 4
 _WRITE_COILS = frozenset({5, 15})
+SECOND_LOOK_S = 0.001
 _SAFE_WORD = SAFE_COILS // _BITS
 
 
@@ -170,18 +171,26 @@ class Coupler:
             self._outputs.write_registers(address, [int(v) for v in values], at_ns)
         return None
 
-    def _watch(self) -> None:
-        """Look at the watchdog when it would run out, and again as long as somebody feeds it."""
+    def _watch(self, *, late: bool = False) -> None:
+        """Look at the watchdog when it would run out, and again as long as somebody feeds it.
+
+        ``late``: a second look, after what had arrived while this process stood still was taken;
+        a real coupler does not stand still.
+        """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         now_ns = self._log.now_ns()
-        if self.watchdog.ran_out(now_ns):
+        loop = asyncio.get_running_loop()
+        runs = self.watchdog.state is WatchdogState.RUNS
+        if runs and now_ns >= self.watchdog.due_ns and not late:
+            self._timer = loop.call_later(SECOND_LOOK_S, lambda: self._watch(late=True))
+        elif self.watchdog.ran_out(now_ns):
             self._log.write("coupler_watchdog", at_ns=now_ns, time_ms=self.watchdog.time_ms)
             self._outputs.write_coils(0, self.watchdog.safe, now_ns)
-        elif self.watchdog.state is WatchdogState.RUNS:
+        elif runs:
             delay_s = max(0, self.watchdog.due_ns - now_ns) / 1e9
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._watch)
+            self._timer = loop.call_later(delay_s, self._watch)
 
 
 def _assigned(function: int, address: int, count: int) -> bool:
