@@ -366,6 +366,8 @@ class ScanSettings(msgspec.Struct, frozen=True, kw_only=True):
     watchdog_sensitivity: int
     priority: int
     core: int
+    awake: bool = False
+    """No core may sleep while the scan runs."""
 
 
 class OpcUaSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -229,6 +229,7 @@ class _Compiler:
             watchdog_sensitivity=watchdog.sensitivity,
             priority=scan.realtime.priority,
             core=scan.realtime.core,
+            awake=scan.realtime.awake,
         )
 
     def _check_keyswitch(self, cell: model.Cell | None, bindings: Bindings) -> None:

@@ -204,6 +204,9 @@ class Realtime(Section):
     """SCHED_FIFO priority, 1 to 99; 0 asks for no real-time class."""
     core: int = Field(-1, ge=-1, le=1023)
     """Processor core to which the scan is pinned; -1 pins it nowhere."""
+    awake: bool = False
+    """Keep the processor from sleeping between cycles, so that a cycle starts sooner after its
+    tick; costs power and heat."""
 
 
 class Scan(Section):

@@ -21,7 +21,7 @@ from cellwright.runtime.processes.common import Membership, join
 from cellwright.runtime.recorder import ScanRecorder
 from cellwright.runtime.scan import Scan
 from cellwright.runtime.scheduler import next_tick, tick_start_ns
-from cellwright.runtime.self_check import acquire
+from cellwright.runtime.self_check import acquire, stay_awake
 
 SPIN_UP_TICKS = 2
 """Ticks between attaching and the first cycle: time for caches, not for meaning."""
@@ -50,6 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
     gc.disable()
     # Urgent only from here on: a start-up at this priority would stop other cells on the core.
     lacking = acquire(plan.scan.priority, plan.scan.core)
+    if plan.scan.awake:
+        # Held until the process ends: closing it would let the cores sleep again.
+        _, refused = stay_awake()
+        lacking += refused
     status.degraded = short_list(lacking, plan.scan)
     change = OnlineChange(scan, member.folder, loaded, recorder=recorder, now_ns=clock.now_ns)
     log.info(

@@ -112,7 +112,7 @@ def write_cell(folder: Path, coupler: int, port: int, priority: int, core: int) 
         f"""
 cell: {{name: Jitter, start: run}}
 scan: {{base: 1ms, watchdog: {{time: 400ms, sensitivity: 10}},
-        realtime: {{priority: {priority}, core: {core}}}}}
+        realtime: {{priority: {priority}, core: {core}, awake: true}}}}
 devices:
   io: {{driver: modbus-tcp, host: 127.0.0.1, port: {coupler}, unit: 1, poll: 10ms}}
 tags:
