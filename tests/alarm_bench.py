@@ -16,9 +16,10 @@ from cellwright.io import quality
 from cellwright.io.alarms import AlarmStatus, AlarmView
 from cellwright.io.clock import SimulatedClock
 from cellwright.io.image import Image
-from cellwright.io.messages import AlarmChanged
+from cellwright.io.messages import AcknowledgeAlarm, AlarmChanged, ReplyCode, ShelveAlarm
 from cellwright.io.plan import Plan
 from cellwright.io.recording_store import Policy
+from cellwright.io.rings import Reply
 from cellwright.runtime.config import compile_file
 from cellwright.tasks.api import BOOL, Output, Program, ProgramOptions, ScanContext
 
@@ -152,3 +153,28 @@ def written(plan: Plan, name: str) -> Mapping[str, Any]:
     """A tag of the plan as plain data."""
     tag = plan.tag(name)
     return {"type": str(tag.type), "retain": tag.retain, "writer": tag.writer}
+
+
+GROUPS = """
+alarms:
+  door: {when: "not door_shut", text: Door, group: guards}
+  estop: {when: "not estop_ok", text: Emergency stop, group: guards}
+  air: {when: "not air_ok", text: No air, group: media}
+"""
+AIR = """
+alarms:
+  air: {when: "not air_ok", text: No air, severity: 700}
+"""
+
+
+def acknowledge(bench: AlarmBench, name: str = "", reason: str = "seen") -> ReplyCode:
+    """Acknowledge one alarm, or all; the answer's code."""
+    reply = bench.send(AcknowledgeAlarm(alarm=name, actor="anna", reason=reason))
+    return ReplyCode(reply.code)
+
+
+def shelve(
+    bench: AlarmBench, name: str, seconds: float = 60.0, reason: str = "sensor broken"
+) -> Reply:
+    """Put an alarm out of sight for a time."""
+    return bench.send(ShelveAlarm(alarm=name, duration_s=seconds, actor="anna", reason=reason))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, TypeVar
 
@@ -28,6 +27,7 @@ from cellwright.io.plan import (
     Tag,
 )
 from cellwright.runtime.config import model
+from cellwright.runtime.config.alarm_drafts import AlarmDraft, HeartbeatDraft, KnownTags
 from cellwright.runtime.config.binding import Bindings, Extras, RuntimeTag, Use
 from cellwright.runtime.config.conditions import Condition, ConditionError, parse_condition
 from cellwright.runtime.config.durations import show_duration
@@ -48,26 +48,6 @@ _LIMITS: Final = tuple(LimitKind)
 M = TypeVar("M", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
-class _Alarm:
-    """One alarm that is to be: an entry of the section, one of its limits, or a lost heartbeat."""
-
-    name: str
-    entry: str
-    mark: Mark
-    model: model.Alarm
-    limit: LimitKind | None = None
-    lost: str = ""
-    """System tag that says that a heartbeat is lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Heartbeat:
-    name: str
-    mark: Mark
-    model: model.Heartbeat
-
-
 class AlarmDrafts:
     """Both sections on their way from the file to the plan."""
 
@@ -75,8 +55,8 @@ class AlarmDrafts:
         self._root = root
         self._base_ns = base_ns
         self._problems = problems
-        self._alarms: list[_Alarm] = []
-        self._heartbeats: list[_Heartbeat] = []
+        self._alarms: list[AlarmDraft] = []
+        self._heartbeats: list[HeartbeatDraft] = []
         self._groups: dict[str, None] = {}
         self._conditions: dict[str, Condition] = {}
         self._unplaced: dict[str, int] = {}
@@ -100,16 +80,16 @@ class AlarmDrafts:
                 continue
             limits = [kind for kind in _LIMITS if getattr(data, kind) is not None]
             if not limits:
-                self._alarms.append(_Alarm(name, name, entry.mark, data))
+                self._alarms.append(AlarmDraft(name, name, entry.mark, data))
             for kind in limits:
                 full = name if len(limits) == 1 else f"{name}.{kind}"
-                self._alarms.append(_Alarm(full, name, entry.mark, data, kind))
+                self._alarms.append(AlarmDraft(full, name, entry.mark, data, kind))
 
     def _read_heartbeats(self) -> None:
         for name, entry, data in self._entries("heartbeats", "a heartbeat", model.Heartbeat):
             if not self._sensible(name, entry, data):
                 continue
-            self._heartbeats.append(_Heartbeat(name, entry.mark, data))
+            self._heartbeats.append(HeartbeatDraft(name, entry.mark, data))
             if data.send is not None:
                 if data.send in self._writers:
                     other, mark = self._writers[data.send]
@@ -131,7 +111,7 @@ class AlarmDrafts:
                 self._alarms.append(self._loss(name, entry, data))
 
     @staticmethod
-    def _loss(name: str, entry: Entry, data: model.Heartbeat) -> _Alarm:
+    def _loss(name: str, entry: Entry, data: model.Heartbeat) -> AlarmDraft:
         alarm = model.Alarm(
             when="heartbeat lost",
             text=data.text or f"The heartbeat '{name}' is lost; see whether its other side runs",
@@ -139,9 +119,11 @@ class AlarmDrafts:
             group=data.group,
             consequence=data.on_loss if data.on_loss in ("stop", "fault") else "none",
         )
-        return _Alarm(f"heartbeat.{name}", name, entry.mark, alarm, lost=f"heartbeat.{name}.lost")
+        return AlarmDraft(
+            f"heartbeat.{name}", name, entry.mark, alarm, lost=f"heartbeat.{name}.lost"
+        )
 
-    def _alarm_tags(self, alarm: _Alarm) -> None:
+    def _alarm_tags(self, alarm: AlarmDraft) -> None:
         group = alarm.model.group
         if group not in self._groups:
             self._groups[group] = None
@@ -316,7 +298,7 @@ class AlarmDrafts:
     def check(self, bindings: Bindings, tags: Tags, tasks: Tasks) -> None:
         """Conditions, limits and heartbeats against all tags of the cell."""
         uses = bindings.uses
-        known = _Known(uses, tags, tasks)
+        known = KnownTags(uses, tags, tasks)
         self._unplaced = {name: number for number, name in enumerate(uses)}
         for alarm in self._alarms:
             if alarm.limit is not None:
@@ -326,7 +308,7 @@ class AlarmDrafts:
         for heartbeat in self._heartbeats:
             self._check_heartbeat(heartbeat, known)
 
-    def _check_condition(self, alarm: _Alarm, known: _Known) -> None:
+    def _check_condition(self, alarm: AlarmDraft, known: KnownTags) -> None:
         node = self._root.entries["alarms"].node.entries[alarm.entry].node.entries["when"].node
         text = alarm.model.when or ""
         try:
@@ -344,7 +326,7 @@ class AlarmDrafts:
         for name in (*condition.values, *condition.qualities):
             _reads(known.uses[name], "alarms")
 
-    def _check_limit(self, alarm: _Alarm, known: _Known) -> None:
+    def _check_limit(self, alarm: AlarmDraft, known: KnownTags) -> None:
         name = alarm.model.tag or ""
         kind, mark = alarm.limit, self._at("alarms", alarm.entry, "tag")
         use = self._tag(name, f"the alarm '{alarm.entry}' watches it", mark, known)
@@ -370,7 +352,7 @@ class AlarmDrafts:
             return
         _reads(use, "alarms")
 
-    def _check_heartbeat(self, heartbeat: _Heartbeat, known: _Known) -> None:
+    def _check_heartbeat(self, heartbeat: HeartbeatDraft, known: KnownTags) -> None:
         name, data = heartbeat.name, heartbeat.model
         for key, tag in (("send", data.send), ("expect", data.expect)):
             if tag is None:
@@ -402,7 +384,7 @@ class AlarmDrafts:
             elif key == "expect":
                 _reads(use, f"heartbeat {name}")
 
-    def _tag(self, name: str, why: str, mark: Mark, known: _Known) -> Use | None:
+    def _tag(self, name: str, why: str, mark: Mark, known: KnownTags) -> Use | None:
         if known.type(name) is not None:
             return known.uses[name]
         if not known.broken(name):
@@ -429,7 +411,7 @@ class AlarmDrafts:
         }
 
     def _rule(
-        self, number: int, alarm: _Alarm, index: dict[str, int], groups: list[str]
+        self, number: int, alarm: AlarmDraft, index: dict[str, int], groups: list[str]
     ) -> AlarmRule:
         data, limit = alarm.model, None
         values: tuple[str, ...] = ()
@@ -468,26 +450,7 @@ class AlarmDrafts:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """The tags that conditions may name, and those about which something is already said."""
-
-    uses: dict[str, Use]
-    tags: Tags
-    tasks: Tasks
-
-    def type(self, name: str) -> TagType | None:
-        use = self.uses.get(name)
-        return None if use is None else use.type
-
-    def broken(self, name: str) -> bool:
-        return name in self.tags.broken or name.partition(".")[0] in self.tasks.broken
-
-    def broken_in(self, text: str) -> bool:
-        return any(self.broken(name) for name in re.findall(r"[\w.]+", text))
-
-
-def _heartbeat(number: int, heartbeat: _Heartbeat, index: dict[str, int]) -> Heartbeat:
+def _heartbeat(number: int, heartbeat: HeartbeatDraft, index: dict[str, int]) -> Heartbeat:
     data, name = heartbeat.model, heartbeat.name
     return Heartbeat(
         index=number,

@@ -5,36 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from alarm_bench import HEAD, AlarmBench
-from scan_bench import scan_start
+from alarm_bench import AIR, GROUPS, HEAD, AlarmBench, acknowledge, shelve
 
 from cellwright.io import quality
 from cellwright.io.messages import (
-    AcknowledgeAlarm,
     AlarmChanged,
     CommandRefused,
     FaultRaised,
     ForceTag,
     ReplyCode,
-    ShelveAlarm,
     UnshelveAlarm,
     WriteTag,
 )
 from cellwright.io.system_tags import CellState
-
-AIR = """
-alarms:
-  air: {when: "not air_ok", text: No air, severity: 700}
-"""
-
-
-def acknowledge(bench: AlarmBench, name: str = "", reason: str = "seen") -> ReplyCode:
-    reply = bench.send(AcknowledgeAlarm(alarm=name, actor="anna", reason=reason))
-    return ReplyCode(reply.code)
-
-
-def shelve(bench: AlarmBench, name: str, seconds: float = 60.0, reason: str = "sensor broken"):
-    return bench.send(ShelveAlarm(alarm=name, duration_s=seconds, actor="anna", reason=reason))
 
 
 def coils(bench: AlarmBench) -> tuple[int, bool]:
@@ -222,13 +205,6 @@ def test_an_alarm_sees_a_forced_value(tmp_path: Path):
 
 # --- first-out ------------------------------------------------------------------------------------
 
-GROUPS = """
-alarms:
-  door: {when: "not door_shut", text: Door, group: guards}
-  estop: {when: "not estop_ok", text: Emergency stop, group: guards}
-  air: {when: "not air_ok", text: No air, group: media}
-"""
-
 
 @pytest.mark.behaviour(19)
 def test_the_first_alarm_of_a_group_is_marked_until_the_group_is_normal_again(tmp_path: Path):
@@ -403,89 +379,6 @@ def test_a_cell_cannot_be_started_while_an_alarm_with_a_consequence_stands(tmp_p
     bench.inputs(door_shut=True)
     bench.cycle()
     assert bench.request("start").code == ReplyCode.OK
-
-
-# --- restarts -------------------------------------------------------------------------------------
-
-
-def retained(bench: AlarmBench) -> dict[str, object]:
-    return dict(bench.scan.process_image.retained())
-
-
-@pytest.mark.behaviour(19)
-def test_alarms_survive_a_restart_of_the_scan_as_they_were(tmp_path: Path):
-    bench = AlarmBench(tmp_path, GROUPS)
-    bench.cycle()
-    bench.inputs(estop_ok=False)
-    bench.cycle()
-    bench.inputs(door_shut=False, estop_ok=True)
-    acknowledge(bench, "")
-    assert bench.states() == {"door": "UNACKNOWLEDGED", "estop": "NORMAL", "air": "NORMAL"}
-    bench.inputs(air_ok=False)
-    bench.cycle()
-    before, firsts = bench.states(), bench.value("alarms.guards.first_out")
-    known = len(bench.events(AlarmChanged))
-    bench.launch(scan_start(retained(bench)))
-    bench.cycle(3)
-    assert bench.states() == before
-    assert bench.value("alarms.guards.first_out") == firsts == "estop"
-    assert len(bench.events(AlarmChanged)) == known, "nothing changed, nothing is told"
-    assert bench.value("sys.alarms_active") == 2
-
-
-def test_an_unacknowledged_alarm_whose_cause_went_while_the_cell_was_off_still_waits(
-    tmp_path: Path,
-):
-    bench = AlarmBench(tmp_path, AIR)
-    bench.cycle()
-    bench.inputs(air_ok=False)
-    bench.cycle()
-    values = retained(bench)
-    bench.inputs(air_ok=True)
-    bench.launch(scan_start(values))
-    bench.cycle(2)
-    assert bench.states() == {"air": "RETURNED_UNACKNOWLEDGED"}
-    assert bench.value("alarms.cell.first_out") == "air"
-
-
-def test_a_shelf_ends_with_the_scan(tmp_path: Path):
-    bench = AlarmBench(tmp_path, AIR)
-    bench.cycle()
-    shelve(bench, "air", 3600)
-    bench.launch(scan_start(retained(bench)))
-    bench.cycle()
-    assert bench.states() == {"air": "NORMAL"}
-    assert bench.events(AlarmChanged)[-1].reason == "a shelf ends with the scan"
-
-
-def test_an_alarm_that_is_switched_on_again_begins_normal(tmp_path: Path):
-    bench = AlarmBench(tmp_path, AIR)
-    values = retained(bench) | {"alarm.air.state": 5}
-    bench.launch(scan_start(values))
-    bench.inputs(air_ok=False)
-    bench.cycle()
-    bench.cycle()
-    assert bench.changes()[0] == ("air", "SUPPRESSED", "NORMAL")
-    assert bench.states() == {"air": "UNACKNOWLEDGED"}
-
-
-def test_a_state_that_does_not_exist_is_taken_for_normal(tmp_path: Path):
-    bench = AlarmBench(tmp_path, AIR)
-    bench.launch(scan_start({"alarm.air.state": 77, "alarms.cell.first_out": "ghost"}))
-    bench.cycle()
-    assert bench.states() == {"air": "NORMAL"}
-    assert bench.value("alarms.cell.first_out") == ""
-
-
-def test_a_cold_start_does_not_forget_alarms(tmp_path: Path):
-    bench = AlarmBench(tmp_path, AIR)
-    bench.cycle()
-    bench.inputs(air_ok=False)
-    bench.cycle()
-    bench.inputs(air_ok=True)
-    bench.cycle()
-    assert bench.request("cold_start").code == ReplyCode.OK
-    assert bench.states() == {"air": "RETURNED_UNACKNOWLEDGED"}
 
 
 def test_alarms_go_on_in_pause(tmp_path: Path):

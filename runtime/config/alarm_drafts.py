@@ -1,0 +1,61 @@
+"""Alarms and heartbeats between the file and the plan, and the tags that they may name.
+
+Data of `cellwright.runtime.config.alarms`, which judges it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from cellwright.io.iec import TagType
+from cellwright.io.plan import LimitKind
+from cellwright.runtime.config import model
+from cellwright.runtime.config.binding import Use
+from cellwright.runtime.config.problems import Mark
+from cellwright.runtime.config.programs import Tasks
+from cellwright.runtime.config.tags import Tags
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmDraft:
+    """One alarm that is to be: an entry of the section, one of its limits, or a lost heartbeat."""
+
+    name: str
+    entry: str
+    mark: Mark
+    model: model.Alarm
+    limit: LimitKind | None = None
+    lost: str = ""
+    """System tag that says that a heartbeat is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatDraft:
+    """One heartbeat of the section."""
+
+    name: str
+    mark: Mark
+    model: model.Heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTags:
+    """The tags that conditions may name, and those about which something is already said."""
+
+    uses: dict[str, Use]
+    tags: Tags
+    tasks: Tasks
+
+    def type(self, name: str) -> TagType | None:
+        """Type of the tag; None when there is none."""
+        use = self.uses.get(name)
+        return None if use is None else use.type
+
+    def broken(self, name: str) -> bool:
+        """Something is already said about the tag or its task."""
+        return name in self.tags.broken or name.partition(".")[0] in self.tasks.broken
+
+    def broken_in(self, text: str) -> bool:
+        """The same for any tag that a condition names."""
+        return any(self.broken(name) for name in re.findall(r"[\w.]+", text))
