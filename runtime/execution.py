@@ -92,7 +92,7 @@ class Execution(Part):
         self._changed = [False] * len(self._plan.tasks)
         self._late_in_a_row = [0] * len(self._plan.tasks)
         for task, context in zip(self._plan.tasks, self.contexts, strict=True):
-            self._inform(context, moment)
+            _inform(context, moment, self._outbox.emitted)
             try:
                 program = self.new_program(task.index)
                 own = [event for event in self._outbox.open_events if event.task == task.name]
@@ -158,22 +158,11 @@ class Execution(Part):
                 return failure
         return None
 
-    def _inform(self, context: ScanContext, moment: Moment) -> None:
-        context.cycle = moment.cycle
-        context.now_ns = moment.scan_ns
-        context.utc_ns = moment.utc_ns
-        context.durable = moment.durable
-        context.emitted = self._outbox.emitted
-
     def _run_one(self, index: int, moment: Moment, emitted: int) -> Failure | None:
         clock_now = self._clock.now_ns
         task = self._plan.tasks[index]
         context = self.contexts[index]
-        context.cycle = moment.cycle
-        context.now_ns = moment.scan_ns
-        context.utc_ns = moment.utc_ns
-        context.durable = moment.durable
-        context.emitted = emitted
+        _inform(context, moment, emitted)
         context.first_scan = self._not_run_yet[index]
         context.changed = self._changed[index]
         context.inbox = self._commands.take_inbox(index)
@@ -210,6 +199,14 @@ class Execution(Part):
             f"task '{task.name}' ran {took_ns / 1e6:.3f} ms, its watchdog allows "
             f"{task.watchdog_ns / 1e6:.3f} ms; shorten the program or raise the watchdog",
         )
+
+
+def _inform(context: ScanContext, moment: Moment, emitted: int) -> None:
+    context.cycle = moment.cycle
+    context.now_ns = moment.scan_ns
+    context.utc_ns = moment.utc_ns
+    context.durable = moment.durable
+    context.emitted = emitted
 
 
 def _submits_nothing(kind: str, body: dict[str, Any]) -> int:
