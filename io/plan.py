@@ -368,6 +368,8 @@ class ScanSettings(msgspec.Struct, frozen=True, kw_only=True):
     core: int
     awake: bool = False
     """No core may sleep while the scan runs."""
+    spin_ns: int = 0
+    """So long before its tick the scan wakes, and waits for it on its core; 0: it sleeps."""
 
 
 class OpcUaSettings(msgspec.Struct, frozen=True, kw_only=True):

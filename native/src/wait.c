@@ -16,19 +16,36 @@ int64_t cw_now(void)
     return now.tv_sec * SECOND + now.tv_nsec;
 }
 
-int64_t cw_wait_until(int64_t deadline_ns)
+static void rest(void)
 {
-    struct timespec until = {.tv_sec = deadline_ns / SECOND, .tv_nsec = deadline_ns % SECOND};
-    if (deadline_ns > 0)
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+int64_t cw_wait_until(int64_t deadline_ns, int64_t spin_ns)
+{
+    int64_t wake_ns = deadline_ns - (spin_ns > 0 ? spin_ns : 0);
+    struct timespec until = {.tv_sec = wake_ns / SECOND, .tv_nsec = wake_ns % SECOND};
+    if (wake_ns > 0)
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
-    return cw_now();
+    int64_t now_ns = cw_now();
+    if (now_ns < wake_ns) /* a signal */
+        return now_ns;
+    while (now_ns < deadline_ns) {
+        rest();
+        now_ns = cw_now();
+    }
+    return now_ns;
 }
 
 void cw_wait_probe(int64_t first_ns, int64_t interval_ns, int64_t *late_ns, size_t count)
 {
     for (size_t index = 0; index < count; index++) {
         int64_t deadline = first_ns + (int64_t)index * interval_ns;
-        late_ns[index] = cw_wait_until(deadline) - deadline;
+        late_ns[index] = cw_wait_until(deadline, 0) - deadline;
     }
 }
 

@@ -11,9 +11,11 @@
 /* CLOCK_MONOTONIC in nanoseconds. */
 int64_t cw_now(void);
 
-/* Sleeps until CLOCK_MONOTONIC reaches `deadline_ns`; the time on return. It is earlier than the
- * deadline only when a signal arrived: handle it, then wait again. */
-int64_t cw_wait_until(int64_t deadline_ns);
+/* Sleeps until `spin_ns` before CLOCK_MONOTONIC reaches `deadline_ns` and asks the clock again and
+ * again for the rest, so that a late wake-up shorter than `spin_ns` costs nothing; the time on
+ * return. It is earlier than the deadline only when a signal arrived in the sleep: handle it, then
+ * wait again. 0 ns: sleep only. */
+int64_t cw_wait_until(int64_t deadline_ns, int64_t spin_ns);
 
 /* The bare loop to compare with: wakes `count` times, `interval_ns` apart from `first_ns`, and
  * notes how late each one was. Nothing else runs between. */

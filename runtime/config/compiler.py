@@ -48,7 +48,7 @@ from cellwright.runtime.config.problems import (
 from cellwright.runtime.config.programs import TaskDraft, Tasks, compile_tasks
 from cellwright.runtime.config.source import Node, read
 from cellwright.runtime.config.tags import compile_tags
-from cellwright.runtime.config.timing import check_timing
+from cellwright.runtime.config.timing import check_spin, check_timing
 from cellwright.runtime.config.validation import validate
 
 M = TypeVar("M", bound=BaseModel)
@@ -223,6 +223,7 @@ class _Compiler:
                 "the heartbeat comes once in a base interval",
                 "write at least twice the base interval",
             )
+        check_spin(scan, self.root, self.problems)
         return ScanSettings(
             base_ns=scan.base,
             watchdog_ns=watchdog.time,
@@ -230,6 +231,7 @@ class _Compiler:
             priority=scan.realtime.priority,
             core=scan.realtime.core,
             awake=scan.realtime.awake,
+            spin_ns=scan.realtime.spin,
         )
 
     def _check_keyswitch(self, cell: model.Cell | None, bindings: Bindings) -> None:

@@ -207,6 +207,10 @@ class Realtime(Section):
     awake: bool = False
     """Keep the processor from sleeping between cycles, so that a cycle starts sooner after its
     tick; costs power and heat."""
+    spin: DurationOrZero = 0
+    """Wake this long before each tick and wait for it busily, so that a wake-up that is late by
+    less starts the cycle on time all the same; takes this share of the core. At most half the base
+    interval; needs `priority` and `core`."""
 
 
 class Scan(Section):

@@ -1,4 +1,4 @@
-"""Checks whether the tasks' intervals and watchdogs can be kept at all.
+"""Checks whether the tasks' intervals and watchdogs, and the scan's waiting, can be kept at all.
 
 Called by the compiler after the programs. It knows no execution times, only what the file claims;
 a watchdog is a limit and not a budget, so that a sum of limits is refused only where the scan's
@@ -12,6 +12,7 @@ from math import lcm
 from typing import Final
 
 from cellwright.runtime.config.durations import show_duration as show
+from cellwright.runtime.config.model import Scan
 from cellwright.runtime.config.problems import Problems
 from cellwright.runtime.config.programs import TaskDraft
 from cellwright.runtime.config.source import Node
@@ -43,6 +44,33 @@ def check_timing(
         else:
             alone.append(task)
     _check_sum(alone, base_ns, watchdog_ns, root, problems)
+
+
+def check_spin(scan: Scan, root: Node, problems: Problems) -> None:
+    """A scan that waits busily has a core and a class for it, and leaves half the core to others.
+
+    Kernel threads that are bound to the core must get their turn, and at 95 % of a core the kernel
+    throttles real-time threads (sched_rt_runtime_us).
+    """
+    realtime = scan.realtime
+    if not realtime.spin:
+        return
+    mark = root.at(("scan", "realtime", "spin"))
+    if 2 * realtime.spin > scan.base:
+        problems.error(
+            mark,
+            f"the scan would wait busily for {show(realtime.spin)} of each {show(scan.base)}",
+            "the kernel needs the core, too, and throttles whoever keeps it",
+            f"write at most half of scan.base, {show(scan.base // 2)}",
+        )
+    missing = [key for key in ("priority", "core") if key not in realtime.model_fields_set]
+    if missing:
+        problems.error(
+            mark,
+            "the scan would wait busily on a core that it shares",
+            f"scan.realtime has no {' and no '.join(missing)}",
+            "write `priority` (80 is usual) and `core`, or delete `spin`",
+        )
 
 
 def _check_interval(task: TaskDraft, base_ns: int, root: Node, problems: Problems) -> bool:

@@ -89,6 +89,7 @@ class Beat:
         self._status = member.image.scan
         self._statistics = member.image.statistics
         self._base_ns = member.plan.scan.base_ns
+        self._spin_ns = member.plan.scan.spin_ns
         self._start_ns = self._clock.now_ns() + SPIN_UP_TICKS * self._base_ns
         self._status.grid_ns = self._start_ns
         self._tick = self._skipped = 0
@@ -108,7 +109,7 @@ class Beat:
         status, base_ns, clock = self._status, self._base_ns, self._clock
         tick = self._tick
         tick_ns = tick_start_ns(self._start_ns, base_ns, tick)
-        if lib.cw_wait_until(tick_ns) < tick_ns:
+        if lib.cw_wait_until(tick_ns, self._spin_ns) < tick_ns:
             return False
         now_ns = clock.now_ns()
         status.beat_ns = now_ns

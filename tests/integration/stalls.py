@@ -27,7 +27,7 @@ def _watch(core: int, pipe: int) -> None:
     os.sched_setaffinity(0, {core})
     while True:
         due_ns = lib.cw_now() + STEP_NS
-        now_ns = lib.cw_wait_until(due_ns)
+        now_ns = lib.cw_wait_until(due_ns, 0)
         if now_ns > due_ns + LATE_NS:
             os.write(pipe, _GAP.pack(due_ns, now_ns))
 

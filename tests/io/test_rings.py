@@ -127,7 +127,7 @@ def test_waiting_ends_when_a_record_comes(tmp_path: Path) -> None:
     if child == 0:
         try:
             producer = Image.attach(tmp_path / "image", plan).events["scan"]
-            lib.cw_wait_until(lib.cw_now() + 50_000_000)
+            lib.cw_wait_until(lib.cw_now() + 50_000_000, 0)
             producer.put(b"woken")
         finally:
             os._exit(0)
@@ -270,7 +270,7 @@ def test_waiting_for_an_answer_ends_when_it_comes(tmp_path: Path) -> None:
     if child == 0:
         try:
             scan = Image.attach(tmp_path / "image", plan).commands
-            lib.cw_wait_until(lib.cw_now() + 50_000_000)
+            lib.cw_wait_until(lib.cw_now() + 50_000_000, 0)
             for number, data in scan.receive():
                 scan.reply(number, 0, data.decode())
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import threading
 import time
@@ -22,13 +23,32 @@ def test_the_clock_is_the_monotonic_one() -> None:
 
 def test_waiting_ends_at_the_deadline_and_not_before() -> None:
     deadline = lib.cw_now() + 20_000_000
-    assert lib.cw_wait_until(deadline) >= deadline
+    assert lib.cw_wait_until(deadline, 0) >= deadline
+
+
+def _sleeps() -> int:
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+
+def test_a_wait_sleeps_until_the_part_that_it_is_to_spend_awake() -> None:
+    sleeps = _sleeps()
+    deadline = lib.cw_now() + 20_000_000
+    assert lib.cw_wait_until(deadline, 5_000_000) >= deadline
+    assert _sleeps() > sleeps
+
+
+def test_a_wait_that_is_to_be_awake_all_along_never_gives_up_the_processor() -> None:
+    sleeps = _sleeps()
+    for _ in range(5):
+        deadline = lib.cw_now() + 2_000_000
+        assert lib.cw_wait_until(deadline, 60_000_000_000) >= deadline
+    assert _sleeps() == sleeps
 
 
 @pytest.mark.parametrize("deadline", [-5, 0, 1])
 def test_a_deadline_in_the_past_returns_at_once(deadline: int) -> None:
     before = lib.cw_now()
-    assert before <= lib.cw_wait_until(deadline) < before + 60_000_000_000
+    assert before <= lib.cw_wait_until(deadline, 0) < before + 60_000_000_000
 
 
 def test_waiting_lets_other_threads_run() -> None:
@@ -36,7 +56,7 @@ def test_waiting_lets_other_threads_run() -> None:
     thread = threading.Thread(target=ran.set)
     deadline = lib.cw_now() + 100_000_000
     thread.start()
-    lib.cw_wait_until(deadline)
+    lib.cw_wait_until(deadline, 0)
     thread.join()
     assert ran.is_set()
 
@@ -58,7 +78,7 @@ def test_a_signal_ends_the_waiting_early() -> None:
     knocking.start()
     try:
         deadline = lib.cw_now() + 60_000_000_000
-        assert lib.cw_wait_until(deadline) < deadline
+        assert lib.cw_wait_until(deadline, 0) < deadline
     finally:
         ended.set()
         knocking.join()

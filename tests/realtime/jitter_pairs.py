@@ -2,8 +2,10 @@
 
 The cell has 1,000 tags, three tasks (one a bank of 50 PID loops), a Modbus driver that polls a
 coupler, and a gateway with a client that subscribes to 200 tags. While cyclictest runs, with the
-scan's priority on the scan's core, the scan process stands still (SIGSTOP) and everything else
-goes on. Starts are taken from the flight recorder: each cycle's own time against its tick.
+scan's priority on the scan's core, the scan goes on beside the rest on the other cores, so that
+both meet the same machine: with the scan stopped the rest of the cell would fall idle, and what
+else the machine does would move away from the core that is measured. Starts are taken from the
+flight recorder: each cycle's own time against its tick.
 """
 
 from __future__ import annotations
@@ -31,11 +33,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from modbus_coupler import Coupler
 
 from cellwright.io.image import Image
-from cellwright.io.messages import ResetStatistics, SetMode
+from cellwright.io.messages import ResetStatistics
 from cellwright.io.recording import Batch, Recording
 from cellwright.io.recording_cycle import CycleRecord
 from cellwright.io.system_tags import CellState
-from cellwright.runtime.command_client import CommandClient, CommandFailed
+from cellwright.runtime.command_client import CommandClient
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.latency import (
     Settings,
@@ -99,7 +101,7 @@ class Counting(Program):
 '''
 
 
-def write_cell(folder: Path, coupler: int, port: int, priority: int, core: int) -> Path:
+def write_cell(folder: Path, coupler: int, port: int, realtime: str) -> Path:
     """The cell's two files."""
     (folder / "jitter_programs.py").write_text(PROGRAMS.format(loops=LOOPS))
     kinds = ("REAL", "BOOL", "INT", "DINT", "LREAL")
@@ -112,7 +114,7 @@ def write_cell(folder: Path, coupler: int, port: int, priority: int, core: int) 
         f"""
 cell: {{name: Jitter, start: run}}
 scan: {{base: 1ms, watchdog: {{time: 400ms, sensitivity: 10}},
-        realtime: {{priority: {priority}, core: {core}, awake: true}}}}
+        realtime: {{{realtime}}}}}
 devices:
   io: {{driver: modbus-tcp, host: 127.0.0.1, port: {coupler}, unit: 1, poll: 10ms}}
 tags:
@@ -138,6 +140,7 @@ class Cell:
     def __init__(self, folder: Path, file: Path, core: int) -> None:
         self.folder, self.file = folder, file
         self.core = core
+        self.others = set(range(os.cpu_count() or 1)) - {core}
         self.plan = compile_file(file)
         self.supervisor = subprocess.Popen(
             [sys.executable, "-m", "cellwright.runtime.cli", "run", str(file)],
@@ -157,32 +160,27 @@ class Cell:
 
     def pin_others(self) -> None:
         """Everything but the scan on the other cores."""
-        others = set(range(os.cpu_count() or 1)) - {self.core}
         for name, slot in self.image.processes.items():
-            if name == "scan" or not others:
+            if name == "scan" or not self.others:
                 continue
             for thread in psutil.Process(slot.pid).threads():
                 with suppress(ProcessLookupError):
-                    os.sched_setaffinity(thread.id, others)
+                    os.sched_setaffinity(thread.id, self.others)
 
-    def stand_still(self) -> None:
-        """Stop the scan, and the supervisor, which would take it for hung."""
-        os.kill(self.supervisor.pid, signal.SIGSTOP)
-        os.kill(self.pid("scan"), signal.SIGSTOP)
+    def scan_on(self, cores: set[int]) -> None:
+        """Put the scan on these cores, or leave it where there are none."""
+        if cores:
+            for thread in psutil.Process(self.pid("scan")).threads():
+                os.sched_setaffinity(thread.id, cores)
 
-    def go_on(self) -> None:
-        """Continue both and start the cell again."""
-        os.kill(self.pid("scan"), signal.SIGCONT)
-        time.sleep(0.5)
-        os.kill(self.supervisor.pid, signal.SIGCONT)
-
-        def running() -> bool:
-            for request in ("reset", "start"):
-                with suppress(CommandFailed):
-                    self.commands.send(SetMode(request=request, actor="jitter", reason="go on"))
-            return self.image.scan.state == CellState.RUN
-
-        _until(running, "RUN again", 30)
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """The scan runs on the other cores for as long as this lasts."""
+        self.scan_on(self.others)
+        try:
+            yield
+        finally:
+            self.scan_on({self.core})
 
     def block(self, seconds: float) -> tuple[int, int]:
         """Let it run undisturbed; the cycle numbers between which that was."""
@@ -220,9 +218,6 @@ class Cell:
 
     def end(self) -> None:
         """In order."""
-        for pid in (self.supervisor.pid, self.pid("scan")):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
         self.supervisor.send_signal(signal.SIGTERM)
         try:
             self.supervisor.wait(30)
@@ -301,20 +296,19 @@ def cyclictest(folder: Path) -> str:
     return str(folder / "usr/bin/cyclictest")
 
 
-def measure(pairs: int, seconds: float, priority: int, core: int) -> dict[str, Any]:
+def measure(settings: Settings, spin: str) -> dict[str, Any]:
     """All pairs; prints each."""
     with tempfile.TemporaryDirectory(prefix="cw-jitter-") as name:
         folder = Path(name)
         peer = cyclictest(folder)
-        settings = Settings(
-            seconds=seconds, blocks=pairs, priority=priority, core=core, base_ns=BASE_NS
-        )
+        core = settings.core
+        realtime = f"priority: {settings.priority}, core: {core}, awake: true, spin: {spin}"
         port_file = folder / "port"
         with beside(["--coupler", str(port_file)], core):
             _until(lambda: port_file.exists() and port_file.read_text(), "the coupler", 20)
             with socket.create_server(("127.0.0.1", 0)) as free:
                 port = free.getsockname()[1]
-            file = write_cell(folder, int(port_file.read_text()), port, priority, core)
+            file = write_cell(folder, int(port_file.read_text()), port, realtime)
             cell = Cell(folder, file, core)
             try:
                 _until(lambda: _listens(port), "the OPC UA server", 60)
@@ -344,17 +338,16 @@ def _pairs(cell: Cell, settings: Settings, peer: str, seen: Path) -> dict[str, A
         first, last = cell.block(settings.seconds)
         cost, skipped = cell.cost_us(), cell.image.scan.skipped_ticks - skipped
         stolen_scan, stolen = stolen_ms(settings.core) - stolen, stolen_ms(settings.core)
-        cell.stand_still()
-        done = subprocess.run(
-            peer_command(peer, settings),
-            capture_output=True,
-            text=True,
-            timeout=60 + 2 * settings.seconds,
-            check=True,
-        )
+        with cell.aside():
+            done = subprocess.run(
+                peer_command(peer, settings),
+                capture_output=True,
+                text=True,
+                timeout=60 + 2 * settings.seconds,
+                check=True,
+            )
         stolen_peer = stolen_ms(settings.core) - stolen
         bare = summary_us(peer_late_ns(done.stdout))
-        cell.go_on()
         late, part = cell.starts_ns(first, last)
         ours = summary_us(sorted(late))
         row = {
@@ -387,6 +380,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--priority", type=int, default=80)
     parser.add_argument("--core", type=int, default=(os.cpu_count() or 1) - 1)
+    parser.add_argument("--spin", default="400us", help="the cell's scan.realtime.spin")
     parser.add_argument("--json", type=Path, help="also write all figures there")
     parser.add_argument("--coupler", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--subscribe", help=argparse.SUPPRESS)
@@ -397,7 +391,14 @@ def main() -> int:
     if given.subscribe:
         asyncio.run(_subscribe(given.subscribe))
         return 0
-    report = measure(given.pairs, given.seconds, given.priority, given.core)
+    settings = Settings(
+        seconds=given.seconds,
+        blocks=given.pairs,
+        priority=given.priority,
+        core=given.core,
+        base_ns=BASE_NS,
+    )
+    report = measure(settings, given.spin)
     difference = report["median_difference_us"]
     print(
         "median over pairs of scan minus cyclictest: "

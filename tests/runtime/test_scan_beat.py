@@ -23,7 +23,7 @@ class SimulatedWaiting:
     def __init__(self, clock: SimulatedClock) -> None:
         self._clock = clock
 
-    def cw_wait_until(self, deadline_ns: int) -> int:
+    def cw_wait_until(self, deadline_ns: int, spin_ns: int) -> int:
         """The time, which is not before the deadline."""
         self._clock.advance(max(0, deadline_ns - self._clock.now_ns()))
         return self._clock.now_ns()
