@@ -198,6 +198,14 @@ class JournalReader:
         )
         return [event for _, event in self._decoded(rows)]
 
+    def last(self, kind: type[Event]) -> AnyEvent | None:
+        """The newest event of that kind; None when there is none that can be read."""
+        rows = self._rows(
+            f"SELECT sequence, payload FROM events WHERE sequence = {LAST_OF_KIND}",
+            (kind.__struct_config__.tag,),
+        )
+        return next((event for _, event in self._decoded(rows)), None)
+
     def corrupt(self, after: int = 0, limit: int = 500) -> list[CorruptRow]:
         """Rows that were damaged before they reached the journal, for inspection."""
         rows = self._rows(

@@ -118,6 +118,15 @@ class ProgramsLoaded(Command, frozen=True, kw_only=True, tag="programs_loaded"):
     """Why the programs are those before; empty: they are the changed ones."""
 
 
+class UntoldChange(Command, frozen=True, kw_only=True, tag="untold_change"):
+    """A scan process tells its scan, before the first cycle, of a change that no event told of.
+
+    Its predecessor made the change permanent and died before the cycle after; nobody else sends it.
+    """
+
+    change: ChangeProgram
+
+
 class ReplyCode(IntEnum):
     """The scan's answer to a command; the text beside it is for people."""
 
@@ -316,6 +325,10 @@ class ProgramChanged(Event, frozen=True, kw_only=True, tag="program_changed"):
     actor: str
     reason: str
     rolled_back: bool = False
+    change: str = ""
+    """SHA-256 of the change itself, which no other has."""
+    after_restart: bool = False
+    """Told by a later scan process: the one that made the change died before it could."""
 
 
 class FaultRaised(Event, frozen=True, kw_only=True, tag="fault_raised"):
@@ -367,6 +380,7 @@ AnyCommand = (
     | UnshelveAlarm
     | ChangeProgram
     | ProgramsLoaded
+    | UntoldChange
 )
 AnyEvent = (
     PartArrived

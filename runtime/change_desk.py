@@ -16,6 +16,7 @@ from cellwright.io.messages import (
     ProgramChanged,
     ProgramsLoaded,
     ReplyCode,
+    UntoldChange,
     encode,
 )
 from cellwright.io.system_tags import CellState
@@ -94,21 +95,33 @@ class ChangeDesk(Part):
             )
         else:
             self._mark(change.tasks)
-            self._emit(
-                ProgramChanged(
-                    task=OWN_TASK,
-                    utc_ns=utc_ns,
-                    cycle=cycle,
-                    tasks=change.tasks,
-                    old=change.old,
-                    new=change.new,
-                    files=change.files,
-                    actor=change.actor,
-                    reason=change.reason,
-                    rolled_back=change.rolled_back,
-                )
-            )
+            self._emit(_event(change, utc_ns, cycle))
         if self._ticket is not None:
             code = ReplyCode.INVALID_STATE if outcome.error else ReplyCode.OK
             self._reply(self._ticket, code, outcome.error)
             self._ticket = None
+
+    def tell(self, untold: UntoldChange, utc_ns: int, cycle: int) -> None:
+        """Put on record what a predecessor changed; raises RefusedError after the first cycle."""
+        if cycle != 1:
+            raise RefusedError("a change that was not told is told in the first cycle of a scan")
+        self._emit(_event(untold.change, utc_ns, cycle, after_restart=True))
+
+
+def _event(
+    change: ChangeProgram, utc_ns: int, cycle: int, *, after_restart: bool = False
+) -> ProgramChanged:
+    return ProgramChanged(
+        task=OWN_TASK,
+        utc_ns=utc_ns,
+        cycle=cycle,
+        tasks=change.tasks,
+        old=change.old,
+        new=change.new,
+        files=change.files,
+        actor=change.actor,
+        reason=change.reason,
+        rolled_back=change.rolled_back,
+        change=change.sha256,
+        after_restart=after_restart,
+    )

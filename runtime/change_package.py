@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from cellwright.io.messages import ChangeProgram
 from cellwright.io.plan import Plan
 from cellwright.runtime.program_set import ProgramSet, compiled
 from cellwright.runtime.run_folder import RunFolder, replace_file
@@ -26,6 +27,21 @@ BEFORE: Final = "programs-before.msgpack"
 
 class PackageError(Exception):
     """A file of programs that cannot be used; the sentence says why and what to do."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Who wants a change and which; it lies in the same file, so that it outlives the scan."""
+
+    actor: str
+    reason: str
+    old: str
+    """SHA-256 over the program files before."""
+    tasks: list[str]
+    files: list[str]
+    """Changed ones; of very many only the first."""
+    rolled_back: bool
+    token: str
+    """Random: a change back and forth is another change each time."""
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +59,10 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     """Of each module, marshalled; empty where the sources are compiled anew."""
     magic: bytes = MAGIC_NUMBER
     """Of the Python that compiled ``code``."""
+    utc_ns: int = 0
+    """When it was asked for, or began to run; for people."""
+    asked: Asked | None = None
+    """Of a change; None for what a scan found in the cell's folder."""
 
 
 def supervisor_boot(boot_id: str) -> str:
@@ -83,12 +103,39 @@ def code_of(package: Package) -> dict[str, CodeType]:
 # --- files ----------------------------------------------------------------------------------------
 
 
-def leave_change(folder: RunFolder, package: Package) -> str:
-    """Write a change for the scan; gives the SHA-256 that names it. Raises OSError."""
+def leave_change(folder: RunFolder, package: Package, asked: Asked, utc_ns: int) -> ChangeProgram:
+    """Write a change for the scan; gives the command that asks for it. Raises OSError."""
+    package = msgspec.structs.replace(package, asked=asked, utc_ns=utc_ns)
     data = msgspec.msgpack.encode(package)
     sha256 = hashlib.sha256(data).hexdigest()
     replace_file(change_file(folder, sha256), data)
-    return sha256
+    return command_of(asked, package.programs.digest, sha256)
+
+
+def command_of(asked: Asked, new: str, sha256: str) -> ChangeProgram:
+    """The command for a change whose file has that hash."""
+    return ChangeProgram(
+        actor=asked.actor,
+        reason=asked.reason,
+        sha256=sha256,
+        old=asked.old,
+        new=new,
+        tasks=asked.tasks,
+        files=asked.files,
+        rolled_back=asked.rolled_back,
+    )
+
+
+def change_that_runs(folder: RunFolder) -> ChangeProgram | None:
+    """The change that made the running programs what they are; None when they never changed.
+
+    Raises PackageError.
+    """
+    data = _bytes_of(folder.path / RUNNING)
+    package = _decoded(folder.path / RUNNING, data)
+    if package.asked is None:
+        return None
+    return command_of(package.asked, package.programs.digest, hashlib.sha256(data).hexdigest())
 
 
 def change_file(folder: RunFolder, sha256: str) -> Path:

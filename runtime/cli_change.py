@@ -6,6 +6,8 @@ command line.
 
 from __future__ import annotations
 
+import secrets
+import time
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,10 +15,10 @@ import typer
 from rich.markup import escape
 
 from cellwright.io.image import Image
-from cellwright.io.messages import ChangeProgram
 from cellwright.io.plan import Plan
 from cellwright.runtime.change_check import ChangeError, Checked, check
 from cellwright.runtime.change_package import (
+    Asked,
     Package,
     PackageError,
     change_file,
@@ -127,27 +129,26 @@ def _show(plan: Plan, checked: Checked) -> None:
 def _apply(
     folder: RunFolder, image: Image, checked: Checked, reason: str, *, rolled_back: bool
 ) -> None:
-    try:
-        sha256 = leave_change(folder, checked.package)
-    except OSError as error:
-        fail(f"the change cannot be left in {folder.path}: {error.strerror}")
     files: list[str] = list(checked.files)
-    command = ChangeProgram(
+    asked = Asked(
         actor=actor(),
         reason=reason,
-        sha256=sha256,
         old=checked.old,
-        new=checked.new,
         tasks=checked.tasks,
         files=files[:MOST_FILES],
         rolled_back=rolled_back,
+        token=secrets.token_hex(8),
     )
+    try:
+        command = leave_change(folder, checked.package, asked, time.time_ns())
+    except OSError as error:
+        fail(f"the change cannot be left in {folder.path}: {error.strerror}")
     try:
         CommandClient(image, PATIENCE_S).send(command)
     except CommandFailed as error:
         fail(f"refused: {error}")
     finally:
-        Path(change_file(folder, sha256)).unlink(missing_ok=True)
+        Path(change_file(folder, command.sha256)).unlink(missing_ok=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from cellwright.io.messages import ChangeProgram, ProgramsLoaded
+from cellwright.io.messages import ChangeProgram, ProgramsLoaded, UntoldChange
 from cellwright.io.plan import Plan
 from cellwright.io.system_tags import CellState
 from cellwright.runtime.aside import Aside, settle
@@ -24,7 +24,9 @@ from cellwright.runtime.change_package import (
     Package,
     PackageError,
     affected,
+    change_that_runs,
     code_of,
+    command_of,
     prepare_take_over,
     read_change,
     read_running,
@@ -87,12 +89,14 @@ class Loaded:
     finder: SetFinder
     kept: bool
     """They are those of the scan before, whatever lies in the cell's folder by now."""
+    untold: ChangeProgram | None
+    """The scan before changed to them and died before an event told it."""
 
 
-def load_programs(folder: RunFolder, plan: Plan, start: ScanStart) -> Loaded:
+def load_programs(folder: RunFolder, plan: Plan, start: ScanStart, utc_ns: int) -> Loaded:
     """What a scan runs: the cell's folder at the first start, then what ran before its restart.
 
-    Raises RegistryError, and whatever the modules raise.
+    ``utc_ns`` is now, for people. Raises RegistryError, and whatever the modules raise.
     """
     boot = supervisor_boot(start.boot_id)
     package = _kept(folder, plan, boot) if start.restarted else None
@@ -112,9 +116,13 @@ def load_programs(folder: RunFolder, plan: Plan, start: ScanStart) -> Loaded:
                 for task in plan.tasks
                 if task.worker is not None
             },
+            utc_ns=utc_ns,
         )
         write_running(folder, package)
-    return Loaded(with_options(plan, package.options), package, classes, finder, kept)
+    untold = change_that_runs(folder) if kept else None
+    if untold is not None and untold.sha256 == start.told_change:
+        untold = None
+    return Loaded(with_options(plan, package.options), package, classes, finder, kept, untold)
 
 
 def _kept(folder: RunFolder, plan: Plan, boot: str) -> Package | None:
@@ -186,6 +194,8 @@ class OnlineChange:
         self._prepared: _Prepared | None = None
         self._begun_ns = 0
         self.running = loaded.package
+        if loaded.untold is not None:
+            scan.ask(UntoldChange(actor="scan", change=loaded.untold))
 
     @property
     def busy(self) -> bool:
@@ -275,6 +285,9 @@ class OnlineChange:
         tasks = [self._plan.tasks[index].name for index in affected(self._plan, package.programs)]
         if tasks != wanted.tasks:
             raise RefusedChangeError("it names other tasks than it has programs for")
+        asked = package.asked
+        if asked is None or command_of(asked, wanted.new, wanted.sha256) != wanted:
+            raise RefusedChangeError("its file tells another story than the command; give it again")
 
     def _make(self, prepared: _Prepared, index: int) -> Program[Any]:
         kind, task = prepared.classes[index], prepared.plan.tasks[index]

@@ -42,6 +42,8 @@ class ScanStart(msgspec.Struct, frozen=True):
     notes: list[str]
     simulated: bool = False
     """The scan runs in simulated time, without devices."""
+    told_change: str = ""
+    """Of the last event that told of a change of programs: which change (SHA-256)."""
 
 
 def run_base() -> Path:

@@ -23,6 +23,7 @@ from cellwright.io.messages import (
     ModeChanged,
     ProgramsLoaded,
     ReplyCode,
+    UntoldChange,
     decode_command,
     encode,
 )
@@ -413,6 +414,8 @@ class Scan(Part):
                 return None
             if isinstance(command, ProgramsLoaded):
                 self.changes.finish(command, self._moment.utc_ns, self.cycle_number)
+            elif isinstance(command, UntoldChange):
+                self.changes.tell(command, self._moment.utc_ns, self.cycle_number)
             else:
                 self._commands.apply(command, self._moment.utc_ns, self.cycle_number)
         except (RefusalError, RefusedError) as error:

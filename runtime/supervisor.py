@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -27,12 +27,8 @@ from cellwright.io.image import Image, ImageError
 from cellwright.io.journal import JournalError, JournalReader
 from cellwright.io.journal_writer import JournalWriter
 from cellwright.io.messages import (
-    AnyEvent,
     FaultRaised,
-    MessageError,
-    PartDeparted,
     SetMode,
-    decode_event,
     encode,
 )
 from cellwright.io.plan import Plan
@@ -42,6 +38,7 @@ from cellwright.io.system_tags import CellState
 from cellwright.native import lib
 from cellwright.runtime.command_client import CommandClient, CommandFailed
 from cellwright.runtime.crash_loops import CrashLoops
+from cellwright.runtime.left_behind import open_events, told_change
 from cellwright.runtime.run_folder import (
     JOURNAL_FILE,
     CellLock,
@@ -280,6 +277,7 @@ class Supervisor:
         pending = self._pending_events() if restarted else []
         with JournalReader(self._data / JOURNAL_FILE) as journal:
             events = open_events(journal, pending)
+            told = told_change(journal, pending) if restarted else ""
         self.folder.write_start(
             ScanStart(
                 boot_id=f"{self._boot_id}{scan.restarts:02x}",
@@ -287,6 +285,7 @@ class Supervisor:
                 open_events=[encode(event) for event in events],
                 restarted=restarted,
                 notes=[],
+                told_change=told,
             )
         )
 
@@ -479,21 +478,3 @@ def _make(folder: Path, kind: str, remedy: str, mode: int = 0o777) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=mode)
     except OSError as error:
         raise RunError(f"{kind} folder {folder}: {error.strerror}; {remedy}") from error
-
-
-def open_events(journal: JournalReader, pending: Sequence[bytes] = ()) -> list[AnyEvent]:
-    """Events of the part in the cell: those with a part since the last one departed.
-
-    ``pending`` are encoded events that follow in order; some of them may be in the journal too.
-    """
-    events = [event for event in journal.since_last(PartDeparted) if hasattr(event, "part_id")]
-    for data in pending:
-        try:
-            event = decode_event(data)
-        except MessageError:
-            continue  # the journal records that it was damaged
-        if isinstance(event, PartDeparted):
-            events.clear()
-        elif hasattr(event, "part_id") and event not in events:
-            events.append(event)
-    return events

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from cellwright.io import plan as plans
 from cellwright.io.clock import SimulatedClock
 from cellwright.io.image import Image
@@ -20,7 +22,7 @@ from cellwright.io.recording import Header
 from cellwright.io.recording_store import Policy, RecordingStore
 from cellwright.io.rings import Reply
 from cellwright.runtime.change_check import Checked, check
-from cellwright.runtime.change_package import leave_change, read_before, read_running
+from cellwright.runtime.change_package import Asked, leave_change, read_before, read_running
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.online_change import OnlineChange, load_programs
 from cellwright.runtime.processes.recorder import RECORDINGS
@@ -130,7 +132,7 @@ class ChangedCell:
         self.recordings = Path(self.plan.data) / RECORDINGS
         self.clock = SimulatedClock(start_ns=10**10, utc_offset_ns=1_760_000_000_000_000_000)
         self.image = Image.create(self.folder.image, self.plan, BOOT)
-        self.restarts = 0
+        self.restarts = self.asked = 0
         self.tick = 0
         self._taken: list[AnyEvent] = []
         self._finders = list(sys.meta_path)
@@ -138,15 +140,22 @@ class ChangedCell:
         self.store: RecordingStore | None = None
         self.launch(restarted=False)
 
-    def launch(self, *, restarted: bool) -> None:
-        """A scan process's start, as the supervisor has it."""
-        start = ScanStart(f"{BOOT}{self.restarts:02x}", {}, [], restarted=restarted, notes=[])
+    def launch(self, *, restarted: bool, told: str = "") -> None:
+        """A scan process's start, as the supervisor has it; ``told`` is the last change told."""
+        start = ScanStart(
+            f"{BOOT}{self.restarts:02x}",
+            {},
+            [],
+            restarted=restarted,
+            notes=[],
+            told_change=told,
+        )
         self.restarts += 1
         if self.restarts > 1:
             self.change.close()
         self.image.scan.started_ns = self.clock.now_ns()
         self.image.journal.ok = True
-        self.loaded = load_programs(self.folder, self.plan, start)
+        self.loaded = load_programs(self.folder, self.plan, start, self.clock.utc_ns())
         self.recorder = ScanRecorder(self.image)
         self.recorder.digest = self.loaded.package.programs.digest
         self.recorder.options = self.loaded.package.options
@@ -283,17 +292,18 @@ class ChangedCell:
 
     def command(self, checked: Checked, *, rollback: bool = False, **other: Any) -> ChangeProgram:
         """The command of a checked change, whose file is left in the run folder."""
-        fields: dict[str, Any] = {
-            "actor": "ann",
-            "reason": "a test",
-            "sha256": leave_change(self.folder, checked.package),
-            "old": checked.old,
-            "new": checked.new,
-            "tasks": checked.tasks,
-            "files": list(checked.files),
-            "rolled_back": rollback,
-        }
-        return ChangeProgram(**fields | other)
+        self.asked += 1
+        asked = Asked(
+            actor="ann",
+            reason="a test",
+            old=checked.old,
+            tasks=checked.tasks,
+            files=list(checked.files),
+            rolled_back=rollback,
+            token=str(self.asked),
+        )
+        command = leave_change(self.folder, checked.package, asked, self.clock.utc_ns())
+        return msgspec.structs.replace(command, **other)
 
     def apply(self, *, rollback: bool = False) -> Checked:
         """Check, command, and the cycles until it is done; must succeed."""

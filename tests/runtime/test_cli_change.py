@@ -169,6 +169,8 @@ def test_a_scan_that_is_killed_after_a_change_comes_back_with_what_ran(tmp_path:
         said(small, "tags", "set", "close_request", "true")
         until(lambda: said(small, "tags", "get", "clamp_pressure") == "5.0\n")
         assert not closed(small)
+        (event,) = changes(small)
+        assert (event.files, event.after_restart) == (["clamp.py"], False), "told before the kill"
         assert "the running programs go on" in small.type("change", "--yes").stderr
         said(small, "change", "--rollback", "--yes")
         until(lambda: closed(small))

@@ -21,11 +21,12 @@ from cellwright.io.messages import (
     PartArrived,
     PartDeparted,
     PartReleased,
+    ProgramChanged,
     WriteTag,
     encode,
 )
 from cellwright.io.system_tags import CellState
-from cellwright.runtime.supervisor import open_events
+from cellwright.runtime.left_behind import open_events, told_change
 from cellwright.tasks.api import BOOL, INT, UDINT, Input, Output, Retained, ScanContext
 
 
@@ -177,6 +178,40 @@ def test_ring_and_journal_together_tell_the_part_in_the_cell_however_far_the_jou
             with JournalReader(path) as reader:
                 found = open_events(reader, [encode(event) for event in pending] + [b"damaged"])
     assert found == expected
+
+
+def changed(change: str) -> ProgramChanged:
+    """An event of one change; they differ in nothing else."""
+    return ProgramChanged(
+        task="runtime",
+        utc_ns=1,
+        tasks=[],
+        old="a",
+        new="b",
+        files=[],
+        actor="ann",
+        reason="",
+        change=change,
+    )
+
+
+@given(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4))
+@settings(max_examples=30, deadline=None)
+def test_ring_and_journal_together_tell_the_last_change_of_programs_that_was_told(
+    count: int, committed: int, overlap: int
+) -> None:
+    events: list[AnyEvent] = []
+    for number in range(count):
+        events += [changed(f"{number}"), arrived(f"p{number}")]
+    committed = min(committed, len(events))
+    pending = [encode(event) for event in events[max(0, committed - overlap) :]]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.db"
+        with JournalWriter(path) as writer:
+            writer.append([_record(event, n) for n, event in enumerate(events[:committed], 1)])
+            with JournalReader(path) as reader:
+                told = told_change(reader, [*pending, b"damaged"])
+    assert told == (f"{count - 1}" if count else "")
 
 
 def _record(event: AnyEvent, number: int) -> Record:
