@@ -7,13 +7,14 @@ Pure functions, called by `job_control` and `work_orders`. What a field means he
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import MAXYEAR, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from asyncua import ua
 
 from cellwright.mes.parts import UnitView
-from cellwright.mes.work_orders import JobOrder, WorkOrderState, WorkOrderView
+from cellwright.mes.work_orders import MAX_QUANTITY, JobOrder, WorkOrderState, WorkOrderView
 from cellwright.opcua_model.numbers import TYPES, standard
 from cellwright.opcua_model.structures import (
     ISA95JobOrderAndStateDataType,
@@ -25,12 +26,14 @@ from cellwright.opcua_model.structures import (
     ISA95StateDataType,
     ISA95WorkMasterDataType,
 )
-from cellwright.opcua_model.values import date_time
+from cellwright.opcua_model.values import NO_TIME, date_time
 
 PRODUCED: Final = "Produced"
 """MaterialUse of what an order makes (B2MML 7.0.1)."""
 REVISION: Final = "Revision"
 QUANTITY: Final = "Quantity"
+_QUANTITY_DIGITS: Final = 10
+"""More than any quantity has; the MES names its own limit for those that are shorter."""
 
 STATES: Final[Mapping[WorkOrderState, tuple[tuple[str, int], ...]]] = {
     WorkOrderState.CREATED: (("NotAllowedToStart", 1), ("Waiting", 1)),
@@ -76,8 +79,8 @@ def from_client(order: ISA95JobOrderDataType) -> JobOrder:
         quantity=_quantity(text),
         priority=int(order.Priority or 0),
         description=_text(order.Description),
-        start_utc=order.StartTime,
-        end_utc=order.EndTime,
+        start_utc=_moment(order.StartTime),
+        end_utc=_moment(order.EndTime),
         parameters=parameters,
     )
 
@@ -102,9 +105,21 @@ def _quantity(text: str | None) -> int:
             f"the quantity '{text or ''}' is not a number; give it as the Quantity of the material "
             f"with MaterialUse {PRODUCED}, or as parameter {QUANTITY}"
         ) from error
-    if not number.is_finite() or number != number.to_integral_value():
+    # A few letters can spell a number that takes hours to write out: the size is looked at first.
+    if not number.is_finite() or number.adjusted() >= _QUANTITY_DIGITS:
+        raise JobOrderError(
+            f"the quantity {text!s:.40} is no number of parts; give 1 to {MAX_QUANTITY}"
+        )
+    if number != number.to_integral_value():
         raise JobOrderError(f"the quantity {text} is not a whole number")
     return int(number)
+
+
+def _moment(stamp: datetime | None) -> datetime | None:
+    """The ends of the calendar stand for a time that is not given (OPC 10000-6, 5.2.2.5)."""
+    if stamp is None or stamp <= NO_TIME or stamp.year == MAXYEAR:
+        return None
+    return stamp
 
 
 def _text(texts: Sequence[ua.LocalizedText] | None) -> str:

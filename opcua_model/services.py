@@ -147,6 +147,8 @@ class Argument:
             return self.is_array or self.variant is ua.VariantType.String
         if value.VariantType is not self.variant or bool(value.is_array) is not self.is_array:
             return False
+        if len(value.Dimensions or ()) > 1:
+            return False
         if self.structure is None:
             return True
         items = value.Value if self.is_array else [value.Value]

@@ -30,6 +30,7 @@ from cellwright.opcua_model.structures import (
     ISA95ParameterDataType,
     ISA95WorkMasterDataType,
 )
+from cellwright.opcua_model.values import NO_TIME
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
 CONTROL = "ns=3;s=BladeMarking.JobManagement.JobOrderControl"
@@ -137,6 +138,12 @@ async def test_only_the_roles_of_the_role_table_may_create_orders(cell: Any) -> 
         assert caught.value.code == ua.StatusCodes.BadUserAccessDenied
 
 
+def _table_of_texts() -> ua.Variant:
+    """An array of two dimensions where one is declared."""
+    row = [ua.LocalizedText("a"), ua.LocalizedText("b")]
+    return ua.Variant([row, row], ua.VariantType.LocalizedText, Dimensions=[2, 2], is_array=True)
+
+
 @session_loop
 async def test_wrong_arguments_are_told_one_by_one(cell: Any) -> None:
     comment = ua.Variant([], ua.VariantType.LocalizedText, is_array=True)
@@ -147,6 +154,7 @@ async def test_wrong_arguments_are_told_one_by_one(cell: Any) -> None:
             [ua.Variant("JOB-1"), comment, comment],
             [ua.Variant(5), comment],
             [ua.Variant("JOB-1"), ua.Variant("text")],
+            [ua.Variant("JOB-1"), _table_of_texts()],
         ):
             with pytest.raises(ua.UaStatusCodeError) as caught:
                 await client.get_node(CONTROL).call_method("3:Start", *arguments)
@@ -163,6 +171,7 @@ async def test_wrong_arguments_are_told_one_by_one(cell: Any) -> None:
     assert codes == [
         ua.StatusCodes.BadArgumentsMissing,
         ua.StatusCodes.BadTooManyArguments,
+        ua.StatusCodes.BadInvalidArgument,
         ua.StatusCodes.BadInvalidArgument,
         ua.StatusCodes.BadInvalidArgument,
         ua.StatusCodes.BadInvalidArgument,
@@ -286,6 +295,25 @@ def test_any_quantity_text_is_a_whole_number_or_a_refusal(text: str) -> None:
     except job_orders.JobOrderError:
         return
     assert isinstance(quantity, int)
+
+
+@pytest.mark.parametrize("text", ["1e5000", "-1e5000", "1e9999999", "9" * 5000, "1e-9999999"])
+def test_a_quantity_that_would_take_hours_to_write_out_is_refused(text: str) -> None:
+    with pytest.raises(job_orders.JobOrderError, match="number"):
+        job_orders.from_client(order("J", quantity=text))
+
+
+def test_a_time_at_an_end_of_the_calendar_is_no_time() -> None:
+    planned = ua.DateTime(2026, 11, 20, tzinfo=UTC)
+    for start, end, expected in (
+        (planned, NO_TIME, (planned, None)),
+        (NO_TIME, planned, (None, planned)),
+        (planned, ua.DateTime.max.replace(tzinfo=UTC), (planned, None)),
+    ):
+        given_order = order("J")
+        given_order.StartTime, given_order.EndTime = start, end
+        job = job_orders.from_client(given_order)
+        assert (job.start_utc, job.end_utc) == expected
 
 
 def test_every_state_of_the_mes_has_a_state_of_the_job_order() -> None:
