@@ -6,6 +6,7 @@ compiler, the programs' variables, the drivers and the OPC UA model.
 
 from __future__ import annotations
 
+import math
 import re
 from enum import IntEnum
 from typing import Final
@@ -75,6 +76,9 @@ INTEGERS: Final = frozenset(
     }
 )
 REALS: Final = frozenset({Code.REAL, Code.LREAL})
+
+REAL_END: Final = float(2**128 - 2**103)
+"""The smallest number that does not round to a finite REAL (IEC 60559 binary32)."""
 
 DEFAULT_STRING_LENGTH: Final = 80
 """Length of a STRING without a declared one (the usual default of IEC tools)."""
@@ -203,13 +207,23 @@ class TagType(msgspec.Struct, frozen=True):
             pass
         elif code in REALS:
             if isinstance(value, int | float):
-                return float(value)
+                return self._check_real(value)
         elif isinstance(value, int):
             low, high = integer_range(code)
             if not low <= value <= high:
                 raise ValueError(f"{code.name} holds {low} to {high}, not {value}")
             return value
         raise ValueError(f"{self} does not take {value!r} ({type(value).__name__})")
+
+    def _check_real(self, value: float) -> float:
+        """Infinity and NaN are values of both types; a finite number beyond the largest is not."""
+        try:
+            number = float(value)
+        except OverflowError:
+            raise ValueError(f"{self.code.name} does not hold so large a number") from None
+        if self.code is Code.REAL and abs(number) >= REAL_END and math.isfinite(number):
+            raise ValueError(f"REAL does not hold {number:g}, it ends at 3.4028235e38")
+        return number
 
 
 def integer_range(code: Code) -> tuple[int, int]:

@@ -10,16 +10,13 @@ import math
 from collections.abc import Callable
 from functools import partial
 from operator import getitem
-from typing import Any, Final
+from typing import Any
 
-from cellwright.io.iec import FORMAT, REALS, Code, Value
+from cellwright.io.iec import FORMAT, REAL_END, REALS, Code, Value
 from cellwright.io.plan import Tag
 
 Reader = Callable[[], Any]
 Writer = Callable[[Any], None]
-
-_REAL_END: Final = float(2**128 - 2**103)
-"""The smallest number that does not round to a finite REAL (IEC 60559 binary32)."""
 
 
 class ValueViews:
@@ -117,7 +114,7 @@ def _real_writer(views: ValueViews, tag: Tag) -> Writer:
             value.__class__ is bool or not isinstance(value, int | float)
         ):
             raise _refused(tag, value)
-        if rounds and not -_REAL_END < value < _REAL_END and _overflows(value):
+        if rounds and not -REAL_END < value < REAL_END and _overflows(value):
             raise _refused(tag, value)
         try:
             view[place] = value
@@ -176,12 +173,6 @@ def _array_writer(views: ValueViews, tag: Tag) -> Writer:
         except ValueError as error:
             raise ValueError(f"tag {tag.name}: {error}") from None
         assert isinstance(checked, list)
-        if kind.code is Code.REAL and any(
-            abs(item) >= _REAL_END and _overflows(item)
-            for item in checked
-            if isinstance(item, float)
-        ):
-            raise _refused(tag, value)
         for place, item in enumerate(checked, first):
             view[place] = item
 

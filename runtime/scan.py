@@ -17,13 +17,16 @@ from cellwright.io.messages import (
     AnyCommand,
     ChangeProgram,
     CommandRefused,
+    Deliver,
     FaultRaised,
     ForceChanged,
+    ForceTag,
     MessageError,
     ModeChanged,
     ProgramsLoaded,
     ReplyCode,
     UntoldChange,
+    WriteTag,
     decode_command,
     encode,
 )
@@ -55,7 +58,11 @@ OWN_TASK: Final = "runtime"
 """Task name in events that the scan itself emits."""
 
 FAULT_BYTES: Final = 1000
-"""Longest reason of a fault in an event."""
+"""Longest reason of a fault, or of a refusal, in an event."""
+ACTOR_BYTES: Final = 200
+"""Longest name in the event of a refusal."""
+WORDS_BYTES: Final = 65_536
+"""Longest command that carries no value: all that it says has room in an event."""
 
 _BARRING: Final = {False: (Consequence.STOP, Consequence.FAULT), True: (Consequence.FAULT,)}
 """Consequences of standing alarms that bar a start, and a reset (True)."""
@@ -409,6 +416,12 @@ class Scan(Part):
         except (MessageError, RecursionError) as error:
             return ReplyCode.MALFORMED, str(error)
         try:
+            if len(data) > WORDS_BYTES and not isinstance(command, WriteTag | ForceTag | Deliver):
+                raise RefusalError(
+                    ReplyCode.OUT_OF_RANGE,
+                    f"a {type(command).__name__} of {len(data)} bytes is longer than the "
+                    f"{WORDS_BYTES} that have room in the journal; say less in it",
+                )
             if isinstance(command, ChangeProgram):
                 self.changes.begin(command, self.state)
                 return None
@@ -426,8 +439,8 @@ class Scan(Part):
                     utc_ns=self._moment.utc_ns,
                     cycle=self.cycle_number,
                     command=type(command).__name__,
-                    actor=command.actor,
-                    why=str(error),
+                    actor=clip(command.actor, ACTOR_BYTES),
+                    why=clip(str(error), FAULT_BYTES),
                 )
             )
             return code, str(error)

@@ -32,7 +32,6 @@ from cellwright.runtime.config.validation import validate
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 MAX_NAME: Final = 100
 RESERVED: Final = "sys"
-_LARGEST_REAL: Final = 3.4028234e38
 
 #: Keys that say something only about some kinds of tags, and why.
 _ONLY_FOR: Final[dict[str, tuple[tuple[Direction, ...], str]]] = {
@@ -297,14 +296,6 @@ class _Checker:
             for item in (checked if isinstance(checked, list) else [checked])
             if isinstance(item, int | float) and not isinstance(item, bool)
         ]
-        if type_.code is Code.REAL and any(abs(item) > _LARGEST_REAL for item in numbers):
-            self.problems.error(
-                self._at(key),
-                f"'{key}' does not fit into the type {type_}",
-                "REAL ends at 3.4e38",
-                "write a smaller value or make the tag an LREAL",
-            )
-            return None
         if tag.range is not None:
             low, high = tag.range
             if any(not low <= item <= high for item in numbers):
