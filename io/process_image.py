@@ -25,7 +25,7 @@ from cellwright.io.iec import Value
 from cellwright.io.image import Image
 from cellwright.io.plan import Direction, OnLoss, Plan
 from cellwright.io.quality import TagStatus
-from cellwright.io.snapshot_reader import BlockLayout, Changes
+from cellwright.io.snapshot_reader import BlockLayout, Changes, adopt_stamps
 from cellwright.io.tag_watch import TagWatch
 from cellwright.io.values import Reader, ValueViews, Writer, reader, store_initial, writer
 from cellwright.io.wire import Placed, fill, merge, new_operations, placed_tags
@@ -114,6 +114,7 @@ class ProcessImage:
         self._committed = ffi.new("struct cw_committed *")
         self._changes = Changes(plan)
         self._publication = self._make_publication(image)
+        adopt_stamps(image.area("snapshot"), layout, self._timestamps, self._monotonic)
         self._init_forces(image, keep_forces)
         self.region = self._region()
         """Values and qualities, live; for those who compare or hash whole images."""

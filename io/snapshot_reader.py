@@ -89,6 +89,27 @@ class Changes:
         return count
 
 
+def adopt_stamps(
+    area: Area, layout: BlockLayout, timestamps: memoryview, monotonic: memoryview
+) -> None:
+    """Take over when each tag was written from the block that a predecessor published last.
+
+    Only what changes is stamped anew: without this a value that a restart leaves as it was would
+    have no time. Before the first block nothing is done.
+    """
+    block = bytearray(layout.size)
+    if (
+        lib.cw_snapshot_read(
+            area.pointer, area.size, ffi.from_buffer(block), len(block), 0, _ATTEMPTS
+        )
+        <= 0
+    ):
+        return
+    whole, size = memoryview(block), 8 * layout.tags
+    timestamps[:] = whole[layout.timestamps : layout.timestamps + size].cast("q")
+    monotonic[:] = whole[layout.monotonic : layout.monotonic + size].cast("q")
+
+
 class SnapshotReader:
     """One reader's copy of the newest block. Not shared between threads."""
 

@@ -169,6 +169,8 @@ class Scan(Part):
         # What a predecessor left: its fault is not ours, and a kill may have torn a record.
         image.scan.fault_code = image.scan.fault_text = ""
         image.statistics.repair()
+        # Before the first heartbeat: what a dead scan committed counts no longer than that scan.
+        self.process_image.commit(0, enabled=False)
         self._refuse_old_commands()
         self._tape.attach(self)
 
