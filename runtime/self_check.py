@@ -17,10 +17,10 @@ from cellwright.native import lib
 DMA_LATENCY: Final = "/dev/cpu_dma_latency"
 DRIVER_BELOW_SCAN: Final = 20
 """How much less urgent than the scan a driver is."""
-
-
 SUPERVISOR_BELOW_SCAN: Final = 30
 """How much less urgent than the scan the supervisor is: below the drivers, too."""
+JOURNAL_NICE: Final = -15
+"""The journal process among those without a real-time class."""
 
 
 def acquire(priority: int, core: int) -> list[str]:
@@ -81,6 +81,23 @@ def acquire_for_driver(scan: ScanSettings) -> list[str]:
         if error:
             lacking.append(f"no real-time priority ({os.strerror(error)})")
     return lacking
+
+
+def acquire_for_journal(scan: ScanSettings) -> list[str]:
+    """Before ordinary work, for the journal process, and off the scan's core.
+
+    The scan learns from it that the disk takes no more events, and that is a reason for the safe
+    state. A nice value and no real-time class: a large save of retained values may last longer
+    than a driver can wait.
+    """
+    leave_core(scan.core)
+    if scan.priority <= 0:
+        return []
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, JOURNAL_NICE)
+    except OSError as error:
+        return [f"no nice value of {JOURNAL_NICE} ({error.strerror})"]
+    return []
 
 
 def acquire_for_supervisor(scan: ScanSettings) -> list[str]:

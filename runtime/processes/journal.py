@@ -16,7 +16,7 @@ from cellwright.io.retain import RetainedValue, RetainError, RetainStore
 from cellwright.runtime.consumed import Consumed
 from cellwright.runtime.processes.common import Membership, join
 from cellwright.runtime.run_folder import JOURNAL_FILE
-from cellwright.runtime.self_check import leave_core
+from cellwright.runtime.self_check import acquire_for_journal
 
 PURGE_INTERVAL_NS = 60_000_000_000
 RETAIN_INTERVAL_NS = 50_000_000
@@ -31,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     retain = RetainKeeper(member, RetainStore(data))
     purger = Purger(member, data)
     ring = member.image.events["scan"]
-    leave_core(member.plan.scan.core)
+    for refusal in acquire_for_journal(member.plan.scan):
+        structlog.get_logger(__name__).warning("the journal lacks", what=refusal)
     try:
         while not member.should_stop():
             member.beat()

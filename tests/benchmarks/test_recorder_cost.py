@@ -2,7 +2,8 @@
 
 The cost: the same cell of 64 channels that all change in every cycle, with and without recorder, in
 turns; the recorder's keyframes are part of it. Processor time is told beside elapsed time, because
-a shared machine interrupts both. ``CELLWRIGHT_SCANS`` sets the length of the replay.
+a shared machine interrupts both. ``CELLWRIGHT_SCANS`` sets the length of the replay,
+``CELLWRIGHT_SECONDS`` that of the measurement at 1 kHz.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import gc
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,68 @@ from peers import percentiles_us
 from recorder_load import LoadedCell, Sum, TimedRecorder, load_plan
 
 from cellwright.io.clock import SimulatedClock
+from cellwright.native import lib
 from cellwright.runtime.recorder import ScanRecorder
 from cellwright.runtime.replay import Replay
 
 BLOCK, BLOCKS = 500, 60
 SCANS = int(os.environ.get("CELLWRIGHT_SCANS", "20000"))
+SECONDS = int(os.environ.get("CELLWRIGHT_SECONDS", "3"))
+KILOHERTZ_NS = 1_000_000
+
+
+@contextmanager
+def urgent() -> Iterator[str]:
+    """The scan's usual place, a real-time class on the last core; says what was granted."""
+    cores, core = os.sched_getaffinity(0), max(os.sched_getaffinity(0))
+    granted = "without real-time class"
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(80))
+        os.sched_setaffinity(0, {core})
+        granted = f"SCHED_FIFO 80 on core {core}"
+    except PermissionError:
+        pass
+    try:
+        yield granted
+    finally:
+        os.sched_setaffinity(0, cores)
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+@pytest.mark.benchmark(group="flight recorder")
+def test_the_cost_of_recording_a_scan_at_one_kilohertz(benchmark: Any, tmp_path: Path) -> None:
+    plan = load_plan(KILOHERTZ_NS)
+    cells = {
+        "plain": LoadedCell(tmp_path / "plain", plan, recorded=None),
+        "recorded": LoadedCell(tmp_path / "recorded", plan, recorded=ScanRecorder),
+    }
+    took: dict[str, list[int]] = {name: [] for name in cells}
+    gc.collect()
+    gc.disable()
+    try:
+        with urgent() as granted:
+            for _ in range(SECONDS):
+                for name, cell in cells.items():
+                    due_ns = lib.cw_now()
+                    for _ in range(1_000_000_000 // KILOHERTZ_NS):
+                        due_ns = max(due_ns + KILOHERTZ_NS, lib.cw_now())
+                        lib.cw_wait_until(due_ns, 0)
+                        took[name].append(cell.step()[0])
+                        cell.drain(keep=False)
+    finally:
+        gc.enable()
+    plain, recorded = (percentiles_us(took[name]) for name in ("plain", "recorded"))
+    benchmark.extra_info.update(plain=plain, recorded=recorded, granted=granted)
+    print(f"\n1 kHz for {SECONDS} s each, {granted}:")
+    for name in ("p50", "p99"):
+        print(
+            f"{name}: {plain[name]} us without, {recorded[name]} us with recorder, "
+            f"difference {recorded[name] - plain[name]:.1f} us"
+        )
+    assert cells["recorded"].image.recorded.dropped == 0
+    benchmark.pedantic(cells["recorded"].step, rounds=20, iterations=10)
+    for cell in cells.values():
+        cell.store.close()
 
 
 @pytest.mark.benchmark(group="flight recorder")

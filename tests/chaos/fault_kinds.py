@@ -23,6 +23,7 @@ from chaos_tools import HERE, HOUR_S
 from fault_bench import FaultBench
 
 from cellwright.io.system_tags import CellState
+from cellwright.runtime.crash_loops import BACKOFF_LAST_S
 
 sys.path.insert(0, str(HERE / "fault_cell"))
 
@@ -32,6 +33,8 @@ SETTLE_S = 10.0
 """Patience for what must follow; the verdict is the time in the plant's log, not this."""
 LINGER_S = 0.1
 """How long the outputs are watched after they were safe: none may come back by itself."""
+RESTART_S = BACKOFF_LAST_S + 15.0
+"""Patience for a process that is started again, the longest pause of a crash loop included."""
 WATCHED_S = 0.4
 """Window in which nothing may happen after a fault that must not stop the cell."""
 
@@ -146,16 +149,18 @@ def worker_out_of_memory(cell: FaultBench, chance: random.Random) -> Fault:
     fault = _unmoved(cell, at_ns)
     if killed:
         cell.until(
-            lambda: cell.image.processes["worker:faults"].restarts > restarts, "a new one", 30
+            lambda: cell.image.processes["worker:faults"].restarts > restarts,
+            "a new one",
+            RESTART_S,
         )
         slot = cell.image.processes["worker:faults"]
-        cell.until(lambda: slot.pid and slot.beat_ns > at_ns, "a new worker", 30)
+        cell.until(lambda: slot.pid and slot.beat_ns > at_ns, "a new worker", RESTART_S)
     else:
         endless = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         with suppress(ProcessLookupError):
             resource.prlimit(worker, resource.RLIMIT_AS, endless)
     cell.post(PING)
-    cell.until(lambda: cell.value("faults.answers") > answers, "the worker works again", 30)
+    cell.until(lambda: cell.value("faults.answers") > answers, "the worker works again", RESTART_S)
     cell.post(0)
     return fault
 
