@@ -222,6 +222,9 @@ class OnlineChange:
 
     def _finish(self, error: str) -> None:
         self._loading, self._prepared = False, None
+        # Both hold the modules that do not run.
+        self._shelf = Shelf(Path(self._plan.folder), self._finder)
+        self._slices.forget()
         self._scan.changes.deliver(ProgramsLoaded(actor="scan", error=error))
 
     # --- loading, in turns ------------------------------------------------------------------------

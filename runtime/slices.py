@@ -57,7 +57,7 @@ class Slices(Generic[T]):
         self._cancelled = False
         self._run: _Run[T] | None = None
         self.done = True
-        self.result: T
+        self._results: list[T] = []
         self.error: Exception | None = None
         """What the code raised."""
         policy = os.sched_getscheduler(0), os.sched_getparam(0)
@@ -100,6 +100,11 @@ class Slices(Generic[T]):
             self._moving = False
         return self.done and not self._moving
 
+    @property
+    def result(self) -> T:
+        """What the code gave; only when it is over and raised nothing."""
+        return self._results[0]
+
     def at_once(self, action: Callable[[], None]) -> None:
         """Called by the code: do something within one turn."""
         sys.settrace(None)
@@ -115,6 +120,13 @@ class Slices(Generic[T]):
         if not self._moving and not self.done:
             self._moving = True
             self._go.release()
+
+    def forget(self) -> None:
+        """Let go of the code that is over, its result and its error."""
+        if self.done and not self._moving:
+            self._run = None
+            self._results.clear()
+            self.error = None
 
     def close(self) -> None:
         """End the thread; waits for code that has not ended."""
@@ -141,6 +153,7 @@ class Slices(Generic[T]):
             if not self._cancelled:
                 self._turn(run)
             self.done = True
+            del run  # it may be days to the next one
             self._rest.release()
 
     def _turn(self, run: _Run[T]) -> None:
@@ -148,7 +161,7 @@ class Slices(Generic[T]):
         try:
             sys.settrace(self._trace)
             try:
-                self.result = run.work()
+                self._results = [run.work()]
             finally:
                 sys.settrace(None)
         except CancelledError:

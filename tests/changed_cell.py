@@ -155,22 +155,23 @@ class ChangedCell:
             self.change.close()
         self.image.scan.started_ns = self.clock.now_ns()
         self.image.journal.ok = True
-        self.loaded = load_programs(self.folder, self.plan, start, self.clock.utc_ns())
+        loaded = load_programs(self.folder, self.plan, start, self.clock.utc_ns())
+        self.kept_programs = loaded.kept
         self.recorder = ScanRecorder(self.image)
-        self.recorder.digest = self.loaded.package.programs.digest
-        self.recorder.options = self.loaded.package.options
+        self.recorder.digest = loaded.package.programs.digest
+        self.recorder.options = loaded.package.options
         self.scan = Scan(
-            self.loaded.plan,
+            loaded.plan,
             self.image,
             start,
             self.clock,
-            self.loaded.classes,
+            loaded.classes,
             tape=self.recorder,
         )
         self.change = OnlineChange(
             self.scan,
             self.folder,
-            self.loaded,
+            loaded,
             recorder=self.recorder,
             now_ns=self.clock.now_ns,
         )

@@ -16,6 +16,7 @@ from cellwright.io.messages import SetMode
 from cellwright.io.statistics import SCAN
 from cellwright.native import lib
 from cellwright.runtime.boot_check import short_list
+from cellwright.runtime.garbage import Garbage
 from cellwright.runtime.online_change import OnlineChange, load_programs
 from cellwright.runtime.processes.common import Membership, join
 from cellwright.runtime.recorder import ScanRecorder
@@ -63,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         programs=loaded.package.programs.digest,
         programs_from="the scan before" if loaded.kept else plan.folder,
     )
+    del loaded  # else its classes stay when the programs are changed
     try:
         Beat(scan, member, recorder, change).run()
     finally:
@@ -93,7 +95,7 @@ class Beat:
         self._start_ns = self._clock.now_ns() + SPIN_UP_TICKS * self._base_ns
         self._status.grid_ns = self._start_ns
         self._tick = self._skipped = 0
-        self._collect_at = 0
+        self._garbage = Garbage(self._base_ns, self._clock.now_ns)
         recorder.step(self._start_ns)
 
     def run(self) -> None:
@@ -130,11 +132,9 @@ class Beat:
         if self._change is not None and self._change.busy:
             self._change.step(tick_start_ns(self._start_ns, base_ns, following))
             if not self._change.busy:
-                gc.freeze()  # what was loaded lives for ever, too
-        elif now_ns >= self._collect_at:
-            # The youngest generation only: microseconds, in the slack after the cycle.
-            gc.collect(0)
-            self._collect_at = now_ns + 1_000_000_000
+                self._garbage.changed()
+        else:
+            self._garbage.step(tick_start_ns(self._start_ns, base_ns, following))
         return True
 
 
