@@ -25,6 +25,7 @@ from cellwright.io.statistics import Distribution
 from cellwright.io.system_tags import CellState
 from cellwright.runtime.boot_check import Item, check
 from cellwright.runtime.freshness import staleness
+from cellwright.runtime.program_report import program_lines, program_report
 from cellwright.runtime.supervisor import ProcessState
 
 STATE_STYLE = {"RUN": "bold green", "STOP": "bold yellow", "FAULT": "bold red"}
@@ -234,6 +235,7 @@ def status_report(plan: Plan, image: Image) -> dict[str, Any]:
             "run": system("cycle"),
             "skipped": system("skipped"),
         },
+        "programs": program_report(plan, image),
         "scan": _task_report(image, -1, plan.scan.base_ns),
         "tasks": {
             task.name: {"kind": str(task.kind)}
@@ -356,6 +358,8 @@ def status_view(report: dict[str, Any]) -> RenderableType:
             f"base {report['base_ms']:g} ms"
         )
     )
+    line, *more = program_lines(report["programs"])
+    parts += [Text(line), *(Text(one, style="yellow") for one in more)]
     parts += ["", _count_table(report), *_job_lines(report)]
     parts += ["", _times_table(report, "start jitter", "start_jitter_us")]
     parts += ["", _times_table(report, "execution", "execution_us")]

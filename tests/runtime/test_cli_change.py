@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -109,6 +110,32 @@ def test_a_changed_program_is_loaded_between_two_cycles_audited_and_rolled_back_
     now = status(cell)
     assert (now["state"], now["processes"]["scan"]["pid"]) == ("RUN", pid)
     assert now["processes"]["scan"]["restarts"] == restarts
+
+
+def test_status_names_the_programs_that_run_and_who_changed_them(cell: SmallCell) -> None:
+    source = hashlib.sha256((cell.folder / "clamp.py").read_bytes()).hexdigest()
+    digest = hashlib.sha256(f"clamp\0{source}\n".encode()).hexdigest()
+    before = status(cell)["programs"]
+    assert (before["sha256"], before["files"], before["error"]) == (digest, 1, "")
+    assert before["differ_on_disk"] == []
+    edit(cell, "clamp.py", CLOSED, "closed = False")
+    now = status(cell)["programs"]
+    assert now == {**before, "differ_on_disk": ["clamp.py"]}
+    text = said(cell, "status")
+    assert f"programs: {digest[:12]} (1 file) since {before['since']}" in text
+    assert "clamp.py in the cell's folder differs from what runs" in text
+    said(cell, "change", "--yes", "--reason", "never closed")
+    now = status(cell)["programs"]
+    assert now["sha256"] != digest
+    assert (now["reason"], now["rolled_back"], now["differ_on_disk"]) == ("never closed", False, [])
+    assert now["changed_by"].endswith("@console")
+    assert now["since"] >= before["since"]
+    text = said(cell, "status")
+    assert f"programs: {now['sha256'][:12]} (1 file) since {now['since']}, changed by " in text
+    assert ": never closed" in text
+    said(cell, "change", "--rollback", "--yes")
+    assert ", taken back by " in said(cell, "status")
+    assert status(cell)["programs"]["sha256"] == digest
 
 
 @pytest.mark.parametrize(
