@@ -1,4 +1,4 @@
-# The two commands: `make demo` and `make test`. Everything is installed into .venv first.
+# `make` alone lists the targets. Everything is installed into .venv first.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
@@ -14,8 +14,14 @@ STAMP  := $(VENV)/.installed
 TYPED  := build/typed/.installed
 ROOMS  := $(shell find native io tasks mes opcua_model runtime -name '*.py' -not -path '*/__pycache__/*')
 
-.PHONY: demo test lint types imports bench docs jitter soak install clean chaos chaos-retain changes
+.PHONY: help demo test lint types imports bench docs jitter soak install clean chaos chaos-retain changes
 
+## What `make` alone prints: all targets
+help:
+	@awk '/^## / { text = substr($$0, 4) } \
+	  /^[a-z][a-z-]*:/ && text { split($$1, name, ":"); printf "%-13s %s\n", name[1], text; text = "" }' Makefile
+
+## Install everything into .venv; demo and test do it by themselves
 install: $(STAMP)
 
 $(STAMP): pyproject.toml setup.py $(NATIVE)
@@ -85,5 +91,6 @@ docs: $(STAMP)
 	$(BIN)/python -m cellwright.runtime.reference docs/reference
 	$(BIN)/python tests/behaviours.py docs/reference
 
+## Remove .venv and everything that was built
 clean:
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis native/_native*.so native/_native.c

@@ -31,6 +31,7 @@ from cellwright.runtime import (
     cli_recordings,
     cli_simulate,
     logs,
+    port_check,
     views,
 )
 from cellwright.runtime.cli_common import (
@@ -54,6 +55,7 @@ from cellwright.runtime.cli_common import (
     show_problems,
     warn_if_old,
 )
+from cellwright.runtime.cli_help import PanelGroup
 from cellwright.runtime.config import (
     cross_reference,
     json_schema,
@@ -70,7 +72,7 @@ from cellwright.runtime.states import Request
 from cellwright.runtime.supervisor import Supervisor
 
 app = typer.Typer(
-    help="Soft PLC for part-marking and inspection cells.",
+    cls=PanelGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -84,6 +86,24 @@ cli_recordings.register(app)
 cli_alarms.register(app)
 cli_change.register(app)
 cli_simulate.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"cellwright {version('cellwright')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Soft PLC for part-marking and inspection cells. To begin: docs/tutorial/first_cell.md."""
 
 
 @app.command()
@@ -101,6 +121,8 @@ def run(
     def tell(sentence: str) -> None:
         out.print(f"[dim]{time.strftime('%H:%M:%S')}[/] {escape(sentence)}", highlight=False)
 
+    for sentence in port_check.taken(plan):
+        err.print(f"[yellow]warning:[/] {escape(sentence)}", highlight=False)
     try:
         code = Supervisor(plan, tell).run()
     except RunError as error:
@@ -385,7 +407,10 @@ def watch(
 def user_add(
     name: Annotated[str, typer.Argument(help="Name to log in with.")],
     file: FileArgument = Path(),
-    role: Annotated[list[str] | None, typer.Option(help="Role; may be repeated.")] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{', '.join(ROLES)}; may be repeated. Operator when left out."),
+    ] = None,
     password_env: Annotated[
         str, typer.Option(help="Environment variable that holds the password; else it is asked.")
     ] = "",
@@ -397,16 +422,23 @@ def user_add(
     users = _users_file(cell_file(file))
     for unknown in set(role or []) - set(ROLES):
         fail(f"'{unknown}' is no role; {nearest(unknown, ROLES)}", 2)
-    password = (
-        os.environ.get(password_env, "")
-        if password_env
-        else getpass.getpass(f"password of {name}: ")
-    )
     try:
-        add_user(users, name, password, role or ["Operator"])
+        add_user(users, name, _password(name, password_env), role or ["Operator"])
     except (UsersError, OSError) as error:
         fail(str(error))
     out.print(f"{name}: {', '.join(role or ['Operator'])}", highlight=False)
+
+
+def _password(name: str, variable: str) -> str:
+    """From the environment, or asked twice: what is typed does not show."""
+    if variable:
+        if variable not in os.environ:
+            fail(f"the environment variable '{variable}' is not set; export it, or leave it out", 2)
+        return os.environ[variable]
+    password = getpass.getpass(f"password of {name}: ")
+    if getpass.getpass("the same again: ") != password:
+        fail("the two passwords differ; nothing was changed, try again")
+    return password
 
 
 def _users_file(file: Path) -> Path:
@@ -425,7 +457,7 @@ def _users_file(file: Path) -> Path:
 @app.command(name="version")
 def show_version() -> None:
     """Print the version."""
-    out.print(f"cellwright {version('cellwright')}", highlight=False)
+    _print_version(True)
 
 
 def _parsed(tag: Tag, text: str) -> Value:

@@ -80,7 +80,7 @@ def orders(file: FileArgument = Path(), limit: LimitOption = 50) -> None:
 def order(  # noqa: PLR0917 - as many as the command has options
     job_order_id: OrderArgument,
     part_number: Annotated[str, typer.Argument(help="Part number of the master data.")],
-    quantity: Annotated[int, typer.Argument(min=1)],
+    quantity: Annotated[int, typer.Argument(min=1, help="How many parts; rejected ones count.")],
     file: Annotated[Path, typer.Option("--file", help="The cell's file or folder.")] = Path(),
     revision: Annotated[str | None, typer.Option(help="Revision, if there are several.")] = None,
     priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,

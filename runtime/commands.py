@@ -33,7 +33,7 @@ from cellwright.io.plan import Direction, Plan, Tag
 from cellwright.io.process_image import ProcessImage
 from cellwright.io.statistics import Statistics
 from cellwright.runtime.carried import Part
-from cellwright.runtime.states import Request
+from cellwright.runtime.states import BY_RUNTIME, Request
 
 if TYPE_CHECKING:
     from cellwright.runtime.alarms import AlarmDesk
@@ -42,14 +42,7 @@ INBOX_LIMIT: Final = 64
 """Messages that may wait for a task; more means that it does not read them."""
 
 
-OPERATOR_REQUESTS: Final = (
-    Request.START,
-    Request.COLD_START,
-    Request.HOT_START,
-    Request.PAUSE,
-    Request.STOP,
-    Request.RESET,
-)
+OPERATOR_REQUESTS: Final = tuple(request for request in Request if request not in BY_RUNTIME)
 """What a command may ask for; the other requests are the runtime's own."""
 
 
@@ -110,8 +103,12 @@ class CommandDesk(Part):
     @_obey.register
     def _write(self, command: WriteTag) -> None:
         tag = self._tag(command.tag)
-        if tag.direction not in (Direction.MEMORY, Direction.OUTPUT) or tag.writer is not None:
-            owner = f"task '{tag.writer}'" if tag.writer else f"its {tag.direction}"
+        if tag.direction is Direction.SYSTEM:
+            raise RefusalError(
+                ReplyCode.NOT_WRITABLE, f"'{tag.name}' tells the runtime's own state; not written"
+            )
+        if tag.direction is Direction.INPUT or tag.writer is not None:
+            owner = f"task '{tag.writer}'" if tag.writer else "its device"
             raise RefusalError(
                 ReplyCode.NOT_WRITABLE,
                 f"tag '{tag.name}' is written by {owner}; force it if you must",

@@ -95,11 +95,15 @@ def measurement(
             f"{seconds:g} s hold fewer than {CYCLES} cycles of {base_ns / 1e6:g} ms, too few for "
             f"a p99.9; write --seconds {CYCLES * base_ns / 1e9:g} or more"
         )
+    pinned = usual[1] if core is None else core
+    last = os.sysconf("SC_NPROCESSORS_CONF") - 1
+    if pinned > last:
+        raise MeasureError(f"there is no core {pinned} here; name one from 0 to {last}, or -1")
     return Settings(
         seconds=seconds,
         blocks=blocks,
         priority=usual[0] if priority is None else priority,
-        core=usual[1] if core is None else core,
+        core=pinned,
         base_ns=base_ns,
     )
 

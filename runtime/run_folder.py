@@ -174,11 +174,12 @@ def _meant(
 
 
 def _not_one(selector: str | None, several: bool, running: Iterable[Plan]) -> str:
-    names = ", ".join(f"{plan.cell} ({plan.source})" for plan in running) or "none"
+    names = ", ".join(f"{plan.cell} ({plan.source})" for plan in running)
     if several:
         return f"several cells run; name one with --cell: {names}"
     wanted = f"no running cell matches '{selector}'" if selector else "no cell is running"
-    return f"{wanted}; running: {names}; start one with 'cellwright run FILE'"
+    seen = f"running: {names}" if names else f"none is in {run_base()}, this user's folder"
+    return f"{wanted}; {seen}; start one with 'cellwright run FOLDER'"
 
 
 def _lives(pid: int) -> bool:

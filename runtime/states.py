@@ -34,6 +34,15 @@ class Request(StrEnum):
 STARTS: Final = frozenset({Request.START, Request.COLD_START, Request.HOT_START})
 """Requests after which programs run; the keyswitch gates them."""
 
+BY_RUNTIME: Final = frozenset({Request.READY, Request.FAULT})
+"""Requests that no person makes; a refusal does not offer them."""
+
+_SPOKEN: Final[Mapping[Request, str]] = {
+    Request.COLD_START: "cold_start ('cellwright start --cold')",
+    Request.HOT_START: "hot_start ('cellwright resume')",
+}
+"""Requests that the command line calls otherwise than OPC UA does."""
+
 
 class Guard(StrEnum):
     """A condition that must hold for a transition."""
@@ -112,7 +121,11 @@ def step(state: CellState, request: Request, unhealthy: str = "") -> Transition:
     """
     row = _TABLE.get((state, request))
     if row is None:
-        allowed = ", ".join(r.request for r in TRANSITIONS if r.state is state and r.next != state)
+        allowed = ", ".join(
+            _SPOKEN.get(row.request, row.request)
+            for row in TRANSITIONS
+            if row.state is state and row.next != state and row.request not in BY_RUNTIME
+        )
         raise RefusedError(f"'{request}' is not possible in {state.name}; possible: {allowed}")
     if row.guard is Guard.HEALTHY and unhealthy:
         raise RefusedError(f"'{request}' refused: {unhealthy}")

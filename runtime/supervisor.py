@@ -386,7 +386,7 @@ class Supervisor:
         self._told_state = state
         text = CellState(state).name
         if state == CellState.FAULT:
-            text += f": {self._image.scan.fault_text}; mend it, then 'cellwright reset' and 'start'"
+            text += f": {self._image.scan.fault_text}; go on by 'cellwright reset' and 'start'"
         self._tell(text)
 
     def _hangs(self, child: Child, now: float) -> bool:

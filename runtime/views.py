@@ -229,7 +229,7 @@ def status_report(plan: Plan, image: Image) -> dict[str, Any]:
         "degraded": str(system("degraded")),
         "forces_active": bool(system("forces_active")),
         "base_ms": plan.scan.base_ns / 1e6,
-        "beat_age_ms": round((now - scan.beat_ns) / 1e6, 3),
+        "beat_age_ms": _age_ms(now, scan.beat_ns, 3),
         "ticks": {
             "elapsed": system("elapsed"),
             "run": system("cycle"),
@@ -284,6 +284,11 @@ def _distribution(times: Distribution) -> dict[str, float]:
     }
 
 
+def _age_ms(now_ns: int, then_ns: int, digits: int) -> float:
+    """0 for what came while the report was being made."""
+    return max(0.0, round((now_ns - then_ns) / 1e6, digits))
+
+
 def _processes(plan: Plan, image: Image, now_ns: int) -> dict[str, Any]:
     report = {}
     for name in image.processes:
@@ -295,7 +300,7 @@ def _processes(plan: Plan, image: Image, now_ns: int) -> dict[str, Any]:
             "state": "RUNNING" if name == "supervisor" else ProcessState(slot.state).name,
             "restarts": slot.restarts,
             "detail": slot.detail,
-            "beat_age_ms": round((now_ns - slot.beat_ns) / 1e6, 1),
+            "beat_age_ms": _age_ms(now_ns, slot.beat_ns, 1),
         }
     return report
 

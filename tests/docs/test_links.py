@@ -17,7 +17,12 @@ from cellwright.runtime.reference import decisions_page
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(
-    [ROOT / "README.md", ROOT / "examples/blade_marking/plant/README.md", *DOCS.rglob("*.md")]
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "examples").rglob("*.md"),
+        *(ROOT / "tests").rglob("*.md"),
+        *DOCS.rglob("*.md"),
+    ]
 )
 
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")

@@ -14,6 +14,7 @@ import pytest
 from small_cell import SmallCell
 
 from cellwright.runtime.cli_common import actor
+from cellwright.runtime.cli_help import PANELS
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def test_what_needs_a_running_cell_says_that_none_runs(
     cell: SmallCell, words: tuple[str, ...]
 ) -> None:
     assert_refused(
-        cell.type(*words), 1, "no cell is running", "start one with 'cellwright run FILE'"
+        cell.type(*words), 1, "no cell is running", "start one with 'cellwright run FOLDER'"
     )
 
 
@@ -199,6 +200,44 @@ def test_a_user_that_cannot_be_is_refused(
     assert not (with_opcua.folder / "users.yaml").exists()
 
 
+def test_a_password_variable_that_is_not_set_is_named(with_opcua: SmallCell) -> None:
+    done = with_opcua.type("user", "add", "anna", "--password-env", "NO_SUCH_VARIABLE")
+    assert_refused(done, 2, "the environment variable 'NO_SUCH_VARIABLE' is not set")
+    assert not (with_opcua.folder / "users.yaml").exists()
+
+
+@pytest.mark.parametrize(("again", "code"), [(PASSWORD, 0), (PASSWORD + "x", 1)])
+def test_a_typed_password_is_asked_twice_and_must_be_the_same(
+    with_opcua: SmallCell, monkeypatch: pytest.MonkeyPatch, again: str, code: int
+) -> None:
+    answers = iter([PASSWORD, again])
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(answers))
+    done = with_opcua.type("user", "add", "anna")
+    assert done.returncode == code, done
+    assert ("the two passwords differ" in done.stderr) == (code == 1)
+    assert (with_opcua.folder / "users.yaml").exists() == (code == 0)
+
+
 def test_a_cell_without_a_users_file_says_what_to_add(cell: SmallCell) -> None:
     done = cell.type("user", "add", "anna", "--password-env", "PW", PW=PASSWORD)
     assert_refused(done, 2, "add 'users: users.yaml'")
+
+
+def test_the_version_is_told_by_command_and_by_option(cell: SmallCell) -> None:
+    by_command = cell.type("version")
+    assert by_command.returncode == 0
+    assert re.fullmatch(r"cellwright \d+\.\d+\.\d+\n", by_command.stdout)
+    by_option = cell.type("--version")
+    assert (by_option.returncode, by_option.stdout) == (0, by_command.stdout)
+
+
+def test_help_shows_every_command_once_below_a_heading_and_begins_with_init(
+    cell: SmallCell,
+) -> None:
+    text = cell.type("--help").stdout
+    assert text.strip() == cell.type().stdout.strip()
+    shown = re.findall(r"^│ ([a-z]+(?:-[a-z]+)*) {2,}\S", text, re.MULTILINE)
+    assert shown == [name for names in PANELS.values() for name in names]
+    assert shown[0] == "init"
+    places = [text.index(f" {heading} ─") for heading in PANELS]
+    assert places == sorted(places)

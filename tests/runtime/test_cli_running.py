@@ -167,7 +167,7 @@ def test_the_program_acts_on_what_is_written(cell: SmallCell) -> None:
         (("tags", "set", "clamp_setpoint", "much"), 2, "REAL takes a number, not 'much'"),
         (("tags", "set", "close_request", "maybe"), 2, "BOOL takes true or false, not 'maybe'"),
         (("tags", "set", "clamp.strokes", "5"), 1, "is written by task 'clamp'; force it"),
-        (("tags", "set", "sys.cycle", "5"), 1, "is written by its system"),
+        (("tags", "set", "sys.cycle", "5"), 1, "tells the runtime's own state; not written"),
         (("force", "sys.cycle", "5"), 1, "tells the runtime's own state; not forced"),
         (("force", "clamp.strokes", "-5"), 2, "UDINT holds 0 to 4294967295, not -5"),
         (("reset",), 1, "'reset' is not possible in RUN"),
@@ -245,7 +245,10 @@ def test_stop_and_start_with_a_reason(cell: SmallCell) -> None:
 def test_a_pause_and_a_hot_start(cell: SmallCell) -> None:
     assert said(cell, "pause", "--reason", "look inside") == "FirstCell: pause done\n"
     assert data(cell, "status")["state"] == "PAUSE"
-    assert "'start' is not possible in PAUSE; possible: hot_start" in refused(cell, 1, "start")
+    assert (
+        "'start' is not possible in PAUSE; possible: hot_start ('cellwright resume'), stop\n"
+        in refused(cell, 1, "start")
+    )
     assert said(cell, "resume", "--reason", "go on") == "FirstCell: hot_start done\n"
     assert data(cell, "status")["state"] == "RUN"
     assert events(cell, ModeChanged, "go on")[0].request == "hot_start"

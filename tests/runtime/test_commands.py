@@ -109,10 +109,14 @@ def test_a_written_output_that_no_task_writes_reaches_the_device(bench: Bench) -
 
 REFUSALS = [
     (write("recpie", 1), ReplyCode.UNKNOWN_TAG, "there is no tag 'recpie'"),
-    (write("part", True), ReplyCode.NOT_WRITABLE, "tag 'part' is written by its input"),
+    (write("part", True), ReplyCode.NOT_WRITABLE, "tag 'part' is written by its device"),
     (write("clamp", True), ReplyCode.NOT_WRITABLE, "tag 'clamp' is written by task 'control'"),
     (write("count", 1), ReplyCode.NOT_WRITABLE, "tag 'count' is written by task 'control'"),
-    (write("sys.state", 2), ReplyCode.NOT_WRITABLE, "tag 'sys.state' is written by its system"),
+    (
+        write("sys.state", 2),
+        ReplyCode.NOT_WRITABLE,
+        "'sys.state' tells the runtime's own state; not written",
+    ),
     (write("recipe", 0), ReplyCode.OUT_OF_RANGE, "tag 'recipe' takes 1 to 99 mm, not 0"),
     (write("recipe", 100), ReplyCode.OUT_OF_RANGE, "tag 'recipe' takes 1 to 99 mm, not 100"),
     (write("limits", [0.0, 1.1, 0.0]), ReplyCode.OUT_OF_RANGE, "takes -1 to 1, not 1.1"),

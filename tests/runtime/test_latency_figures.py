@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,12 @@ def test_a_measurement_that_would_say_nothing_is_refused(
 ) -> None:
     with pytest.raises(MeasureError, match=why):
         measurement(None, seconds=seconds, blocks=1, priority=None, core=None, base=base)
+
+
+def test_a_core_that_this_computer_does_not_have_is_refused_before_anything_is_measured() -> None:
+    cores = os.sysconf("SC_NPROCESSORS_CONF")
+    with pytest.raises(MeasureError, match=rf"no core {cores} here; name one from 0 to"):
+        measurement(None, seconds=5, blocks=1, priority=None, core=cores, base="1ms")
 
 
 # --- verdict --------------------------------------------------------------------------------------

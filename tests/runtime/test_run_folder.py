@@ -109,7 +109,10 @@ def test_no_cell_at_all_says_how_to_start_one(tmp_path: Path, selector: str | No
     with pytest.raises(RunError) as caught:
         find(selector, tmp_path)
     wanted = "no cell is running" if selector is None else "no running cell matches 'Nothing'"
-    assert str(caught.value) == f"{wanted}; running: none; start one with 'cellwright run FILE'"
+    assert str(caught.value) == (
+        f"{wanted}; none is in {run_base()}, this user's folder; "
+        "start one with 'cellwright run FOLDER'"
+    )
 
 
 def test_a_name_that_nothing_has_lists_what_runs(tmp_path: Path) -> None:

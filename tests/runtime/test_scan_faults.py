@@ -416,7 +416,8 @@ def test_a_refused_request_leaves_an_event_with_who_and_why(tmp_path: Path) -> N
     bench.request("reset")
     (refused,) = bench.events(CommandRefused)
     assert (refused.command, refused.actor) == ("SetMode", "operator")
-    assert refused.why == "'reset' is not possible in STOP; possible: start, cold_start, fault"
+    possible = "start, cold_start ('cellwright start --cold')"
+    assert refused.why == f"'reset' is not possible in STOP; possible: {possible}"
 
 
 def test_a_late_cycle_of_the_scan_itself_does_not_disturb_the_grid(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_pause_and_hot_start_are_refused_where_they_mean_nothing(tmp_path: Path)
     bench.request("start")
     bench.request("pause")
     for request in ("start", "cold_start"):
-        assert "possible: hot_start, stop, fault" in bench.request(request).text
+        assert "possible: hot_start ('cellwright resume'), stop" in bench.request(request).text
 
 
 # --- kinds of start -----------------------------------------------------------------------------
