@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+import structlog
 
 from cellwright.runtime.run_folder import replace_file
 
@@ -19,14 +22,23 @@ BACKOFF_FIRST_S: Final = 1.0
 BACKOFF_LAST_S: Final = 30.0
 """Pauses before the restarts of a process in a crash loop, each twice the one before."""
 
+_log = structlog.get_logger(__name__)
+
 
 class CrashLoops:
     """Deaths of the cell's processes. ``deaths`` within ``within_s`` seconds are a loop.
 
-    All times are of one monotonic clock, in seconds.
+    All times are of one monotonic clock, in seconds. ``tell`` hears of a record that cannot be
+    changed, which ends nothing: it is tried again at the next death.
     """
 
-    def __init__(self, data: Path, deaths: int, within_s: float) -> None:
+    def __init__(
+        self,
+        data: Path,
+        deaths: int,
+        within_s: float,
+        tell: Callable[[str], object] = _log.warning,
+    ) -> None:
         self._path = data / FILE
         self._deaths = deaths
         self._within_s = within_s
@@ -34,6 +46,9 @@ class CrashLoops:
         self._pauses: dict[str, float] = {}
         self.reason = ""
         """The first crash loop that no person has acknowledged, for people; empty without one."""
+        self._tell = tell
+        self._kept = True
+        """The record is what it should be."""
         if self._path.exists():
             self.reason = self._recorded()
 
@@ -55,10 +70,24 @@ class CrashLoops:
             f"process '{process}' died {self._deaths} times within {self._within_s:g} s, "
             f"the last time by {how}"
         )
-        if not self.reason:
-            self.reason = reason
-            replace_file(self._path, json.dumps({"process": process, "reason": reason}).encode())
+        if not self.reason or not self._kept:
+            self.reason = self.reason or reason
+            record = json.dumps({"process": process, "reason": self.reason}).encode()
+            self._keep(lambda: replace_file(self._path, record))
         return reason
+
+    def _keep(self, change: Callable[[], None]) -> None:
+        """Change the record; a disk that does not take it must not end the cell."""
+        try:
+            change()
+        except OSError as error:
+            self._kept = False
+            self._tell(
+                f"the record {self._path} cannot be changed: {error.strerror}; see to the disk: "
+                f"a new supervisor goes by what is there"
+            )
+        else:
+            self._kept = True
 
     def pause_s(self, process: str) -> float:
         """How long to wait before the next start of a process in a crash loop."""
@@ -72,4 +101,4 @@ class CrashLoops:
             self._times.clear()
             self._pauses.clear()
             self.reason = ""
-            self._path.unlink(missing_ok=True)
+            self._keep(lambda: self._path.unlink(missing_ok=True))

@@ -115,7 +115,7 @@ class Supervisor:
 
     def __init__(self, plan: Plan, tell: Callable[[str], None]) -> None:
         self._plan = plan
-        self._tell = tell
+        self._listener = tell
         self._data = Path(plan.data)
         self.folder = RunFolder(folder_for(plan))
         # Two locks: a data folder that is deleted and made anew takes its lock with it.
@@ -130,15 +130,16 @@ class Supervisor:
         self._children: list[Child] = []
 
     def run(self) -> int:
-        """Run the cell until SIGTERM or SIGINT; 0 after an orderly end. Raises RunError.
+        """Run the cell until SIGTERM, SIGINT or SIGHUP; 0 after an orderly end. Raises RunError.
 
         An end that leaves events behind which are not durable is none: 1.
         """
         self._prepare()
         self._log.info("supervisor starts", lacking=acquire_for_supervisor(self._plan.scan))
         try:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, self._on_signal)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                    signal.signal(number, self._on_signal)
             self._children = self._plan_children()
             for child in self._children:
                 self._start(child)
@@ -153,7 +154,11 @@ class Supervisor:
             if not unsaved(self._image):
                 self._dirty_mark.unlink(missing_ok=True)
         finally:
-            self._kill_rest()
+            try:
+                # After an error as well: killed drivers would leave their outputs as they are.
+                self._shut_down()
+            finally:
+                self._kill_rest()
             left = unsaved(self._image)
             self._image.close()
             if left:
@@ -162,6 +167,13 @@ class Supervisor:
                 self.folder.remove()
             self._release()
         return 1 if left else 0
+
+    def _tell(self, sentence: str) -> None:
+        """Say it to whoever started the cell; that nobody listens any more is no reason to end."""
+        try:
+            self._listener(sentence)
+        except (OSError, SystemExit) as error:  # rich leaves the process on a broken pipe
+            self._log.warning("not told", sentence=sentence, error=str(error))
 
     def _release(self) -> None:
         for lock in self._locks:
@@ -194,9 +206,8 @@ class Supervisor:
             self._dirty_mark = self._data / "running"
             self._clean_start = not self._dirty_mark.exists()
             self._dirty_mark.write_text(f"{os.getpid()}\n")
-            self._crashes = CrashLoops(
-                self._data, self._plan.crash_deaths, self._plan.crash_within_ns / 1e9
-            )
+            within_s = self._plan.crash_within_ns / 1e9
+            self._crashes = CrashLoops(self._data, self._plan.crash_deaths, within_s, self._tell)
         except (OSError, JournalError, RetainError, ImageError) as error:
             self.folder.remove()
             self._release()
@@ -242,8 +253,7 @@ class Supervisor:
         try:
             child.before()
         except (JournalError, RingError, OSError) as error:
-            self._tell(f"process '{child.name}' cannot be started yet: {error}")
-            child.due_at = time.monotonic() + BACKOFF_LAST_S
+            self._not_yet(child, error)
             return
         slot = self._image.processes[child.name]
         slot.restarts = child.restarts
@@ -255,13 +265,21 @@ class Supervisor:
         child.working_since = None
         child.killed = False
         slot.beat_ns = now_ns
-        child.popen = subprocess.Popen(
-            [sys.executable, "-m", child.module, "--run", str(self.folder.path), *arguments],
-            stdin=subprocess.DEVNULL,
-        )
+        try:
+            child.popen = subprocess.Popen(
+                [sys.executable, "-m", child.module, "--run", str(self.folder.path), *arguments],
+                stdin=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            self._not_yet(child, error)
+            return
         slot.pid = child.popen.pid
         slot.state = ProcessState.RUNNING
         self._log.info("process started", name=child.name, pid=child.popen.pid)
+
+    def _not_yet(self, child: Child, error: Exception) -> None:
+        self._tell(f"process '{child.name}' cannot be started yet: {error}")
+        child.due_at = time.monotonic() + BACKOFF_LAST_S
 
     def _leave_scan_start(self) -> None:
         """Write what the next scan must know: retained values and the part in the cell."""

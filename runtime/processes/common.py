@@ -88,6 +88,8 @@ def join(
     signal.signal(signal.SIGTERM, on_signal)
     # Ctrl-C reaches the whole terminal group; the supervisor alone decides the order of stopping.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # So does the end of the terminal: a driver that it killed would leave its outputs as they are.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     membership = Membership(
         process,
         folder,
