@@ -75,7 +75,17 @@ def serve(link: socket.socket, limits: LuaLimits) -> None:
         message = link.recv(MAX_MESSAGE)
         if not message:
             return
-        link.send(_encode(handle(engine, _requests.decode(message))))
+        request = _requests.decode(message)
+        answer = _encode(handle(engine, request))
+        if len(answer) > MAX_MESSAGE:
+            # A longer one would arrive cut short, or not at all and end the engine.
+            answer = _encode(
+                Reply(
+                    error=f"template {request.template.name}: its result takes {len(answer)} "
+                    f"bytes, at most {MAX_MESSAGE} fit; shorten its texts"
+                )
+            )
+        link.send(answer)
 
 
 def _fork(control: socket.socket, link: socket.socket, limits: LuaLimits) -> int:

@@ -120,6 +120,22 @@ def test_data_that_does_not_fit_a_message_is_refused(engine: LuaProcess) -> None
     assert engine.execute_marking(GOOD, {"serial": "S5"}).symbol == "S5"
 
 
+@pytest.mark.parametrize("lines", [50, 90])
+def test_a_result_that_does_not_fit_a_message_is_a_sentence_and_costs_no_engine(
+    engine: LuaProcess, lines: int
+) -> None:
+    large = script(f"""
+        local texts = {{}}
+        for line = 1, {lines} do texts[line] = ('x'):rep(4000) end
+        return true, {{ symbol = 'S6', texts = texts }}""")
+    engine.start()
+    pid = engine.pid
+    with pytest.raises(TemplateError, match=r"hostile.lua: its result takes \d+ bytes, at most"):
+        engine.execute_marking(large, {})
+    assert engine.execute_marking(GOOD, {"serial": "S7"}).symbol == "S7"
+    assert engine.pid == pid
+
+
 def test_an_unknown_result_is_a_sentence_of_the_template(engine: LuaProcess) -> None:
     with pytest.raises(TemplateError, match=r"hostile.lua.*symbol must be text"):
         engine.execute_marking(script("return true, { symbol = {} }"), {})
