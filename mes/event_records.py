@@ -21,6 +21,9 @@ MAX_INTEGER: Final = 2**63 - 1
 _KEYS: Final = frozenset({"task", "part_id", "serial", "order", "station", "actor", "tag"})
 """Fields that become indexed columns."""
 
+_NUMBERS: Final = frozenset({"module_errors", "frame"})
+"""Fields that become BIGINT columns. Other numbers are recorded as JSON, which holds any."""
+
 E = TypeVar("E", bound=Event)
 
 
@@ -29,7 +32,12 @@ def mended(event: E) -> E:
     changes: dict[str, Any] = {}
     for name in event.__struct_fields__:
         value = getattr(event, name)
-        repaired = mend_key(value) if name in _KEYS and isinstance(value, str) else _mended(value)
+        if name in _KEYS and isinstance(value, str):
+            repaired = mend_key(value)
+        elif name in _NUMBERS and isinstance(value, int):
+            repaired = min(max(value, -MAX_INTEGER), MAX_INTEGER)
+        else:
+            repaired = _mended(value)
         if repaired is not value:
             changes[name] = repaired
     return msgspec.structs.replace(event, **changes) if changes else event
@@ -39,8 +47,6 @@ def _mended(value: Any) -> Any:
     if isinstance(value, str):
         repaired = mend(value)
         return value if repaired == value else repaired
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_INTEGER:
-        return MAX_INTEGER if value > 0 else -MAX_INTEGER
     if isinstance(value, dict):
         return {mend(str(key)): _mended(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -27,8 +27,8 @@ from sqlalchemy.orm import Session
 from cellwright.mes import audit, utc
 from cellwright.mes.errors import MasterDataError
 from cellwright.mes.models import OperationKind, PartDefinition, Routing, RoutingOperation
-from cellwright.mes.serial_pattern import SerialPattern
-from cellwright.mes.text import MAX_KEY
+from cellwright.mes.serial_pattern import MAX_LENGTH, SerialPattern
+from cellwright.mes.text import MAX_KEY, fields_complaint
 from cellwright.mes.yaml_positions import Positioned, read
 
 
@@ -39,13 +39,25 @@ def _printable(value: str) -> str:
 
 
 def _pattern(value: str) -> str:
-    SerialPattern.parse(value)
+    length = SerialPattern.parse(value).length
+    if length > MAX_LENGTH:
+        raise ValueError(
+            f"'{value}' makes serials of {length} characters; at most {MAX_LENGTH} can be marked"
+        )
+    return value
+
+
+def _fields(value: dict[str, str]) -> dict[str, str]:
+    complaint = fields_complaint(value)
+    if complaint:
+        raise ValueError(complaint)
     return value
 
 
 Key = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_KEY), AfterValidator(_printable)
 ]
+Revision = Annotated[str, StringConstraints(max_length=MAX_KEY), AfterValidator(_printable)]
 Text = Annotated[str, AfterValidator(_printable)]
 
 
@@ -75,12 +87,12 @@ class PartData(_Model):
     """A part number in one revision."""
 
     part_number: Key
-    revision: Text = ""
+    revision: Revision = ""
     description: Text = ""
     serial_pattern: Annotated[str, AfterValidator(_pattern)]
     """``SN{year:02d}{n:06d}``; fields: ``{n:0Wd}`` and of the date in UTC ``{year:02d}``,
     ``{year:04d}``, ``{month:02d}``, ``{day:02d}``. Parts with one pattern share its numbers."""
-    fields: dict[Key, Text] = {}
+    fields: Annotated[dict[Key, Text], AfterValidator(_fields)] = {}
     """Further content for the marking template; an order's parameters may override them."""
     routing: tuple[RoutingOperationData, ...] = Field((), strict=False)
     """Without a routing no order for the part can be released."""
@@ -211,9 +223,9 @@ def _requires(operation: RoutingOperationData) -> bool:
 
 
 def _content(definition: PartDefinition) -> dict[str, Any]:
-    """What the store holds, in the shape of `PartData`."""
+    """What the store holds, in the shape of `PartData`; not judged by the rules of today."""
     steps = definition.routing.operations if definition.routing else []
-    return PartData(
+    return PartData.model_construct(
         part_number=definition.part_number,
         revision=definition.revision,
         description=definition.description,

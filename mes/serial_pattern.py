@@ -12,8 +12,8 @@ from datetime import datetime
 from string import Formatter
 from typing import Final
 
-MAX_LENGTH: Final = 60
-"""Longest serial in characters."""
+MAX_LENGTH: Final = 40
+"""Longest serial in characters: what the variables of the stations hold."""
 
 _WIDTH = re.compile(r"0([1-9]|1[0-8])d")
 _LITERAL = re.compile(r"[\x21-\x7e ]*")
@@ -72,13 +72,12 @@ class SerialPattern:
                 )
         if len(sides) != 2:
             raise ValueError(f"'{text}' has no running number; {example}")
-        pattern = cls(tuple(sides[0]), tuple(sides[1]), width)
-        length = len(pattern.render(datetime(2000, 1, 1), 1))  # noqa: DTZ001 - only its length
-        if length > MAX_LENGTH:
-            raise ValueError(
-                f"'{text}' makes serials of {length} characters; at most {MAX_LENGTH} are allowed"
-            )
-        return pattern
+        return cls(tuple(sides[0]), tuple(sides[1]), width)
+
+    @property
+    def length(self) -> int:
+        """Characters of every serial of the pattern; new ones must not exceed `MAX_LENGTH`."""
+        return len(self.render(datetime(2000, 1, 1), 1))  # noqa: DTZ001 - only its length
 
     @property
     def last(self) -> int:

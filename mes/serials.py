@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from cellwright.mes import audit, moves, operations, order_flow, parts, utc
 from cellwright.mes.models import Serial, SerialState, Unit, WorkOrder
 from cellwright.mes.serial_pattern import SerialPattern
-from cellwright.mes.text import mend_key
+from cellwright.mes.text import MAX_REASON, mend_key, shorten
 from cellwright.mes.work_order_states import WorkOrderState
 
 _MAX_SKIPS: Final = 1_000
@@ -200,7 +200,7 @@ def _refuse(
         reasons = ["no work order is running; start one"]
         if interrupted[1]:
             reasons = [f"no work order is running, {interrupted[0]} is interrupted; resume it"]
-    reason = "; ".join(reasons)
+    reason = shorten("; ".join(reasons), MAX_REASON)
     # A station asks again every few seconds; only a new answer is news.
     if unit.refusal != reason:
         unit.refusal = reason

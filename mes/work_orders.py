@@ -18,7 +18,7 @@ from cellwright.mes import audit, moves, order_flow, utc
 from cellwright.mes.errors import MesError
 from cellwright.mes.models import Operation, PartDefinition, QuantityCounts, WorkOrder
 from cellwright.mes.operation_states import OperationState
-from cellwright.mes.text import storable
+from cellwright.mes.text import fields_complaint, storable
 from cellwright.mes.work_order_states import Facts, WorkOrderEvent, WorkOrderState, step
 
 __all__ = [
@@ -113,6 +113,13 @@ def store(session: Session, job: JobOrder, *, actor: str, reason: str) -> WorkOr
         WorkOrderEvent.RELEASE,
         Facts(has_routing=bool(steps)),
     )
+    fields = {name: job.parameters.get(name, value) for name, value in definition.fields.items()}
+    complaint = fields_complaint(fields)
+    if complaint:
+        raise MesError(
+            "invalid_request",
+            f"cannot store job order '{job.job_order_id}': {complaint}; shorten its parameters",
+        )
     at = utc.now(session)
     order = WorkOrder(
         number=f"WO-{at.year}-{moves.next_number(session, f'work_order/{at.year}'):06d}",
@@ -125,7 +132,7 @@ def store(session: Session, job: JobOrder, *, actor: str, reason: str) -> WorkOr
         parameters=dict(job.parameters),
         part_version=definition.version,
         serial_pattern=definition.serial_pattern,
-        fields={name: job.parameters.get(name, value) for name, value in definition.fields.items()},
+        fields=fields,
         state=WorkOrderState.CREATED,
         version=1,
         reserved=0,

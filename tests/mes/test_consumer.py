@@ -328,6 +328,15 @@ def test_what_people_do_to_the_cell_is_audited_with_their_name_and_reason(store,
         assert (move.old, move.new, move.actor) == ("STOP", "RUN", "ann")
 
 
+@pytest.mark.parametrize("value", [2**64 - 1, -(2**63), 2**63])
+def test_a_written_value_is_audited_as_it_is_however_large(store, cell, value):
+    person = {"actor": "ann", "reason": "r", "task": "scan", "utc_ns": NOW}
+    cell.send(TagWritten(tag="count", old=0, new=value, **person))
+    with store.reading() as session:
+        row = session.scalars(select(AuditRecord).order_by(AuditRecord.sequence.desc())).first()
+        assert f'"new":{value},' in row.new
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5) | st.sampled_from(
     ["b-1", "b-2", "SN26000001", "WO-2026-000001", "good", "ok", "\0", "x" * 5_000]
 )

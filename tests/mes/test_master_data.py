@@ -108,6 +108,16 @@ def test_every_part_of_the_content_counts_as_a_change(empty_store, load, old, ne
     assert put(empty_store, data).unchanged == ("TB-4711/C",)
 
 
+def test_content_that_an_earlier_version_took_is_replaced_not_stumbled_over(empty_store, load):
+    text = "parts:\n- {part_number: A, serial_pattern: 'A{n:02d}'}\n"
+    with empty_store.session() as session:
+        master_data.apply(session, load(text), "test")
+        known = session.scalars(select(PartDefinition)).one()
+        known.serial_pattern, known.fields = "x" * 50 + "{n:06d}", {"f": "x" * 5_000}
+    with empty_store.session() as session:
+        assert master_data.apply(session, load(text), "test").changed == ("A/",)
+
+
 def test_a_new_revision_stands_beside_the_old_one(empty_store, load):
     put(empty_store, load(GOOD))
     put(empty_store, load(GOOD.replace("revision: C", "revision: D")))
@@ -199,6 +209,17 @@ def test_all_complaints_of_a_file_come_at_once_with_their_places(load):
             "  - {sequence: 20, name: B, kind: mark}\n  - {sequence: 10, name: C, kind: mark}\n",
             "2:3",
             "rising order",
+        ),
+        (
+            f"parts:\n- {{part_number: A, serial_pattern: '{'x' * 35}{{n:06d}}'}}\n",
+            "2:20",
+            "at most 40 can be marked",
+        ),
+        (
+            "parts:\n- {part_number: A, serial_pattern: 'A{n:02d}', fields: {f: %s}}\n"
+            % ("x" * 2000),
+            "2:48",
+            "at most 2000 reach a station",
         ),
         ("parts:\n- {part_number: 'A\\nB', serial_pattern: 'A{n:02d}'}\n", "", ""),
         ('parts:\n- {part_number: "A\\nB", serial_pattern: "A{n:02d}"}\n', "2:4", "printed"),

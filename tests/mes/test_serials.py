@@ -13,13 +13,22 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from cellwright.io.messages import SerialAssigned, SerialGranted, SerialRefused
+from cellwright.io.messages import (
+    SerialAssigned,
+    SerialGranted,
+    SerialRefused,
+    SerialRequested,
+    encode,
+)
 from cellwright.mes import audit, master_data, parts, serials, work_orders
+from cellwright.mes.errors import MesError
 from cellwright.mes.models import Counter, Serial, Unit
-from cellwright.mes.serial_pattern import MAX_LENGTH, SerialPattern
+from cellwright.mes.serial_pattern import SerialPattern
 from cellwright.mes.serials import Refusal, Reservation
 from cellwright.mes.store import Store
 
+LONGEST_COMMAND = 4_080
+"""Bytes; that of a cell with short tags (`cellwright.io.image`)."""
 PI_DAY = datetime(2026, 3, 14, tzinfo=UTC)
 
 
@@ -59,7 +68,6 @@ def test_a_pattern_renders_date_and_number(text, serial):
         ("{n:02d", "is not a serial pattern"),
         ("SN\n{n:02d}", "printable ASCII"),
         ("Ä{n:02d}", "printable ASCII"),
-        ("x" * 60 + "{n:02d}", "at most 60"),
     ],
 )
 def test_a_wrong_pattern_is_refused_with_what_is_wrong(text, complaint):
@@ -75,7 +83,7 @@ def test_any_text_is_either_a_pattern_that_renders_or_a_clear_refusal(text):
         message = str(error)
     else:
         first, last = pattern.render(PI_DAY, 1), pattern.render(PI_DAY, pattern.last)
-        assert len(first) == len(last) <= MAX_LENGTH
+        assert len(first) == len(last) == pattern.length
         assert first != last
         message = text
     assert text in message
@@ -110,6 +118,34 @@ def test_the_parameters_of_an_order_fill_the_fields_that_the_part_names(store, r
     assert reserve(store, "b-1").fields == {"cage": "1A2B3", "heat": "H-77"}
 
 
+def test_the_longest_grant_that_the_rules_allow_fits_a_command_of_the_cell(empty_store, cell):
+    long = {
+        "part_number": "Ä" * 200,
+        "revision": "Ö" * 200,
+        "serial_pattern": "x" * 34 + "{n:06d}",
+        "fields": {"heat": ""},
+        "routing": [{"sequence": 10, "name": "Mark", "kind": "mark"}],
+    }
+    parameters = {"heat": "x" * 1_996}
+    with empty_store.session() as session:
+        data = master_data.MasterData.model_validate({"parts": [long]})
+        master_data.apply(session, data, "test")
+        job = work_orders.JobOrder("LONG", "Ä" * 200, None, 1, parameters=parameters)
+        work_orders.store_and_start(session, job, actor="erp", reason="")
+    (command,) = cell.event(SerialRequested, "p" * 40)
+    assert isinstance(command.body, SerialGranted)
+    assert len(command.body.serial) == 40
+    assert len(encode(command)) <= LONGEST_COMMAND
+
+
+def test_an_order_whose_fields_reach_no_station_is_refused(store, content):
+    before = content(store)
+    job = work_orders.JobOrder("LONG", "TB-4711", None, 1, parameters={"heat": "x" * 2_000})
+    with pytest.raises(MesError, match="at most 2000 reach a station"), store.session() as session:
+        work_orders.store(session, job, actor="erp", reason="")
+    assert content(store) == before
+
+
 def test_the_running_order_of_highest_priority_is_served_first_then_the_oldest(
     store, clock, run_order
 ):
@@ -132,6 +168,19 @@ def test_without_a_running_order_the_refusal_says_what_to_do(store, run_order):
     )
     pause(store, "JOB-1", work_orders.resume)
     assert isinstance(reserve(store, "b-1"), Reservation)
+
+
+def test_a_refusal_fits_a_command_of_the_cell_however_many_orders_it_speaks_of(
+    store, cell, run_order
+):
+    for number in range(70):
+        run_order(f"FULL-{number}", quantity=1)
+        assert isinstance(reserve(store, f"b-{number}"), Reservation)
+    (command,) = cell.event(SerialRequested, "b-70")
+    assert isinstance(command.body, SerialRefused)
+    assert "has all of its 1 parts; start another" in command.body.reason
+    assert len(encode(command)) <= LONGEST_COMMAND
+    assert cell.request("b-70") == command.body
 
 
 def test_an_order_whose_quantity_is_covered_gives_no_further_serial(store, run_order):
