@@ -31,7 +31,8 @@ def mended(event: E) -> E:
     """The event with every text and number in a form that both databases hold; see `text`."""
     changes: dict[str, Any] = {}
     for name in event.__struct_fields__:
-        value = getattr(event, name)
+        value: Any = getattr(event, name)
+        repaired: Any
         if name in _KEYS and isinstance(value, str):
             repaired = mend_key(value)
         elif name in _NUMBERS and isinstance(value, int):
