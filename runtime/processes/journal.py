@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from cellwright.io.journal import JournalError, JournalReader
@@ -87,7 +88,8 @@ class RetainKeeper:
         self._store = store
         self._reader = member.image.snapshot_reader()
         self._tags = [tag for tag in member.plan.tags if tag.retain]
-        self._saved: dict[str, RetainedValue] | None = None
+        self._saved = b""
+        """What was saved last, as msgpack: unlike the values themselves, NaN equals NaN there."""
         self._due_ns = 0
         self._failed = False
         self._log = structlog.get_logger(__name__)
@@ -100,19 +102,22 @@ class RetainKeeper:
         self._due_ns = now_ns + RETAIN_INTERVAL_NS
         if not self._reader.read():
             return
-        values = {
-            tag.name: RetainedValue(tag.type, self._reader.value(tag.index)) for tag in self._tags
-        }
-        if values == self._saved:
+        values = [self._reader.value(tag.index) for tag in self._tags]
+        content = msgspec.msgpack.encode(values)
+        if content == self._saved:
             return
+        kept = {
+            tag.name: RetainedValue(tag.type, value)
+            for tag, value in zip(self._tags, values, strict=True)
+        }
         try:
-            self._store.save(values, self._member.plan.layout_hash)
+            self._store.save(kept, self._member.plan.layout_hash)
         except RetainError as error:
             if not self._failed:
                 self._log.error("retained values not saved", error=str(error))
             self._failed = True
         else:
-            self._saved, self._failed = values, False
+            self._saved, self._failed = content, False
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+"""When the journal process writes the retained values to disk, and when it need not."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from plans import make_tag
+from scan_bench import Bench, program
+
+from cellwright.io.messages import WriteTag
+from cellwright.io.retain import RetainStore
+from cellwright.runtime.processes.common import Membership
+from cellwright.runtime.processes.journal import RetainKeeper
+from cellwright.tasks.api import ScanContext
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    def scan(self: Any, ctx: ScanContext) -> None:
+        pass
+
+    bench = Bench(tmp_path, [make_tag("level", "REAL", retain=True)], {"control": program(scan)})
+    bench.run()
+    return bench
+
+
+@pytest.mark.parametrize("value", [1.5, math.nan])
+def test_a_retained_value_that_stays_as_it_is_is_written_to_disk_once(
+    bench: Bench, tmp_path: Path, value: float
+) -> None:
+    store = RetainStore(tmp_path)
+    member = SimpleNamespace(clock=bench.clock, image=bench.image, plan=bench.plan)
+    keeper = RetainKeeper(cast(Membership, member), store)
+    bench.send(WriteTag(tag="level", value=value, actor="anna"))
+    for _ in range(5):
+        bench.cycle(20)
+        keeper.step()
+    saved = store.load()
+    assert saved.generation == 1
+    assert saved.values["level"].value == pytest.approx(value, nan_ok=True)
+    bench.send(WriteTag(tag="level", value=2.5, actor="anna"))
+    bench.cycle(20)
+    keeper.step()
+    assert store.load().generation == 2
