@@ -22,11 +22,16 @@ class CommandFailed(Exception):  # noqa: N818 - reads as what happened
 
 
 class CommandClient:
-    """The command ring of one cell, with answers."""
+    """The command ring of one cell, with answers.
 
-    def __init__(self, image: Image, timeout_s: float = 1.0) -> None:
+    Waits at most ``timeout_s`` for one; by default a second, or three cycles of a slower scan.
+    """
+
+    def __init__(self, image: Image, timeout_s: float | None = None) -> None:
         self._ring = image.commands
-        self._timeout_s = timeout_s
+        self.timeout_s = (
+            max(1.0, 3e-9 * image.plan.scan.base_ns) if timeout_s is None else timeout_s
+        )
 
     def post(self, command: Command) -> int:
         """Send without waiting; returns the ticket. Raises CommandFailed when nobody reads."""
@@ -37,13 +42,13 @@ class CommandClient:
 
     def send(self, command: Command) -> None:
         """Send and wait until the scan has obeyed; raises CommandFailed."""
-        if not self._answered(self.post(command), self._timeout_s):
+        if not self._answered(self.post(command), self.timeout_s):
             raise self._silence()
 
     async def send_async(self, command: Command) -> None:
         """The same without blocking the event loop."""
         ticket = self.post(command)
-        deadline = time.monotonic() + self._timeout_s
+        deadline = time.monotonic() + self.timeout_s
         while time.monotonic() < deadline:
             if self._answered(ticket):
                 return
@@ -64,7 +69,7 @@ class CommandClient:
     def _silence(self) -> CommandFailed:
         return CommandFailed(
             None,
-            f"the scan did not answer within {self._timeout_s:g} s; see 'cellwright status'",
+            f"the scan did not answer within {self.timeout_s:g} s; see 'cellwright status'",
         )
 
 

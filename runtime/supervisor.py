@@ -221,7 +221,7 @@ class Supervisor:
         self._image.processes["supervisor"].pid = os.getpid()
 
     def _plan_children(self) -> list[Child]:
-        module = "cellwright.runtime.processes."
+        module, scan = "cellwright.runtime.processes.", self._plan.scan
         children = [
             Child(name, module + name, (), SILENCE_NS[name]) for name in ("journal", "recorder")
         ]
@@ -242,8 +242,10 @@ class Supervisor:
             for task in self._plan.tasks
             if task.worker is not None
         ]
+        # A slow beat is no silence, nor is a cycle that its watchdog allows.
+        silence_ns = max(SILENCE_NS["scan"], 2 * scan.base_ns + scan.watchdog_ns)
         children.append(
-            Child("scan", module + "scan", (), SILENCE_NS["scan"], before=self._leave_scan_start)
+            Child("scan", module + "scan", (), silence_ns, before=self._leave_scan_start)
         )
         if self._plan.opcua or self._plan.database is not None or self._plan.metrics:
             children.append(Child("gateway", module + "gateway", (), SILENCE_NS["gateway"]))
@@ -467,7 +469,7 @@ class Supervisor:
                 if child.popen is not None:
                     child.popen.send_signal(signal.SIGCONT)
                     child.popen.terminate()
-            deadline = time.monotonic() + STOP_S
+            deadline = time.monotonic() + STOP_S + self._plan.scan.base_ns / 1e9  # one more cycle
             for child in group:
                 self._await_end(child, deadline)
 

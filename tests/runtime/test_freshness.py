@@ -14,6 +14,8 @@ from scan_bench import Bench, program
 from small_cell import COMMAND, SmallCell
 
 from cellwright.io.image import Image
+from cellwright.io.plan import ScanSettings
+from cellwright.runtime.command_client import CommandClient
 from cellwright.runtime.freshness import SILENT_NS, has_ended, staleness
 from cellwright.runtime.supervisor import OWN_STALL_NS, Child, Supervisor
 
@@ -112,3 +114,26 @@ def test_a_supervisor_that_stood_still_itself_blames_nobody_for_the_silence(
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds + stalled))
     keeper._pause(0.0)
     assert not keeper._hangs(child, now)
+
+
+def test_a_slow_beat_or_a_cycle_that_its_watchdog_allows_is_no_silence(tmp_path: Path) -> None:
+    second = 1_000_000_000
+    slow = ScanSettings(
+        base_ns=2 * second,
+        watchdog_ns=4 * second,
+        watchdog_sensitivity=1,
+        priority=0,
+        core=-1,
+    )
+    bench = Bench(tmp_path, [], {}, scan=slow)
+    keeper = Supervisor(bench.plan, print)
+    keeper._image = bench.image
+    keeper._awake_since_ns = 0
+    scan = next(child for child in keeper._plan_children() if child.name == "scan")
+    scan.working_since = 1.0
+    now = time.monotonic()
+    bench.image.processes["scan"].beat_ns = int((now - 5) * 1e9)
+    assert not keeper._hangs(scan, now)
+    bench.image.processes["scan"].beat_ns = int((now - 60) * 1e9)
+    assert keeper._hangs(scan, now)
+    assert CommandClient(bench.image).timeout_s == 6, "nor is it no answer"
