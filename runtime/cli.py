@@ -37,6 +37,7 @@ from cellwright.runtime import (
 from cellwright.runtime.cli_common import (
     NUMBERS_MAY_BE_NEGATIVE,
     CellOption,
+    DataOption,
     FileArgument,
     JsonOption,
     ReasonOption,
@@ -109,9 +110,7 @@ def program(
 @app.command()
 def run(
     file: FileArgument = Path(),
-    data: Annotated[
-        Path | None, typer.Option(help="Data folder instead of the configured one.")
-    ] = None,
+    data: DataOption = None,
     log: Annotated[bool, typer.Option("--log", help="Supervisor's log on stderr.")] = False,
 ) -> None:
     """Run a cell until it is interrupted."""

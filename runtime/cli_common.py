@@ -34,6 +34,9 @@ if not out.is_terminal:
 err = Console(stderr=True, soft_wrap=True)
 
 FileArgument = Annotated[Path, typer.Argument(help="The cell's file, or the folder that holds it.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Data folder instead of the configured one.")
+]
 CellOption = Annotated[
     str | None,
     typer.Option("--cell", "-c", help="Name, file or folder of a running cell, if several run."),

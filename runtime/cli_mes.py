@@ -18,7 +18,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cellwright.runtime.cli_common import FileArgument, actor, compiled, fail, out
+from cellwright.runtime.cli_common import DataOption, FileArgument, actor, compiled, fail, out
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -31,14 +31,17 @@ OrderArgument = Annotated[str, typer.Argument(help="Job order id.")]
 
 
 @contextmanager
-def transaction(file: Path, *, write: bool = False) -> Iterator[Session]:
+def transaction(file: Path, data: Path | None, *, write: bool = False) -> Iterator[Session]:
     """A session of the cell's MES store; what goes wrong ends with exit code 1."""
     from cellwright.mes.errors import MesError
     from cellwright.mes.store import Store
 
-    plan = compiled(file)
+    plan = compiled(file, data)
     if plan.database is None:
         fail(f"{plan.source} has no mes section; add 'mes: {{database: ...}}'", 2)
+    kind, _, path = plan.database.partition(":///")
+    if kind == "sqlite" and not Path(path).parent.is_dir():
+        fail(f"{plan.source} has no records yet; they begin with 'cellwright run {plan.source}'")
     try:
         store = Store.open(plan.database)
         try:
@@ -61,11 +64,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
 
 
 @app.command()
-def orders(file: FileArgument = Path(), limit: LimitOption = 50) -> None:
+def orders(file: FileArgument = Path(), data: DataOption = None, limit: LimitOption = 50) -> None:
     """List work orders."""
     from cellwright.mes import work_orders
 
-    with transaction(file) as session:
+    with transaction(file, data) as session:
         views = work_orders.list_orders(session, limit=limit)
     columns = ("order", "job order", "part", "rev", "state", "good", "rejected", "of", "priority")
     rows = [
@@ -82,6 +85,7 @@ def order(  # noqa: PLR0917 - as many as the command has options
     part_number: Annotated[str, typer.Argument(help="Part number of the master data.")],
     quantity: Annotated[int, typer.Argument(min=1, help="How many parts; rejected ones count.")],
     file: Annotated[Path, typer.Option("--file", help="The cell's file or folder.")] = Path(),
+    data: DataOption = None,
     revision: Annotated[str | None, typer.Option(help="Revision, if there are several.")] = None,
     priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
     reason: ReasonOption = "",
@@ -90,7 +94,7 @@ def order(  # noqa: PLR0917 - as many as the command has options
     from cellwright.mes import work_orders
 
     job = work_orders.JobOrder(job_order_id, part_number, revision, quantity, priority)
-    with transaction(file, write=True) as session:
+    with transaction(file, data, write=True) as session:
         view = work_orders.store_and_start(session, job, actor=actor(), reason=reason)
     out.print(f"{view.number} {view.state}", highlight=False)
 
@@ -98,13 +102,14 @@ def order(  # noqa: PLR0917 - as many as the command has options
 @app.command(name="parts")
 def list_parts(
     file: FileArgument = Path(),
+    data: DataOption = None,
     order: Annotated[str | None, typer.Option(help="Number or job order id.")] = None,
     limit: LimitOption = 50,
 ) -> None:
     """List parts with serial, mark, verdict and reason."""
     from cellwright.mes import parts
 
-    with transaction(file) as session:
+    with transaction(file, data) as session:
         views = parts.units(session, order, limit=limit)
     columns = ("part", "order", "serial", "mark", "read", "verdict", "reason")
     rows = [
@@ -116,6 +121,7 @@ def list_parts(
 @app.command(name="audit")
 def audit_trail(
     file: FileArgument = Path(),
+    data: DataOption = None,
     entity: Annotated[
         str, typer.Option(help="Kind of entity (unit, tag, work_order, ...), or kind:id.")
     ] = "",
@@ -125,7 +131,7 @@ def audit_trail(
     from cellwright.mes import audit
 
     kind, _, key = entity.partition(":")
-    with transaction(file) as session:
+    with transaction(file, data) as session:
         records = audit.trail(session, entity_type=kind or None, entity_id=key or None, limit=limit)
         rows = [
             (
@@ -142,11 +148,11 @@ def audit_trail(
 
 
 @app.command()
-def verify(file: FileArgument = Path()) -> None:
+def verify(file: FileArgument = Path(), data: DataOption = None) -> None:
     """Check the hash chain of the audit trail; exit code 1 when it is broken."""
     from cellwright.mes import audit
 
-    with transaction(file) as session:
+    with transaction(file, data) as session:
         result = audit.verify(session)
     if not result.ok:
         fail(f"the audit trail is broken at record {result.broken}: {result.problem}")

@@ -355,7 +355,7 @@ class Supervisor:
                 return
         if not self._stop:
             state = CellState(self._image.scan.state).name
-            self._tell(f"the cell stays in {state}: {reason}")
+            self._tell(f"the cell stays in {state}: {reason}; after that 'cellwright start'")
 
     def _await_scan(self) -> None:
         deadline = time.monotonic() + START_GRACE_NS / 1e9

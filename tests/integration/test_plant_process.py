@@ -64,6 +64,22 @@ def test_a_taken_port_is_named_and_leaves_nothing_behind(tmp_path: Path) -> None
     assert not Path(camera).exists()
 
 
+def test_a_second_plant_that_finds_a_port_taken_leaves_the_camera_of_the_first_alone(
+    tmp_path: Path,
+) -> None:
+    camera = str(tmp_path / "ring")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        FrameRing.create(camera, 64, 64) as first,
+    ):
+        port = str(taken.getsockname()[1])
+        result = run("--modbus-port", "0", "--marker-port", port, "--camera", camera)
+        assert result.returncode == 1, result
+        with FrameRing.attach(camera) as client:
+            client.request()
+            assert first.requested == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     plant = PlantProcess(size=SMALL, folder=tmp_path).start()

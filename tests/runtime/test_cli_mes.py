@@ -92,3 +92,15 @@ def test_a_broken_chain_is_named_and_exits_with_1(cell: Path) -> None:
     broken = runner.invoke(app, ["mes", "verify", str(cell)])
     assert broken.exit_code == 1
     assert "broken at record 2" in broken.output
+
+
+def test_a_cell_that_never_ran_is_told_from_one_whose_data_lie_elsewhere(
+    cell: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (cell / "data").rename(elsewhere)
+    refused = runner.invoke(app, ["mes", "parts", str(cell)])
+    assert refused.exit_code == 1
+    assert "has no records yet; they begin with 'cellwright run " in refused.output
+    found = runner.invoke(app, ["mes", "verify", str(cell), "--data", str(elsewhere)])
+    assert (found.exit_code, "chain whole" in found.output) == (0, True), found.output

@@ -107,6 +107,8 @@ class Simulator:
             await self.coupler.start()
             await self.marker.tcp.start()
             await self.control.tcp.start()
+            # Last: a second plant that finds the ports taken must leave the first one's ring alone.
+            self.camera.start()
             self._announce()
             gc.collect()
             gc.freeze()
