@@ -74,22 +74,14 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(_SUPPRESSED, Signal.RESTORE, Guard.NONE, _NORMAL),
 )
 
-_TABLE: Final[Mapping[tuple[AlarmState, Signal], tuple[Transition, ...]]] = {
-    (state, signal): tuple(
-        row for row in TRANSITIONS if row.state is state and row.signal is signal
-    )
-    for state in AlarmState
-    for signal in Signal
-}
+Moves = Mapping[tuple[AlarmState, Signal], AlarmState]
+"""The next state of one kind of alarm; a pair that is missing does nothing."""
 
 
-def step(
-    state: AlarmState, signal: Signal, *, acknowledge: bool, consequence: bool
-) -> AlarmState | None:
-    """The next state, or None when the table has no row for it.
+def moves(*, acknowledge: bool, consequence: bool) -> Moves:
+    """The rows of the table whose guards hold for an alarm.
 
-    ``acknowledge``: the alarm needs to be acknowledged; ``consequence``: it stops or faults the
-    cell.
+    ``acknowledge``: it needs to be acknowledged; ``consequence``: it stops or faults the cell.
     """
     holds = {
         Guard.NONE: True,
@@ -97,7 +89,4 @@ def step(
         Guard.NO_ACK_NEEDED: not acknowledge,
         Guard.NO_CONSEQUENCE: not consequence,
     }
-    for row in _TABLE[state, signal]:
-        if holds[row.guard]:
-            return row.next
-    return None
+    return {(row.state, row.signal): row.next for row in TRANSITIONS if holds[row.guard]}

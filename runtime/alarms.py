@@ -8,6 +8,7 @@ the image, scan time and the commands alone, so that a recording replays.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
@@ -21,16 +22,26 @@ from cellwright.io.alarms import (
     alarm_state,
 )
 from cellwright.io.iec import Value
-from cellwright.io.messages import AlarmChanged, AnyEvent, ReplyCode
+from cellwright.io.messages import AlarmChanged, ReplyCode
 from cellwright.io.plan import AlarmRule, Consequence, Plan
 from cellwright.io.process_image import ProcessImage
-from cellwright.runtime.alarm_states import Signal, step
+from cellwright.runtime.alarm_states import Signal, moves
 from cellwright.runtime.carried import Moment, Part
 from cellwright.runtime.commands import RefusalError
 from cellwright.runtime.conditions import beyond, condition
+from cellwright.runtime.outbox import Outbox
 
 LONGEST_SHELF_S: Final = 86_400.0
 """A day; what is to be out of sight for longer is switched off in the configuration."""
+
+EVENTS_PER_CYCLE: Final = 32
+"""Alarm events that a cycle emits; those of a flood follow in the next ones."""
+BACKLOG_CYCLES: Final = 16
+"""Cycles in which a backlog is told that grows faster than that, so that it stays bounded."""
+
+_NAMES: Final = {state: state.name for state in AlarmState}
+_BAD: Final = 1 << 31
+"""Status codes from here on are Bad."""
 
 Judge = Callable[[bool], bool]
 """Takes the present level of a condition and gives the new one."""
@@ -39,28 +50,47 @@ Judge = Callable[[bool], bool]
 class AlarmDesk(Part):
     """All alarms of a cell. ``obey`` is called with an alarm that has a consequence and comes."""
 
-    CARRIED: ClassVar = ("_states", "_levels", "_held", "_since", "_until", "_first", "_begun")
+    CARRIED: ClassVar = (
+        "_states",
+        "_levels",
+        "_held",
+        "_since",
+        "_until",
+        "_first",
+        "_begun",
+        "_untold",
+    )
 
     def __init__(
         self,
         plan: Plan,
         image: ProcessImage,
         moment: Moment,
-        emit: Callable[[AnyEvent], int],
+        outbox: Outbox,
         obey: Callable[[AlarmRule], None],
     ) -> None:
         rules = plan.alarms
         self._rules, self._groups = rules, plan.alarm_groups
-        self._image, self._moment, self._emit, self._obey = image, moment, emit, obey
+        self._image, self._moment, self._obey = image, moment, obey
+        self._emit, self._check = outbox.emit, outbox.check
+        self._untold: deque[AlarmChanged] = deque()
+        """What happened and was not emitted yet, oldest first."""
+        self._told_in = self._told = 0
         self._by_name = {rule.name: rule.index for rule in rules}
         self._quality = image.qualities
         self._reads = [rule.reads for rule in rules]
         self._judges = [_judge(rule, image) for rule in rules]
+        self._moves = [
+            moves(
+                acknowledge=rule.acknowledge, consequence=rule.consequence is not Consequence.NONE
+            )
+            for rule in rules
+        ]
         self._watch = image.watch(tag for rule in rules for tag in rule.watches)
-        self._of_tag: dict[int, list[int]] = {}
+        self._of_tag: list[list[int]] = [[] for _ in plan.tags]
         for rule in rules:
             for tag in rule.watches:
-                self._of_tag.setdefault(tag, []).append(rule.index)
+                self._of_tag[tag].append(rule.index)
         system = {tag.name: tag.index for tag in plan.tags if tag.name.startswith("sys.alarm")}
         self._counts = (
             system["sys.alarms_active"],
@@ -89,17 +119,15 @@ class AlarmDesk(Part):
 
         Delays count monotonic time, also in PAUSE: alarms go on while the tasks stand still.
         """
+        if self._untold:
+            self._tell_more()
         if not self._begun:
             self._begin()
         if self._rules:
-            todo = set[int]()
-            for tag in self._watch.changed():
-                todo.update(self._of_tag.get(tag, ()))
+            of_tag = self._of_tag
+            todo = set[int]().union(*[of_tag[tag] for tag in self._watch.changed()])
             if todo or self._since:
-                for alarm in sorted(todo.union(self._since)):
-                    moved = alarm in todo and self._look(alarm)
-                    if moved or alarm in self._since:
-                        self._follow(alarm)
+                self._look(todo)
             if self._until:
                 self._end_shelves()
         if self._dirty:
@@ -118,18 +146,28 @@ class AlarmDesk(Part):
                 self._signal(rule.index, Signal.UNSHELVE, "scan", "a shelf ends with the scan")
             self._show(rule.index)
 
-    def _look(self, alarm: int) -> bool:
-        """Take the condition's level anew, if no value that it needs is Bad; True if it moved."""
-        for tag in self._reads[alarm]:
-            if self._quality[tag] >> 31:
-                self._hold(alarm, self._quality[tag])
-                return False
-        was_held = self._held[alarm]
-        if was_held:
-            self._hold(alarm, 0)
-        before = self._levels[alarm]
-        level = self._levels[alarm] = self._judges[alarm](before)
-        return bool(was_held) or level != before
+    def _look(self, todo: set[int]) -> None:
+        """Take the levels of these conditions anew; a value that is needed and Bad keeps one."""
+        # One loop without calls but for the conditions: in a burst it is what costs.
+        status, reads, judges = self._quality, self._reads, self._judges
+        levels, held, since = self._levels, self._held, self._since
+        for alarm in sorted(todo.union(since) if since else todo):
+            if alarm in todo:
+                for tag in reads[alarm]:
+                    if status[tag] >= _BAD:
+                        self._hold(alarm, status[tag])
+                        break
+                else:
+                    before, was_held = levels[alarm], held[alarm]
+                    level = judges[alarm](before)
+                    if was_held:
+                        self._hold(alarm, 0)
+                    if was_held or level != before:
+                        levels[alarm] = level
+                        self._follow(alarm)
+                        continue
+            if alarm in since:
+                self._follow(alarm)
 
     def _hold(self, alarm: int, status: int) -> None:
         """The alarm is not judged while ``status`` is not 0; the quality of its tag tells that."""
@@ -166,23 +204,18 @@ class AlarmDesk(Part):
     def _signal(self, alarm: int, signal: Signal, actor: str = "", reason: str = "") -> bool:
         """Step the table; False when it has no row for this. What cannot be told is not done."""
         rule, old = self._rules[alarm], self._states[alarm]
-        new = step(
-            old,
-            signal,
-            acknowledge=rule.acknowledge,
-            consequence=rule.consequence is not Consequence.NONE,
-        )
+        new = self._moves[alarm].get((old, signal))
         if new is None:
             return False
         first = self._comes_first(rule, old, new)
-        self._emit(
+        self._tell(
             AlarmChanged(
                 task="runtime",
                 utc_ns=self._moment.utc_ns,
                 cycle=self._moment.cycle,
                 alarm=rule.name,
-                old=old.name,
-                new=new.name,
+                old=_NAMES[old],
+                new=_NAMES[new],
                 severity=rule.severity,
                 text=rule.text,
                 group=self._groups[rule.group].name,
@@ -202,6 +235,41 @@ class AlarmDesk(Part):
         if signal is Signal.COME and rule.consequence is not Consequence.NONE:
             self._obey(rule)
         return True
+
+    def _tell(self, event: AlarmChanged) -> None:
+        """Emit what happened, now or, in a flood, in one of the next cycles. In order."""
+        if self._untold or self._told_now() >= EVENTS_PER_CYCLE:
+            if event.actor:
+                self._check(event)
+            self._untold.append(event)
+        else:
+            self._emit(event)
+            self._told += 1
+
+    def _told_now(self) -> int:
+        """Events that were emitted in this cycle."""
+        cycle = self._moment.cycle
+        if self._told_in != cycle:
+            self._told_in, self._told = cycle, 0
+        return self._told
+
+    def _tell_more(self) -> None:
+        """Emit what has waited since former cycles: a bounded part of it."""
+        untold = self._untold
+        part = max(EVENTS_PER_CYCLE, len(untold) // BACKLOG_CYCLES) - self._told_now()
+        for _ in range(min(part, len(untold))):
+            self._emit(untold.popleft())
+            self._told += 1
+
+    @property
+    def untold(self) -> int:
+        """Events of a flood that wait for a later cycle."""
+        return len(self._untold)
+
+    def tell_rest(self) -> None:
+        """Emit all that waits; there will be no other cycle."""
+        while self._untold:
+            self._emit(self._untold.popleft())
 
     def _comes_first(self, rule: AlarmRule, old: AlarmState, new: AlarmState) -> bool:
         if old not in ANNUNCIATED and new in ANNUNCIATED:
@@ -250,11 +318,11 @@ class AlarmDesk(Part):
 
     def _publish(self) -> None:
         self._dirty = False
-        put, states = self._image.set, self._states
+        put, count = self._image.set, self._states.count
         active, unacknowledged, shelved = self._counts
-        put(active, sum(state in ACTIVE for state in states))
-        put(unacknowledged, sum(state in UNACKNOWLEDGED for state in states))
-        put(shelved, states.count(AlarmState.SHELVED))
+        put(active, sum(map(count, ACTIVE)))
+        put(unacknowledged, sum(map(count, UNACKNOWLEDGED)))
+        put(shelved, count(AlarmState.SHELVED))
         for tag, name in zip(self._first_tags, self._first, strict=True):
             put(tag, name)
 
@@ -340,7 +408,8 @@ class AlarmDesk(Part):
 
     def carry_on(self, carried: dict[str, Any]) -> None:
         """Go on from what another desk with the same plan carried."""
-        super().carry_on(carried)
+        # Recordings of former versions have no backlog.
+        super().carry_on({"_untold": deque(), **carried})
         self._states = [AlarmState(number) for number in self._states]
         self._shown = self._count_shown()
         self._dirty = not self._begun

@@ -38,12 +38,7 @@ class Outbox(Part):
 
         Raises ValueError when the event is longer than the ring takes.
         """
-        data = encode(event)
-        if len(data) > self._ring.longest:
-            raise ValueError(
-                f"a {type(event).__name__} of {len(data)} bytes is longer than the "
-                f"{self._ring.longest} that the journal takes; say less in it"
-            )
+        data = self.check(event)
         if isinstance(event, PartDeparted):
             self.open_events.clear()
         elif isinstance(event, SerialRequested) and self._asked_before(event):
@@ -54,6 +49,16 @@ class Outbox(Part):
         self._unsent.append(data)
         self.flush()
         return self.emitted
+
+    def check(self, event: AnyEvent) -> bytes:
+        """The event as it would travel; raises ValueError when the ring does not take as much."""
+        data = encode(event)
+        if len(data) > self._ring.longest:
+            raise ValueError(
+                f"a {type(event).__name__} of {len(data)} bytes is longer than the "
+                f"{self._ring.longest} that the journal takes; say less in it"
+            )
+        return data
 
     @property
     def emitted(self) -> int:

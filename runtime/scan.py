@@ -111,7 +111,7 @@ class Scan(Part):
         self._jobs = JobDesk(plan, image, epoch=image.scan.started_ns, tape=self._tape)
         self._moment = Moment()
         self._alarms = AlarmDesk(
-            plan, self.process_image, self._moment, self._outbox.emit, self._obey_alarm
+            plan, self.process_image, self._moment, self._outbox, self._obey_alarm
         )
         self._heartbeats = HeartbeatDesk(plan, self.process_image)
         self._commands = CommandDesk(
@@ -249,8 +249,14 @@ class Scan(Part):
         """Let the next cycle obey a command of the runtime itself; nobody waits for an answer."""
         self._asked.append(encode(command))
 
+    @property
+    def unsent(self) -> int:
+        """Events that the journal's ring does not hold yet."""
+        return self._outbox.waiting + self._alarms.untold
+
     def end(self) -> None:
         """Take the outputs away; the process is about to end."""
+        self._alarms.tell_rest()
         self._outbox.flush()
         self.process_image.commit(self.cycle_number + 1, enabled=False)
 

@@ -24,6 +24,8 @@ from cellwright.runtime.scan import Scan
 from cellwright.runtime.scheduler import next_tick, tick_start_ns
 from cellwright.runtime.self_check import acquire, stay_awake
 
+LAST_NS = 500_000_000
+"""Longest time after the last regular cycle for events that wait, say of a flood of alarms."""
 SPIN_UP_TICKS = 2
 """Ticks between attaching and the first cycle: time for caches, not for meaning."""
 
@@ -105,6 +107,10 @@ class Beat:
         self._scan.ask(SetMode(request="stop", actor="supervisor", reason="the scan process ends"))
         while not self.once():
             pass
+        for _ in range(max(1, LAST_NS // self._base_ns)):
+            if not self._scan.unsent:
+                break
+            self.once()
 
     def once(self) -> bool:
         """Wait for the next tick and run its cycle; False when a signal came before it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from scan_bench import MS
 from task_log import noting_cell
 
 from cellwright.io.clock import SimulatedClock
+from cellwright.io.messages import FaultRaised
 from cellwright.io.statistics import SCAN
 from cellwright.runtime.processes import scan as process
 
@@ -68,4 +70,44 @@ def test_runs_and_skips_of_the_scans_own_record_are_all_ticks_also_over_a_restar
     figures = image.statistics.read(SCAN)
     assert figures.runs == len(took_ms)
     assert figures.runs + figures.skips == elapsed + image.scan.elapsed_ticks
+    bench.image.close()
+
+
+@pytest.mark.parametrize("taken", [True, False], ids=["the journal works", "nobody takes events"])
+def test_a_scan_that_ends_goes_on_until_its_events_are_on_the_ring_but_not_for_long(
+    tmp_path: Path, taken: bool
+) -> None:
+    bench, _ = noting_cell(tmp_path, {"control": {}})
+    bench.launch()
+    scan, ring = bench.scan, bench.image.events["scan"]
+    event = FaultRaised(task="runtime", utc_ns=1, code="x", text="y" * 500)
+    while not scan.unsent:
+        scan._outbox.emit(event)
+    for _ in range(1000):
+        scan._outbox.emit(event)
+    run = scan.cycle
+
+    def cycle(tick: int, now_ns: int, utc_ns: int) -> None:
+        run(tick, now_ns, utc_ns)
+        if taken:
+            for sequence, _ in ring.peek():
+                ring.acknowledge(sequence)
+
+    scan.cycle = cycle  # type: ignore[method-assign]
+    member = SimpleNamespace(
+        plan=bench.plan,
+        image=bench.image,
+        clock=bench.clock,
+        slot=bench.image.processes["scan"],
+        should_stop=lambda: True,
+    )
+    recorder = SimpleNamespace(step=lambda now_ns: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "lib", SimulatedWaiting(bench.clock))
+        process.Beat(scan, cast(Any, member), cast(Any, recorder)).run()
+    assert bool(scan.unsent) is not taken
+    longest = process.LAST_NS // bench.plan.scan.base_ns
+    assert 1 < scan.cycle_number <= 1 + longest
+    if not taken:
+        assert scan.cycle_number == 1 + longest
     bench.image.close()
