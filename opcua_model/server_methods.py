@@ -68,10 +68,5 @@ class ServerMethods:
         found = self._find(caller, inputs[0])
         if isinstance(found, int):
             return Outcome(status=found)
-        for item in found.items.values():
-            if item.callback_handle is not None and item.read_value_id is not None:
-                target = item.read_value_id
-                await found.monitored_item_srv.trigger_datachange(
-                    item.callback_handle, target.NodeId, target.AttributeId
-                )
+        await found.resend()
         return Outcome()

@@ -22,6 +22,7 @@ from cellwright.opcua_model.access import ANONYMOUS, Caller, CellUser
 from cellwright.opcua_model.numbers import status_code
 from cellwright.opcua_model.services import ContinuationPoints
 from cellwright.opcua_model.space import READ, WRITE
+from cellwright.opcua_model.subscriptions import CellSubscription
 from cellwright.opcua_model.values import utc_now
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ class CellSession(InternalSession):
         self.description = params.ClientDescription
         self.label = params.SessionName or ""
         self.endpoint_url = params.EndpointUrl or ""
+        if math.isnan(params.RequestedSessionTimeout):
+            # Every comparison with it is false, so that no limit would hold.
+            params.RequestedSessionTimeout = 0.0
         result = await super().create_session(params, sockname)
         result.MaxRequestMessageSize = ua.UInt32(limits.MAX_MESSAGE_BYTES)
         self.touch()
@@ -141,7 +145,8 @@ class CellSession(InternalSession):
         if level is not None and level.Value is not None and not level.Value & READ:
             return _bad(ua.StatusCodes.BadNotReadable)
         value = held.Value
-        if item.IndexRange:
+        has_value = value is not None and value.Value is not None
+        if item.IndexRange and (has_value or held.StatusCode is None or held.StatusCode.is_good()):
             try:
                 value = ranges.cut(value, item.IndexRange)
             except ranges.RangeError as error:
@@ -169,7 +174,15 @@ class CellSession(InternalSession):
     async def write(self, params: ua.WriteParameters) -> list[ua.StatusCode]:
         """Hand each write to the write path, in order."""
         limits.check_count(params.NodesToWrite, limits.MAX_NODES_PER_WRITE)
-        return [await self.cell.writes.write(self.caller, item) for item in params.NodesToWrite]
+        return [await self._write_one(item) for item in params.NodesToWrite]
+
+    async def _write_one(self, item: ua.WriteValue) -> ua.StatusCode:
+        node = self.aspace.get(item.NodeId)
+        if node is None:
+            return status_code(ua.StatusCodes.BadNodeIdUnknown)
+        if item.AttributeId not in node.attributes:
+            return status_code(ua.StatusCodes.BadAttributeIdInvalid)
+        return await self.cell.writes.write(self.caller, item)
 
     async def browse(self, params: ua.BrowseParameters) -> list[ua.BrowseResult]:
         """Browse within the wanted maximum."""
@@ -294,6 +307,7 @@ class CellSession(InternalSession):
         self, params: ua.TransferSubscriptionsParameters, callback: Callable[..., Any]
     ) -> list[ua.TransferResult]:
         """Take over subscriptions of a session of the same user (OPC 10000-4, 5.13.7)."""
+        limits.check_count(params.SubscriptionIds, limits.MAX_ITEMS_PER_CALL)
         results = []
         for number in params.SubscriptionIds:
             result = ua.TransferResult()
@@ -308,6 +322,8 @@ class CellSession(InternalSession):
                 subscription.pub_result_callback = callback
                 subscription.pub_request_callback = self.channel.get_publish_request
                 result.AvailableSequenceNumbers = sorted(subscription._not_acknowledged_results)
+                if params.SendInitialValues and isinstance(subscription, CellSubscription):
+                    await subscription.resend()
             results.append(result)
         return results
 

@@ -38,13 +38,13 @@ class ItemCallback:
         self.last: ua.DataValue | None = None
         """Last reported value: what a deadband is measured from (OPC 10000-4, 7.22.2)."""
         self.discard_oldest = True
-        self.deadband = 0.0
-        self.trigger = ua.DataChangeTrigger.StatusValue
         self.configure()
 
     def configure(self) -> None:
         """Take over the filter after a creation or modification."""
         self.client_handle = self.data.client_handle
+        self.deadband = 0.0
+        self.trigger = ua.DataChangeTrigger.StatusValue
         filter_ = self.data.filter
         if isinstance(filter_, DataChangeFilter):
             self.trigger = filter_.Trigger
@@ -253,6 +253,15 @@ class CellSubscription(InternalSubscription):
         if queued:
             items = [item for queue in queued.values() for item in queue]
             result.NotificationMessage.NotificationData.append(notifications.encode(items))
+
+    async def resend(self) -> None:
+        """Queue the present value of every item, as if it were new."""
+        for item in list(self.items.values()):
+            if item.callback_handle is not None and item.read_value_id is not None:
+                target = item.read_value_id
+                await self.monitored_item_srv.trigger_datachange(
+                    item.callback_handle, target.NodeId, target.AttributeId
+                )
 
     @property
     def items(self) -> dict[int, MonitoredItemData]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -261,3 +262,12 @@ async def test_the_endpoints_name_the_cell_and_offer_no_open_one(cell: Any) -> N
     uris = {endpoint.Server.ApplicationUri for endpoint in endpoints}
     assert uris == {"urn:cellwright:Plant1:BladeMarking"}
     assert all(endpoint.SecurityMode != ua.MessageSecurityMode.None_ for endpoint in endpoints)
+
+
+async def test_a_session_timeout_that_is_no_number_is_revised_to_one(cell: Any) -> None:
+    client = await cell.unconnected()
+    client.session_timeout = math.nan
+    async with client:
+        session = cell.server._internal.sessions[-1]
+        assert session.session_timeout is not None
+        assert 0.0 < session.session_timeout < math.inf

@@ -181,3 +181,55 @@ async def test_get_monitored_items_lists_the_caller_s_items(cell: Any) -> None:
         with pytest.raises(ua.UaStatusCodeError) as caught:
             await other.nodes.server.call_method("0:GetMonitoredItems", number)
         assert caught.value.code == ua.StatusCodes.BadUserAccessDenied
+
+
+async def test_a_filter_that_is_taken_away_leaves_no_deadband_behind(cell: Any) -> None:
+    recorder = Recorder()
+    async with cell.client() as client:
+        await show(cell, "air_pressure", 1.0)
+        subscription = await client.create_subscription(20, recorder)
+        handle = await subscription.deadband_monitor(client.get_node(PRESSURE), 5.0, queuesize=9)
+        await until(lambda: recorder.plain == [1.0])
+        (result,) = await modify(client, subscription, handle)
+        assert result.StatusCode.is_good()
+        await show(cell, "air_pressure", 1.5)
+        await until(lambda: recorder.plain == [1.0, 1.5])
+
+
+async def modify(client: Any, subscription: Any, handle: int) -> list[Any]:
+    """ModifyMonitoredItems without a filter."""
+    item = ua.MonitoredItemModifyRequest()
+    item.MonitoredItemId = handle
+    item.RequestedParameters.ClientHandle = next(
+        held.client_handle
+        for held in subscription._monitored_items.values()
+        if held.server_handle == handle
+    )
+    item.RequestedParameters.QueueSize = 9
+    parameters = ua.ModifyMonitoredItemsParameters()
+    parameters.SubscriptionId = subscription.subscription_id
+    parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+    parameters.ItemsToModify = [item]
+    results: list[Any] = await client.uaclient.modify_monitored_items(parameters)
+    return results
+
+
+@pytest.mark.parametrize("initial", [True, False])
+async def test_a_transferred_subscription_sends_its_values_anew_when_asked_to(
+    cell: Any, initial: bool
+) -> None:
+    async with cell.client() as first, cell.client() as second:
+        await show(cell, "part_present", True)
+        recorder = Recorder()
+        subscription = await first.create_subscription(20, recorder)
+        await subscription.subscribe_data_change(first.get_node(PRESENT))
+        await until(lambda: recorder.plain == [True])
+        held = cell.server._internal.subscriptions.subscriptions[subscription.subscription_id]
+        parameters = ua.TransferSubscriptionsParameters()
+        parameters.SubscriptionIds = [subscription.subscription_id]
+        parameters.SendInitialValues = initial
+        (result,) = await second.uaclient.transfer_subscriptions(parameters)
+        assert result.StatusCode.is_good()
+        # The second client asks for no publishing, so what is to be sent stays in the queue.
+        queued = [item for queue in held._triggered_datachanges.values() for item in queue]
+        assert [item.Value.Value.Value for item in queued] == ([True] if initial else [])

@@ -213,6 +213,21 @@ async def test_an_index_range_cuts_an_array(cell: Any) -> None:
     assert results["2:1"].StatusCode.value == ua.StatusCodes.BadIndexRangeInvalid
 
 
+async def test_a_bad_array_keeps_its_status_when_a_part_of_it_is_read(cell: Any) -> None:
+    cell.image.set("profile", [1.0, 2.0, 3.0, 4.0], BAD_NO_COMMUNICATION)
+    await cell.server.publish()
+    async with cell.client() as client:
+        params = ua.ReadParameters()
+        item = ua.ReadValueId()
+        item.NodeId = ua.NodeId.from_string(f"{IO}.Memory.profile")
+        item.AttributeId = ua.AttributeIds.Value
+        item.IndexRange = "1:2"
+        params.NodesToRead = [item]
+        (found,) = await client.uaclient.session.read(params)
+    assert found.StatusCode.value == BAD_NO_COMMUNICATION
+    assert found.SourceTimestamp is not None
+
+
 async def test_browse_gives_pages_and_lets_go_of_them(cell: Any) -> None:
     async with cell.client() as client:
         session = client.uaclient.session

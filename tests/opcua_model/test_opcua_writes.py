@@ -100,7 +100,8 @@ async def test_an_array_is_written_whole(cell: Any) -> None:
             ua.Variant(True),
             ua.StatusCodes.BadNotWritable,
         ),
-        ("ns=4;s=BladeMarking.IO.nothing", ua.Variant(True), ua.StatusCodes.BadNotWritable),
+        ("ns=4;s=BladeMarking.IO.nothing", ua.Variant(True), ua.StatusCodes.BadNodeIdUnknown),
+        ("ns=3;s=BladeMarking", ua.Variant(True), ua.StatusCodes.BadAttributeIdInvalid),
     ],
 )
 async def test_what_does_not_fit_is_refused_before_the_scan_sees_it(
