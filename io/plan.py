@@ -12,7 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
+from cellwright.io.condition_steps import Step
 from cellwright.io.iec import TagType, Value
+from cellwright.io.recorder_settings import RecorderSettings
 
 
 class Direction(StrEnum):
@@ -250,36 +252,6 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return TaskKind.CYCLIC if self.event is None else TaskKind.EVENT
 
 
-class Op(StrEnum):
-    """One step of a condition; conditions are postfix, as a stack machine takes them."""
-
-    TAG = "tag"
-    """Push the value of ``tag``."""
-    CONSTANT = "constant"
-    """Push ``value``."""
-    GOOD = "good"
-    """Push whether the quality of ``tag`` is Good."""
-    BAD = "bad"
-    """Push whether the quality of ``tag`` is Bad."""
-    LESS = "<"
-    LESS_OR_EQUAL = "<="
-    GREATER = ">"
-    GREATER_OR_EQUAL = ">="
-    EQUAL = "=="
-    NOT_EQUAL = "!="
-    NOT = "not"
-    AND = "and"
-    OR = "or"
-
-
-class Step(msgspec.Struct, frozen=True):
-    """One step of a condition. ``tag`` and ``value`` count where the operation names them."""
-
-    op: Op
-    tag: int = -1
-    value: Value | None = None
-
-
 class LimitKind(StrEnum):
     """Which side of a limit is the alarm."""
 
@@ -432,6 +404,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     alarms: tuple[AlarmRule, ...] = ()
     alarm_groups: tuple[AlarmGroup, ...] = ()
     heartbeats: tuple[Heartbeat, ...] = ()
+    recorder: RecorderSettings = RecorderSettings()
     simulation: SimulationSettings | None = None
     value_size: int
     """Bytes of the image's value area."""

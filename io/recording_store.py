@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from cellwright.io.recorder_settings import RecorderSettings
 from cellwright.io.recording import (
     KEYFRAME_MARK,
     NO_CYCLE,
@@ -31,12 +32,21 @@ from cellwright.io.recording_cycle import CycleRecord, RecordError, Shadow
 
 ROLLING: Final = "rolling-"
 KEPT: Final = "kept-"
+FAULT: Final = "fault"
 OVERRUN: Final = "overrun"
-"""First word of the cause that is dispensable before all others."""
-_WORD: Final = re.compile(r"[^a-z0-9]+")
+"""Name of the cause that is dispensable before all others."""
+CONDITION: Final = "condition"
+"""Name of a cause that somebody waits for; unlike others it is kept whenever it comes."""
+ASKED: Final = "asked"
+CAUSES: Final = frozenset({FAULT, OVERRUN, CONDITION, ASKED, "scan"})
+"""Names that no trigger of a configuration may have."""
+MOST_CAUSE: Final = 2000
+"""Characters of a cause; what comes later in a file of many causes is not told any more."""
+_WORD: Final = re.compile(r"[^a-z0-9_]+")
+_DISPENSABLE: Final = re.compile(rf"{KEPT}[^-]*-{OVERRUN}(-\d+)?{re.escape(SUFFIX)}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     """How much is recorded and kept. Times are of the scan's clock."""
 
@@ -50,9 +60,22 @@ class Policy:
     kept_bytes: int = 1 << 30
     """Files about skipped ticks go first, then the oldest."""
     pause_s: float = 30.0
-    """A cause of the runtime's own is not kept again so soon after the last one."""
+    """A cause of the same name is not kept again so soon, unless somebody asked for it."""
     overrun_pause_s: float = 600.0
     """The same for skipped ticks, which a busy machine has all the time."""
+
+    @classmethod
+    def of(cls, settings: RecorderSettings) -> Policy:
+        """What a cell's configuration says."""
+        return cls(
+            window_s=settings.window_ns / 1e9,
+            post_s=settings.after_ns / 1e9,
+            rolling_bytes=settings.buffer_bytes,
+            kept_files=settings.files,
+            kept_bytes=settings.keep_bytes,
+            pause_s=settings.pause_ns / 1e9,
+            overrun_pause_s=max(cls.overrun_pause_s, settings.pause_ns / 1e9),
+        )
 
 
 @dataclass
@@ -70,6 +93,7 @@ class _Pending:
     """A cause whose time after has not passed yet."""
 
     cause: str
+    begin_ns: int
     due_ns: int
     utc_ns: int
 
@@ -84,11 +108,13 @@ class Figures:
     kept_files: int = 0
     kept_bytes: int = 0
     newest: str = ""
+    cause: str = ""
+    """Why this store kept its newest file; empty before it kept one."""
     error: str = ""
 
 
-Watcher = Callable[[CycleRecord, Shadow], str]
-"""Looks at a cycle's image; a sentence when it is a cause to keep the window, else empty."""
+Watcher = Callable[[CycleRecord, Shadow], Sequence[str]]
+"""Looks at a cycle's image; a name and a sentence for each cause to keep the window."""
 
 
 class RecordingStore:
@@ -120,6 +146,8 @@ class RecordingStore:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._strangers.extend(sorted(folder.glob(f"{ROLLING}*{SUFFIX}"), key=_age))
+            # The bounds may have become narrower since.
+            self._prune_kept(policy.kept_files, policy.kept_bytes)
         except OSError as error:
             self._failed(error)
         self._count_kept()
@@ -159,20 +187,24 @@ class RecordingStore:
             self._failed(error)
 
     def keep(self, cause: str) -> None:
-        """Keep the window when the time after has passed; ``cause`` is a word and a sentence.
+        """Keep the window when the time after has passed; ``cause`` is a name and a sentence.
 
-        A cause that comes while another one waits goes into the same file.
+        A cause that comes while another one waits goes into the same file, which waits on for it,
+        but not for causes without end: it holds at most twice the time after.
         """
         if not self._segments:
             return
-        due_ns = self._now_ns + int(self._policy.post_s * 1e9)
+        post_ns = int(self._policy.post_s * 1e9)
+        begin_ns, due_ns = self._now_ns, self._now_ns + post_ns
         before, utc_ns = self._pending, self._utc_ns
         if before is not None:
             first, second = (before.cause, cause)
-            if first.startswith(OVERRUN):
+            if _name(first) == OVERRUN:
                 first, second = second, first
-            cause, utc_ns = f"{first}; also {second}", before.utc_ns
-        self._pending = _Pending(cause, due_ns, utc_ns)
+            cause, utc_ns = f"{first}; also {second}"[:MOST_CAUSE], before.utc_ns
+            begin_ns = before.begin_ns
+            due_ns = min(due_ns, begin_ns + 2 * post_ns)
+        self._pending = _Pending(cause, begin_ns, due_ns, utc_ns)
 
     def close(self) -> None:
         """Keep what is pending at once and close the files in order."""
@@ -245,16 +277,17 @@ class RecordingStore:
         self._last_cycle = record.cycle
         self._now_ns, self._utc_ns = record.now_ns, record.utc_ns
         if self._watch is not None:
-            cause = self._watch(record, shadow)
-            if cause:
+            for cause in self._watch(record, shadow):
                 self._own_cause(cause)
 
     def _own_cause(self, cause: str) -> None:
-        word = cause.partition(" ")[0]
-        if self._now_ns >= self._quiet_until_ns.get(word, 0):
+        name = _name(cause)
+        if name == CONDITION:
             self.keep(cause)
-            pause_s = self._policy.overrun_pause_s if word == OVERRUN else self._policy.pause_s
-            self._quiet_until_ns[word] = self._now_ns + int(pause_s * 1e9)
+        elif self._now_ns >= self._quiet_until_ns.get(name, 0):
+            self.keep(cause)
+            pause_s = self._policy.overrun_pause_s if name == OVERRUN else self._policy.pause_s
+            self._quiet_until_ns[name] = self._now_ns + int(pause_s * 1e9)
 
     def _break(self, reason: str) -> None:
         """The rest of this segment is missing."""
@@ -267,28 +300,30 @@ class RecordingStore:
 
     def _prune(self) -> None:
         policy = self._policy
+        now_ns = self._now_ns if self._pending is None else self._pending.begin_ns
         while len(self._segments) > 1 and (
             # The second one already reaches back to the window's begin.
-            self._now_ns - self._segments[1].begin_ns > policy.window_s * 1e9
-            or sum(segment.size for segment in self._segments) > policy.rolling_bytes
+            now_ns - self._segments[1].begin_ns > policy.window_s * 1e9
+            or _total(self._segments) > policy.rolling_bytes
         ):
             self._segments.popleft().path.unlink(missing_ok=True)
             if self._strangers:
                 self._strangers.popleft().unlink(missing_ok=True)
         strange = sum(_size(path) for path in self._strangers)
-        own = sum(segment.size for segment in self._segments)
+        own = _total(self._segments)
         while self._strangers and own + strange > policy.rolling_bytes:
             path = self._strangers.popleft()
             strange -= _size(path)
             path.unlink(missing_ok=True)
         self.figures.rolling_bytes = own + strange
 
-    def _prune_kept(self, coming: int) -> None:
-        policy = self._policy
+    def _prune_kept(self, most_files: int, most_bytes: int) -> None:
         files = self._folder.glob(f"{KEPT}*{SUFFIX}")
-        kept = deque(sorted(files, key=lambda path: (OVERRUN not in path.name, _age(path))))
+        kept = deque(
+            sorted(files, key=lambda path: (not _DISPENSABLE.fullmatch(path.name), _age(path)))
+        )
         total = sum(_size(path) for path in kept)
-        while kept and (len(kept) >= policy.kept_files or total + coming > policy.kept_bytes):
+        while kept and (len(kept) > most_files or total > most_bytes):
             path = kept.popleft()
             total -= _size(path)
             path.unlink(missing_ok=True)
@@ -307,8 +342,11 @@ class RecordingStore:
         pending, self._pending = self._pending, None
         assert pending is not None
         self._flush()
-        self._prune_kept(sum(segment.size for segment in self._segments))
-        word = _WORD.sub("-", pending.cause.partition(" ")[0].lower()).strip("-") or "asked"
+        segments = list(self._segments)
+        while len(segments) > 1 and _total(segments) > self._policy.kept_bytes:
+            segments.pop(0)
+        self._prune_kept(self._policy.kept_files - 1, self._policy.kept_bytes - _total(segments))
+        word = _WORD.sub("-", _name(pending.cause).lower()).strip("-") or ASKED
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(pending.utc_ns / 1e9))
         path = self._folder / f"{KEPT}{stamp}-{word}{SUFFIX}"
         number = 1
@@ -319,13 +357,14 @@ class RecordingStore:
         header = msgspec.structs.replace(self._header, cause=pending.cause)
         try:
             with RecordingWriter(unfinished, header) as writer:
-                for segment in self._segments:
+                for segment in segments:
                     writer.copy(segment.entries, segment.path)
             unfinished.replace(path)
         except OSError:
             unfinished.unlink(missing_ok=True)
             raise
         self._count_kept()
+        self.figures.cause = pending.cause
 
     # --- trouble --------------------------------------------------------------------------------
 
@@ -337,6 +376,15 @@ class RecordingStore:
         if self._writer is not None:
             self._writer.abandon()
             self._writer = None
+
+
+def _name(cause: str) -> str:
+    """``pressure_high`` of ``pressure_high: pressure > 6.5``."""
+    return cause.partition(" ")[0].rstrip(":")
+
+
+def _total(segments: Iterable[_Segment]) -> int:
+    return sum(segment.size for segment in segments)
 
 
 def _age(path: Path) -> tuple[int, str]:

@@ -14,7 +14,7 @@ PANELS: Final[dict[str, tuple[str, ...]]] = {
     "Run a cell": ("run", "start", "pause", "resume", "stop", "reset", "change"),
     "Look at a running cell": ("status", "watch", "tags", "alarms", "scope"),
     "Act on a running cell": ("force", "unforce", "ack", "shelve", "unshelve", "reset-counters"),
-    "What was recorded": ("mes", "record", "replay"),
+    "What was recorded": ("mes", "record", "recordings", "replay"),
     "This PC and this program": ("doctor", "latency", "version"),
 }
 """Heading to commands, both in the order in which they are shown; each command stands once."""

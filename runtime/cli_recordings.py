@@ -1,27 +1,39 @@
-"""``cellwright record``, ``replay`` and ``scope``: the flight recorder's files and their use.
+"""``cellwright record``, ``recordings``, ``replay`` and ``scope``: recordings and their use.
 
 Thin adapters over replay and scope; `register` hangs them into the command line.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from cellwright.io import quality
 from cellwright.io.plan import Plan, Tag
 from cellwright.io.recording import RecordingError
 from cellwright.io.recording_cycle import CycleRecord, RecordError
+from cellwright.io.recording_list import kept_recordings
 from cellwright.io.recording_values import ImageView
 from cellwright.runtime import scope as scopes
 from cellwright.runtime import views
-from cellwright.runtime.cli_common import CellOption, ReasonOption, actor, attached, fail, out
+from cellwright.runtime.cli_common import (
+    CellOption,
+    JsonOption,
+    ReasonOption,
+    actor,
+    attached,
+    fail,
+    out,
+)
 from cellwright.runtime.processes.recorder import RECORDINGS, RecordRequest, ask
-from cellwright.runtime.recorder_watch import Condition, ConditionError
+from cellwright.runtime.recorder_watch import ConditionError, asked_for
 from cellwright.runtime.replay import Outcome, Replay, ReplayError
 from cellwright.runtime.run_folder import RunError, RunFolder
 
@@ -30,7 +42,7 @@ MOST_CHANGES: Final = 20
 LOOK_S: Final = 10.0
 """How long the scope looks at a cell when nothing else is said."""
 PATIENCE_S: Final = 30.0
-"""Longest wait for a file that was asked for."""
+"""Longest wait for a file that was asked for, beside the time after that it may hold."""
 
 FileArgument = Annotated[Path, typer.Argument(help="A .cwrec file.")]
 
@@ -39,14 +51,15 @@ def record(
     cell: CellOption = None,
     reason: ReasonOption = "",
     when: Annotated[
-        str, typer.Option(help="Wait for this, for example 'pressure > 6.5'; else now.")
+        str,
+        typer.Option(help="Wait for this, like 'pressure > 6.5 and not air_ok'; else now."),
     ] = "",
 ) -> None:
     """Keep the flight recorder's window and what follows in a file of its own."""
     with attached(cell) as (plan, image):
         if when:
             try:
-                Condition(plan, when)
+                asked_for(plan, when)
             except ConditionError as error:
                 fail(str(error), 2)
         before = image.recorder.newest
@@ -57,15 +70,57 @@ def record(
         if when:
             out.print(f"{plan.cell}: the recorder waits for {when}", highlight=False)
             return
-        deadline = time.monotonic() + PATIENCE_S
+        patience_s = PATIENCE_S + 2 * plan.recorder.after_ns / 1e9
+        deadline = time.monotonic() + patience_s
         while image.recorder.newest == before:
             if time.monotonic() > deadline:
                 fail(
-                    f"no file within {PATIENCE_S:g} s; "
+                    f"no file within {patience_s:g} s; "
                     f"{image.recorder.error or 'see whether the recorder runs (cellwright status)'}"
                 )
             time.sleep(0.1)
         out.print(str(Path(plan.data) / RECORDINGS / image.recorder.newest), highlight=False)
+
+
+def recordings(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Folder with recordings; else that of the running cell."),
+    ] = None,
+    cell: CellOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the recordings that are kept, with the trigger or other cause of each."""
+    if folder is None:
+        with attached(cell) as (plan, _):
+            folder = Path(plan.data) / RECORDINGS
+    elif not folder.is_dir():
+        fail(f"there is no folder {folder}; recordings lie in 'recordings' in the data folder", 2)
+    found = kept_recordings(folder)
+    if as_json:
+        rows = [
+            {
+                "file": str(one.path),
+                "at": one.at,
+                "name": one.name,
+                "cause": one.cause,
+                "size_bytes": one.size,
+            }
+            for one in found
+        ]
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        return
+    if not found:
+        out.print(f"no recording is kept in {folder}", highlight=False)
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("file", "at (UTC)", "cause"):
+        table.add_column(title, overflow="fold")
+    table.add_column("MiB", justify="right")
+    for one in found:
+        at = one.at.replace("T", " ").removesuffix("Z")
+        table.add_row(one.path.name, at, escape(one.cause), f"{one.size / (1 << 20):.1f}")
+    out.print(table)
 
 
 def replay(
@@ -214,5 +269,6 @@ def scope(  # noqa: PLR0917 - a command has the options that it has
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(record)
+    app.command()(recordings)
     app.command()(replay)
     app.command()(scope)

@@ -10,7 +10,8 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from cellwright.io.plan import Limit, LimitKind, Op, Step
+from cellwright.io.condition_steps import Op, Step
+from cellwright.io.plan import Limit, LimitKind
 from cellwright.io.quality import is_bad, is_good
 
 Ask = Callable[[], Any]

@@ -1,115 +1,133 @@
 """What makes the recorder keep its window: faults, skipped ticks, conditions on tags.
 
 The recorder process asks after each recorded cycle. Looks at the recorded image only, never at the
-running one.
+running one. Conditions are those of alarms; the compiler has checked them.
 """
 
 from __future__ import annotations
 
-import operator
-import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from cellwright.io.iec import Code
-from cellwright.io.plan import Plan, Tag
+from cellwright.io.plan import Plan
+from cellwright.io.quality import is_bad
+from cellwright.io.recorder_settings import RecorderTrigger
 from cellwright.io.recording_cycle import CycleRecord, Shadow
+from cellwright.io.recording_store import CONDITION, FAULT, OVERRUN
 from cellwright.io.recording_values import ImageView
 from cellwright.io.system_tags import CellState
+from cellwright.runtime.conditions import condition
 
 MOST_CONDITIONS: Final = 16
-_CONDITION: Final = re.compile(
-    r"\s*(?P<tag>[^\s<>=!]+)\s*(?P<sign><=|>=|==|!=|<|>)\s*(?P<value>\S+)\s*"
-)
-_SIGNS: Final[dict[str, Callable[[Any, Any], bool]]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    "==": operator.eq,
-    "!=": operator.ne,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+"""That are waited for by ``cellwright record --when`` at a time."""
 
 
 class ConditionError(ValueError):
-    """A condition that cannot be watched; the sentence says what can."""
+    """A condition that cannot be waited for; the sentence says what can."""
 
 
-class Condition:
-    """``TAG SIGN VALUE``, for example ``pressure > 6.5``; tags that are one number or BOOL."""
+def asked_for(plan: Plan, text: str) -> RecorderTrigger:
+    """A condition that somebody waits for, in the language of alarms; raises ConditionError."""
+    # The compiler's modules are many, and few recorders ever need one of them.
+    from cellwright.runtime.config import conditions  # noqa: PLC0415
 
-    def __init__(self, plan: Plan, text: str) -> None:
-        """Raises ConditionError."""
-        match = _CONDITION.fullmatch(text)
-        if match is None:
-            raise ConditionError(
-                f"'{text}' is no condition; write a tag, one of {', '.join(_SIGNS)} and a value, "
-                f"for example 'pressure > 6.5'"
-            )
-        try:
-            self.tag: Tag = plan.tag(match["tag"])
-        except KeyError:
-            raise ConditionError(f"there is no tag '{match['tag']}'") from None
-        if self.tag.type.is_array or self.tag.type.code is Code.STRING:
-            raise ConditionError(f"tag '{self.tag.name}' is {self.tag.type}, not one number")
-        self.text = f"{match['tag']} {match['sign']} {match['value']}"
-        self._holds = _SIGNS[match["sign"]]
-        self._value = _number(match["value"])
+    tags = {tag.name: tag for tag in plan.tags}
+    try:
+        found = conditions.parse_condition(
+            text,
+            lambda name: tags[name].type if name in tags else None,
+            tags,
+            lambda name: tags[name].index,
+        )
+    except conditions.ConditionError as error:
+        raise ConditionError(f"the condition '{text}' is not right: {error}") from error
+    return RecorderTrigger(
+        name=CONDITION,
+        text=" ".join(text.split()),
+        when=found.steps,
+        reads=tuple(tags[name].index for name in found.values),
+    )
+
+
+class _RecordedTags:
+    """The tags of the image that was recorded last, as conditions ask for them."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._tags = plan.tags
+        self.view: ImageView
+
+    def getter(self, index: int) -> Callable[[], Any]:
+        """A callable that gives the tag's value."""
+        tag = self._tags[index]
+        return lambda: self.view.value(tag)
+
+    def quality(self, index: int) -> int:
+        """Status code of the tag."""
+        return self.view.quality(self._tags[index])
+
+
+class Trigger:
+    """One condition and whether it held. It is an edge: it must have been seen not to hold."""
+
+    def __init__(self, rule: RecorderTrigger, tags: _RecordedTags) -> None:
+        self.rule = rule
+        self._tags = tags
+        self._holds = condition(rule.when, tags)
         self._held = True
-        """Until it was seen not to hold: a condition is an edge."""
 
-    def rises(self, view: ImageView) -> bool:
-        """It holds now and did not in the cycle before."""
-        holds = self._holds(view.value(self.tag), self._value)
+    def rises(self) -> bool:
+        """It holds now and did not before; while a value that it needs is Bad, nothing changes."""
+        if any(is_bad(self._tags.quality(tag)) for tag in self.rule.reads):
+            return False
+        holds = bool(self._holds())
         rises = holds and not self._held
         self._held = holds
         return rises
 
 
-def _number(text: str) -> float | int | bool:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return int(text, 0)
-    except ValueError:
-        try:
-            return float(text)
-        except ValueError:
-            raise ConditionError(f"'{text}' is no number, true or false") from None
-
-
 class ImageWatch:
-    """The causes of the runtime's own, and the conditions that were asked for."""
+    """The causes of the runtime's own, the cell's triggers, and the conditions asked for."""
 
     def __init__(self, plan: Plan) -> None:
         self._state = plan.tag("sys.state")
         self._skipped = plan.tag("sys.skipped")
         self._fault = plan.tag("sys.first_fault")
-        self._plan = plan
+        self._settings = plan.recorder
+        self._tags = _RecordedTags(plan)
+        self._triggers = [Trigger(rule, self._tags) for rule in plan.recorder.triggers]
+        self._asked: list[Trigger] = []
         self._shadow: Shadow | None = None
-        self._view: ImageView
+        self._plan = plan
         self._was: tuple[Any, Any] | None = None
-        self.conditions: list[Condition] = []
 
-    def add(self, condition: Condition) -> None:
-        """Watch for one more; the oldest goes when there are too many."""
-        self.conditions = [*self.conditions, condition][-MOST_CONDITIONS:]
+    def add(self, rule: RecorderTrigger) -> None:
+        """Watch for one more until it comes; the oldest goes when there are too many."""
+        self._asked = [*self._asked, Trigger(rule, self._tags)][-MOST_CONDITIONS:]
 
-    def __call__(self, record: CycleRecord, shadow: Shadow) -> str:
-        """A cause, its first word for the file's name; empty when there is none."""
+    def __call__(self, record: CycleRecord, shadow: Shadow) -> list[str]:
+        """The causes of this cycle, each a name for the file and a sentence; mostly none."""
         if shadow is not self._shadow:
-            self._shadow, self._view = shadow, ImageView(self._plan, shadow.region)
-        view = self._view
+            self._shadow, self._tags.view = shadow, ImageView(self._plan, shadow.region)
+        causes = self._own(record)
+        for trigger in self._triggers:
+            if trigger.rises():
+                causes.append(f"{trigger.rule.name}: {trigger.rule.text}")
+        if self._asked:
+            came = [trigger for trigger in self._asked if trigger.rises()]
+            causes += [f"{CONDITION} {trigger.rule.text}" for trigger in came]
+            self._asked = [trigger for trigger in self._asked if trigger not in came]
+        return causes
+
+    def _own(self, record: CycleRecord) -> list[str]:
+        view = self._tags.view
         now = view.value(self._state), view.value(self._skipped)
         was, self._was = self._was, now
-        for condition in self.conditions:
-            if condition.rises(view):
-                self.conditions.remove(condition)
-                return f"condition {condition.text}"
         if was is None or now == was:
-            return ""
-        if now[0] != was[0] and now[0] == CellState.FAULT:
-            return f"fault {view.value(self._fault)}"
-        if now[1] > was[1]:
-            return f"overrun {now[1] - was[1]} ticks were skipped before cycle {record.cycle}"
-        return ""
+            return []
+        causes = []
+        if self._settings.faults and now[0] != was[0] and now[0] == CellState.FAULT:
+            causes.append(f"{FAULT} {view.value(self._fault)}")
+        if self._settings.overruns and now[1] > was[1]:
+            skipped = now[1] - was[1]
+            causes.append(f"{OVERRUN} {skipped} ticks were skipped before cycle {record.cycle}")
+        return causes

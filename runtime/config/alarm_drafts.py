@@ -1,19 +1,22 @@
-"""Alarms and heartbeats between the file and the plan, and the tags that they may name.
+"""Alarms and heartbeats between the file and the plan, and the tags that conditions may name.
 
-Data of `cellwright.runtime.config.alarms`, which judges it.
+Data of `cellwright.runtime.config.alarms`, which judges it; the recorder's triggers are conditions
+on the same tags.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cellwright.io.iec import TagType
 from cellwright.io.plan import LimitKind
 from cellwright.runtime.config import model
 from cellwright.runtime.config.binding import Use
-from cellwright.runtime.config.problems import Mark
+from cellwright.runtime.config.conditions import Condition, ConditionError, parse_condition
+from cellwright.runtime.config.problems import Mark, Problems
 from cellwright.runtime.config.programs import Tasks
+from cellwright.runtime.config.source import Node
 from cellwright.runtime.config.tags import Tags
 
 
@@ -46,6 +49,12 @@ class KnownTags:
     uses: dict[str, Use]
     tags: Tags
     tasks: Tasks
+    places: dict[str, int] = field(init=False)
+    """Place of each tag among all of them."""
+
+    def __post_init__(self) -> None:
+        places = {name: number for number, name in enumerate(self.uses)}
+        object.__setattr__(self, "places", places)
 
     def type(self, name: str) -> TagType | None:
         """Type of the tag; None when there is none."""
@@ -59,3 +68,21 @@ class KnownTags:
     def broken_in(self, text: str) -> bool:
         """The same for any tag that a condition names."""
         return any(self.broken(name) for name in re.findall(r"[\w.]+", text))
+
+    def condition(self, text: str, node: Node, owner: str, problems: Problems) -> Condition | None:
+        """The condition that stands at ``node``; None when something is wrong, which is told.
+
+        ``owner`` is what it belongs to, for the complaint. Steps name tags by their place among
+        all tags of the cell, which is their place in the plan.
+        """
+        try:
+            return parse_condition(text, self.type, self.uses, self.places.__getitem__)
+        except ConditionError as error:
+            if self.broken_in(text):
+                return None  # what is wrong with that tag is already said
+            mark = node.mark
+            if node.inset is not None:
+                mark = Mark(mark.line, mark.column + node.inset + error.column)
+            what = f"the condition of {owner} is not right: {error.what}"
+            problems.error(mark, what, error.why, error.remedy)
+            return None

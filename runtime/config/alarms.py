@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
+from cellwright.io.condition_steps import Op, Step
 from cellwright.io.iec import INTEGERS, REALS, Code, TagType, integer_range
 from cellwright.io.plan import (
     AlarmGroup,
@@ -22,19 +23,15 @@ from cellwright.io.plan import (
     Heartbeat,
     Limit,
     LimitKind,
-    Op,
-    Step,
     Tag,
 )
 from cellwright.runtime.config import model
 from cellwright.runtime.config.alarm_drafts import AlarmDraft, HeartbeatDraft, KnownTags
-from cellwright.runtime.config.binding import Bindings, Extras, RuntimeTag, Use
-from cellwright.runtime.config.conditions import Condition, ConditionError, parse_condition
+from cellwright.runtime.config.binding import Extras, RuntimeTag, Use
+from cellwright.runtime.config.conditions import Condition
 from cellwright.runtime.config.durations import show_duration
 from cellwright.runtime.config.problems import Mark, Problems, nearest
-from cellwright.runtime.config.programs import Tasks
 from cellwright.runtime.config.source import Entry, Node
-from cellwright.runtime.config.tags import Tags
 from cellwright.runtime.config.validation import validate
 
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}", re.ASCII)
@@ -59,7 +56,6 @@ class AlarmDrafts:
         self._heartbeats: list[HeartbeatDraft] = []
         self._groups: dict[str, None] = {}
         self._conditions: dict[str, Condition] = {}
-        self._unplaced: dict[str, int] = {}
         self._tags: dict[str, RuntimeTag] = {}
         self._writers: dict[str, tuple[str, Mark]] = {}
         self._read_alarms()
@@ -295,11 +291,8 @@ class AlarmDrafts:
 
     # --- against the tag table ------------------------------------------------------------------
 
-    def check(self, bindings: Bindings, tags: Tags, tasks: Tasks) -> None:
+    def check(self, known: KnownTags) -> None:
         """Conditions, limits and heartbeats against all tags of the cell."""
-        uses = bindings.uses
-        known = KnownTags(uses, tags, tasks)
-        self._unplaced = {name: number for number, name in enumerate(uses)}
         for alarm in self._alarms:
             if alarm.limit is not None:
                 self._check_limit(alarm, known)
@@ -310,17 +303,10 @@ class AlarmDrafts:
 
     def _check_condition(self, alarm: AlarmDraft, known: KnownTags) -> None:
         node = self._root.entries["alarms"].node.entries[alarm.entry].node.entries["when"].node
-        text = alarm.model.when or ""
-        try:
-            condition = parse_condition(text, known.type, known.uses, self._unplaced.__getitem__)
-        except ConditionError as error:
-            if known.broken_in(text):
-                return  # what is wrong with that tag is already said
-            mark = node.mark
-            if node.inset is not None:
-                mark = Mark(mark.line, mark.column + node.inset + error.column)
-            what = f"the condition of the alarm '{alarm.name}' is not right: {error.what}"
-            self._problems.error(mark, what, error.why, error.remedy)
+        condition = known.condition(
+            alarm.model.when or "", node, f"the alarm '{alarm.name}'", self._problems
+        )
+        if condition is None:
             return
         self._conditions[alarm.name] = condition
         for name in (*condition.values, *condition.qualities):

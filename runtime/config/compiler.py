@@ -34,6 +34,7 @@ from cellwright.io.plan import (
 )
 from cellwright.io.system_tags import SYSTEM_TAGS
 from cellwright.runtime.config import limits, model
+from cellwright.runtime.config.alarm_drafts import KnownTags
 from cellwright.runtime.config.alarms import AlarmDrafts
 from cellwright.runtime.config.binding import Bindings, Use, bind
 from cellwright.runtime.config.devices import DeviceDraft, Devices, compile_devices
@@ -46,6 +47,8 @@ from cellwright.runtime.config.problems import (
     nearest,
 )
 from cellwright.runtime.config.programs import TaskDraft, Tasks, compile_tasks
+from cellwright.runtime.config.recorder import compile_recorder
+from cellwright.runtime.config.recorder_section import Recorder
 from cellwright.runtime.config.source import Node, read
 from cellwright.runtime.config.tags import compile_tags
 from cellwright.runtime.config.timing import check_spin, check_timing
@@ -105,6 +108,7 @@ class _Compiler:
         opcua = self._optional(model.OpcUa, "opcua")
         mes = self._optional(model.Mes, "mes")
         metrics = self._optional(model.Metrics, "metrics")
+        recorder = self._optional(Recorder, "recorder")
         simulation = self._optional(model.Simulation, "simulation")
         base_ns = scan.base if scan is not None else _FALLBACK_BASE_NS
         settings = self._scan_settings(scan) if scan is not None else None
@@ -114,7 +118,9 @@ class _Compiler:
         tasks = compile_tasks(section("tasks"), self.root, self.folder, devices, problems)
         drafts = AlarmDrafts(self.root, base_ns, problems)
         bindings = bind(tags, tasks, self.root, problems, drafts.extras)
-        drafts.check(bindings, tags, tasks)
+        known = KnownTags(bindings.uses, tags, tasks)
+        drafts.check(known)
+        recording = compile_recorder(recorder, self.root, known, problems)
         if settings is not None:
             check_timing(tasks.good.values(), base_ns, settings.watchdog_ns, self.root, problems)
         self._check_keyswitch(cell, bindings)
@@ -154,6 +160,7 @@ class _Compiler:
             master_data=master_data,
             metrics=_metrics(metrics),
             **drafts.tables(table),
+            recorder=recording,
             simulation=None
             if simulation is None
             else SimulationSettings(plant=simulation.plant, options=dict(simulation.options)),

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from cellwright.io.condition_steps import Op, Step
 from cellwright.io.iec import INTEGERS, REALS, Code, Scalar, TagType, integer_range
-from cellwright.io.plan import Op, Step
 from cellwright.runtime.config.problems import nearest
 
 MAX_LENGTH: Final = 1000

@@ -63,7 +63,8 @@ def parse_duration(value: Any) -> int:
     return int(exact)
 
 
-def _positive(value: Any) -> int:
+def positive_duration(value: Any) -> int:
+    """The same above zero; raises PydanticCustomError."""
     nanoseconds = parse_duration(value)
     if nanoseconds == 0:
         raise problem(
@@ -77,11 +78,11 @@ def show_duration(nanoseconds: int) -> str:
     for unit in ("h", "min", "s", "ms", "us"):
         if nanoseconds and nanoseconds % NANOSECONDS[unit] == 0:
             return f"{nanoseconds // NANOSECONDS[unit]}{unit}"
-    return f"{nanoseconds}ns"
+    return f"{nanoseconds}ns" if nanoseconds else "0s"
 
 
 _SCHEMA: Final = {"type": "string", "pattern": _PATTERN, "examples": ["10ms", "1.5s"]}
 
-Duration = Annotated[int, BeforeValidator(_positive), WithJsonSchema(_SCHEMA)]
+Duration = Annotated[int, BeforeValidator(positive_duration), WithJsonSchema(_SCHEMA)]
 """A time above zero, in nanoseconds after validation."""
 DurationOrZero = Annotated[int, BeforeValidator(parse_duration), WithJsonSchema(_SCHEMA)]

@@ -19,6 +19,7 @@ from cellwright.io.plan import Edge, OverrunPolicy, WireOrder
 from cellwright.runtime.config.durations import Duration, DurationOrZero, problem
 from cellwright.runtime.config.limits import DeadlineField, TaskWatchdogField, WatchdogField
 from cellwright.runtime.config.problems import nearest
+from cellwright.runtime.config.recorder_section import Recorder
 from cellwright.runtime.config.section import TAKES, Section
 
 ROLES: Final = (
@@ -462,6 +463,7 @@ class CellFile(Section):
     tasks: dict[str, Task] = Field(default_factory=dict)
     alarms: dict[str, Alarm] = Field(default_factory=dict)
     heartbeats: dict[str, Heartbeat] = Field(default_factory=dict)
+    recorder: Recorder = Recorder()
     opcua: OpcUa | None = None
     mes: Mes | None = None
     metrics: Metrics | None = None

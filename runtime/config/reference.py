@@ -19,10 +19,16 @@ from cellwright.io.drivers.base import Area
 from cellwright.io.system_tags import SYSTEM_TAGS
 from cellwright.io.units import UNITS
 from cellwright.runtime.config import limits, model
-from cellwright.runtime.config.durations import show_duration
+from cellwright.runtime.config.durations import (
+    parse_duration,
+    positive_duration,
+    show_duration,
+)
+from cellwright.runtime.config.recorder_section import Recorder
 from cellwright.runtime.config.reference_rules import RULES
 from cellwright.runtime.config.schema import options_of, program_class
 from cellwright.runtime.config.section import TAKES
+from cellwright.runtime.config.sizes import parse_size, show_size
 
 _SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("`cell`", model.Cell),
@@ -36,6 +42,7 @@ _SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("`tasks.<name>`", model.Task),
     ("`alarms.<name>`", model.Alarm),
     ("`heartbeats.<name>`", model.Heartbeat),
+    ("`recorder`", Recorder),
     ("`opcua`", model.OpcUa),
     ("`mes`", model.Mes),
     ("`metrics`", model.Metrics),
@@ -93,8 +100,11 @@ def _default(field: FieldInfo) -> str:
         return "`true`" if value else "`false`"
     if value in ("", [], {}, ()):
         return ""
-    if field.annotation is int and any("Duration" in str(meta) for meta in field.metadata):
-        return f"`{show_duration(value)}`"
+    validators = [getattr(meta, "func", None) for meta in field.metadata]
+    if parse_duration in validators or positive_duration in validators:
+        value = show_duration(value)
+    elif parse_size in validators:
+        value = show_size(value)
     return f"`{value}`"
 
 
@@ -120,8 +130,11 @@ def _plain(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
         return _array(schema, definitions)
     if "ns|us" in schema.get("pattern", ""):
         kind = "duration"
+    elif "|KiB|" in schema.get("pattern", ""):
+        kind = "size"
     plain = {
         "duration": "duration",
+        "size": "size",
         "string": "text",
         "integer": "whole number",
         "number": "number",

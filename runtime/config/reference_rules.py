@@ -18,6 +18,8 @@ as `file:line:column: what; why; remedy`; `cellwright schema` prints a JSON Sche
   over, as a place for anchors; tags (`!!str`) do not work. A key stands once in its mapping. The
   file is UTF-8, at most 4 MiB and 24 levels deep.
 - **Durations** are text with a unit: `500us`, `10ms`, `1.5s`, `2min`. A bare number is refused.
+- **Sizes** are text with a unit, too: `512MiB` (1 MiB is 1,048,576 bytes) or `2GB`
+  (1 GB is 1,000,000,000 bytes); kB and KiB are known as well.
 - **Names** of devices and tasks are letters, digits and `_`; names of tags may also have dots
   between parts. Two tags must differ in more than case (IEC 61131-3). `sys.` belongs to the
   runtime.

@@ -20,7 +20,7 @@ from cellwright.io.registry import RegistryError
 from cellwright.io.rings import RingDamaged
 from cellwright.runtime.processes.common import Membership, join
 from cellwright.runtime.programs import resolve
-from cellwright.runtime.recorder_watch import Condition, ConditionError, ImageWatch
+from cellwright.runtime.recorder_watch import ConditionError, ImageWatch, asked_for
 from cellwright.runtime.replay import recordable, sources_of
 from cellwright.runtime.run_folder import RunFolder, replace_file
 from cellwright.runtime.self_check import leave_core
@@ -37,7 +37,7 @@ class RecordRequest(msgspec.Struct, frozen=True):
     actor: str
     reason: str = ""
     when: str = ""
-    """A condition to wait for; empty: now."""
+    """A condition to wait for, in the language of alarms; empty: now."""
 
 
 def ask(folder: RunFolder, request: RecordRequest) -> None:
@@ -52,7 +52,7 @@ def _request_file(folder: RunFolder) -> Path:
 def main(arguments: list[str] | None = None) -> int:
     """Record until the supervisor asks to stop, then take what is left on the ring."""
     member, _ = join(arguments, lambda _: "recorder")
-    pump = RecorderPump(member, Policy())
+    pump = RecorderPump(member, Policy.of(member.plan.recorder))
     leave_core(member.plan.scan.core)
     try:
         while not member.should_stop():
@@ -87,6 +87,7 @@ class RecorderPump:
         )
         self._wanted = False
         self._told = ""
+        self._newest = self._store.figures.newest
 
     def _sources(self) -> dict[str, Source]:
         sys.path.insert(0, self._plan.folder)
@@ -136,11 +137,9 @@ class RecorderPump:
             self._store.keep(f"asked by {request.actor}: {request.reason}")
             return
         try:
-            condition = Condition(self._plan, request.when)
+            self._watch.add(asked_for(self._plan, request.when))
         except ConditionError as error:
             self._log.error("condition refused", error=str(error))
-            return
-        self._watch.add(condition)
 
     def _tell(self) -> None:
         figures, status = self._store.figures, self._status
@@ -153,6 +152,9 @@ class RecorderPump:
         if figures.error and figures.error != self._told:
             self._log.error("not recording", error=figures.error)
         self._told = figures.error
+        if figures.newest != self._newest:
+            self._newest = figures.newest
+            self._log.info("recording kept", file=figures.newest, cause=figures.cause)
 
 
 if __name__ == "__main__":

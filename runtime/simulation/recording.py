@@ -5,6 +5,7 @@ They run on simulated time, in the order of a running cell: the scan records, th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from cellwright.runtime.simulation.events import EventQueue, Rank
 PERIOD_NS: Final = 50_000_000
 """Between two looks at the ring, as the recorder process has it."""
 WINDOW_S: Final = 600.0
-"""Simulated time that a recording holds at most."""
+"""Simulated time that a recording holds; more, when the cell's own `window` is longer."""
 
 
 class SimulatedRecorder:
@@ -27,7 +28,10 @@ class SimulatedRecorder:
     def __init__(self, member: Membership, policy: Policy | None = None) -> None:
         self._member = member
         self.tape = ScanRecorder(member.image)
-        self._pump = RecorderPump(member, policy or Policy(window_s=WINDOW_S))
+        if policy is None:
+            policy = Policy.of(member.plan.recorder)
+            policy = replace(policy, window_s=max(WINDOW_S, policy.window_s))
+        self._pump = RecorderPump(member, policy)
         self._queue: EventQueue
         self._clock: Clock
 

@@ -338,6 +338,46 @@ def test_a_kept_file_holds_what_came_before_and_after_its_cause(make: Make) -> N
     assert 200 <= cycles[-1] - asked_at <= 230
 
 
+def test_the_window_before_a_cause_is_whole_when_the_time_after_is_longer(make: Make) -> None:
+    cell = make(policy=Policy(window_s=6.0, post_s=15.0))
+    for _ in seconds(cell, 20):
+        pass
+    asked_at = cell.scan.cycle_number
+    assert cell.store is not None
+    cell.store.keep("asked")
+    for _ in seconds(cell, 16):
+        pass
+    (path,) = files(cell, "kept")
+    cycles = cycles_of(parts_of(path)[0])
+    assert 600 <= asked_at - cycles[0] <= 1200
+    assert 1500 <= cycles[-1] - asked_at <= 1530
+
+
+def test_causes_without_end_do_not_keep_a_recording_from_its_end(make: Make) -> None:
+    cell = make(policy=Policy(window_s=4.0, post_s=1.0))
+    assert cell.store is not None
+    for number, _ in enumerate(seconds(cell, 12)):
+        cell.store.keep(f"cause{number % 7}: again")
+    kept = files(cell, "kept")
+    assert 5 <= len(kept) <= 6
+    for path in kept:
+        assert len(cycles_of(parts_of(path)[0])) <= 1200
+        with Recording(path) as recording:
+            assert 0 < len(recording.header.cause) <= 2000
+
+
+def test_a_recording_never_takes_more_than_all_may(make: Make) -> None:
+    cell = make(policy=Policy(kept_bytes=60_000, post_s=0.1))
+    for _ in seconds(cell, 25):
+        pass
+    assert cell.store is not None
+    assert sum(path.stat().st_size for path in files(cell, "rolling")) > 100_000
+    path = cell.kept()
+    newest = cycles_of(parts_of(path)[0])[-1]
+    assert newest == cell.scan.cycle_number
+    assert path.stat().st_size <= 60_000
+
+
 def test_segments_of_a_killed_recorder_are_replaced_as_new_ones_come(make: Make) -> None:
     cell = make(policy=Policy(window_s=6.0))
     for _ in seconds(cell, 20):

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from cellwright.io.condition_steps import Op, Step
 from cellwright.io.iec import TagType, Value
-from cellwright.io.plan import Limit, LimitKind, Op, Step
+from cellwright.io.plan import Limit, LimitKind
 from cellwright.io.quality import BAD_NO_COMMUNICATION, GOOD, UNCERTAIN_SUBSTITUTE
 from cellwright.runtime.conditions import beyond, condition
 from cellwright.runtime.config.conditions import (

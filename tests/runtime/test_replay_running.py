@@ -8,12 +8,21 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from small_cell import SmallCell
+
+T = TypeVar("T")
+
+SECTION = """
+recorder:
+  after: 2s
+  triggers:
+    pressed: clamp_pressure > 9.0 and not close_request
+"""
 
 
 def said(cell: SmallCell, *words: str) -> str:
@@ -40,6 +49,8 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SmallCell
     """One running cell for all tests of this file, and a file of its first seconds at work."""
     base = tmp_path_factory.mktemp("recorded")
     cell = SmallCell(base / "cell", base / "run")
+    with cell.file.open("a", encoding="utf-8") as file:
+        file.write(SECTION)
     with cell.running():
         for number in range(3):
             said(cell, "tags", "set", "clamp_setpoint", f"{4 + number}.5")
@@ -188,12 +199,50 @@ def test_a_condition_on_a_tag_keeps_a_file_when_it_becomes_true(cell: SmallCell)
     said(cell, "tags", "set", "close_request", "false")
 
 
-def waited_for(look: object, seconds: float) -> list[Path]:
+def test_a_trigger_of_the_cell_s_file_keeps_a_recording_that_is_listed_by_its_name(
+    cell: SmallCell, kept: Path
+) -> None:
+    def listed(name: str) -> list[Path]:
+        rows = json.loads(said(cell, "recordings", "--json"))
+        assert {row["file"] for row in rows} <= {str(path) for path in kept.parent.glob("kept-*")}
+        return [
+            Path(row["file"])
+            for row in rows
+            if row["name"] == name and "pressed: clamp_pressure > 9.0 and not" in row["cause"]
+        ]
+
+    def seen() -> list[Path]:
+        """Force it once more, if the recorder has not seen that it was not so before."""
+        for value in ("1.5", "9.5"):
+            said(cell, "force", "clamp_pressure", value)
+            time.sleep(0.1)
+        return listed("pressed")
+
+    try:
+        found = waited_for(seen, 60)
+    finally:
+        said(cell, "unforce", "clamp_pressure")
+    assert "identical" in said(cell, "replay", str(found[0]))
+    printed = said(cell, "recordings")
+    assert re.search(r"-pressed\S*\.cwrec .* pressed: clamp_pressure > 9\.0", printed), printed
+    # The folder is listed without the cell, too, and the recorder's log tells of the file.
+    assert found[0].name in cell.type("recordings", str(kept.parent)).stdout
+    assert cell.type("recordings", str(kept.parent / "nowhere")).returncode == 2
+    log = cell.folder / "data" / "log" / "recorder.jsonl"
+
+    def told() -> list[str]:
+        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+        return [line for line in lines if "recording kept" in line and found[0].name in line]
+
+    assert "pressed: clamp_pressure" in waited_for(told, 30)[0]
+
+
+def waited_for(look: Callable[[], list[T]], seconds: float) -> list[T]:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        found = look()  # type: ignore[operator]
+        found = look()
         if found:
-            return list(found)
+            return found
         time.sleep(0.05)
     raise AssertionError(f"nothing within {seconds} s")
 

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from cellwright.io import quality
 from cellwright.io.messages import ModeChanged, TagWritten
 from cellwright.io.plan import Plan
+from cellwright.io.recording_list import kept_recordings
 from cellwright.io.system_tags import CellState
 from cellwright.runtime.config import compile_file, write_template
+from cellwright.runtime.replay import Replay
 from cellwright.runtime.simulation import EventQueue, Rank, SimulatedCell, SimulationError
 
 BENCH = Path(__file__).parent / "cells" / "bench" / "cell.yaml"
@@ -169,3 +171,24 @@ def enumerate_left(
     """What has not been done yet."""
     entries = [(at_ns, rank, number) for number, (at_ns, rank) in enumerate(items)]
     return [entry for entry in entries if entry not in done]
+
+
+def test_a_simulated_cell_keeps_what_a_trigger_of_its_file_asks_for(tmp_path: Path) -> None:
+    write_template(tmp_path / "first")
+    file = tmp_path / "first" / "cell.yaml"
+    section = 'recorder: {after: 1s, triggers: {pressed: "clamp_pressure > 3.5"}}\n'
+    file.write_text(file.read_text() + section, encoding="utf-8")
+    with SimulatedCell(compile_file(file), record=True, data=tmp_path / "data") as cell:
+        cell.run_for("3s")
+        cell["close_request"] = True
+        cell.run_for("3s")
+    (kept,) = kept_recordings(tmp_path / "data" / "recordings")
+    assert (kept.name, kept.cause) == ("pressed", "pressed: clamp_pressure > 3.5")
+    # What the file says now does not matter to a recording that was made before.
+    file.write_text(file.read_text().replace(section, "recorder: {window: 1s, files: 1}\n"))
+    with Replay(kept.path) as replay:
+        outcome = replay.run()
+    assert outcome.identical
+    assert outcome.first == 1
+    assert 3.9e9 < outcome.recorded_ns < 6e9
+    sys.modules.pop("clamp", None)
