@@ -24,6 +24,7 @@ from cellwright.io.image import ImageError
 from cellwright.io.messages import ForceTag, ResetStatistics, SetMode, UnforceTag, WriteTag
 from cellwright.io.plan import Tag
 from cellwright.runtime import (
+    beside,
     boot_check,
     cli_alarms,
     cli_change,
@@ -131,8 +132,14 @@ def run(
 
 @app.command()
 def check(file: FileArgument = Path()) -> None:
-    """Compile a cell's file and say everything that is wrong with it."""
+    """Compile a cell's file and say everything that is wrong with it and with what it names."""
     plan = compiled(file)
+    wrong = beside.complaints(plan)
+    for sentence in wrong:
+        err.print(escape(sentence), highlight=False)
+    if wrong:
+        err.print(counted(len(wrong), "problem"), highlight=False)
+        raise typer.Exit(2)
     out.print(
         f"{plan.source}: correct; {counted(len(plan.tags), 'tag')}, "
         f"{counted(len(plan.devices), 'device')}, {counted(len(plan.tasks), 'task')}, "

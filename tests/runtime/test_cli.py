@@ -218,6 +218,37 @@ def test_a_typed_password_is_asked_twice_and_must_be_the_same(
     assert (with_opcua.folder / "users.yaml").exists() == (code == 0)
 
 
+@pytest.mark.parametrize(
+    ("text", "say"),
+    [
+        ("users: {anna: {password: secret, roles: [Operator]}}", "must be an argon2 hash"),
+        ("anna: 1", "expected 'users:'"),
+    ],
+)
+def test_check_reads_the_users_file_too(with_opcua: SmallCell, text: str, say: str) -> None:
+    (with_opcua.folder / "users.yaml").write_text(text)
+    assert_refused(with_opcua.type("check"), 2, "users.yaml", say, "1 problem")
+
+
+def test_check_names_a_role_that_gives_no_rights(with_opcua: SmallCell) -> None:
+    with_opcua.type("user", "add", "anna", "--password-env", "PW", PW=PASSWORD)
+    users = with_opcua.folder / "users.yaml"
+    users.write_text(users.read_text().replace("Operator", "operator"))
+    assert_refused(
+        with_opcua.type("check"), 2, "user anna: 'operator' is no role; did you mean 'Operator'"
+    )
+
+
+def test_check_reads_the_master_data_too(cell: SmallCell) -> None:
+    with cell.file.open("a") as file:
+        file.write('mes: {database: "sqlite:///mes.db", master_data: parts.yaml}\n')
+    parts = cell.folder / "parts.yaml"
+    parts.write_text("parts: [{part_numbr: X}]\n")
+    assert_refused(cell.type("check"), 2, "parts.yaml:1:", "part_numbr")
+    parts.write_text("parts: []\n")
+    assert cell.type("check").returncode == 0
+
+
 def test_a_cell_without_a_users_file_says_what_to_add(cell: SmallCell) -> None:
     done = cell.type("user", "add", "anna", "--password-env", "PW", PW=PASSWORD)
     assert_refused(done, 2, "add 'users: users.yaml'")
