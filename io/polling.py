@@ -28,7 +28,8 @@ REFRESH_NS: Final = 80_000_000
 """Outputs are written again after this time, or sooner where the driver's ``feed_ns`` asks it."""
 
 SAFE_RETRY_NS: Final = 100_000_000
-"""Longest pause between attempts while the device has not taken its safe outputs."""
+"""Longest pause between attempts while the device has not taken its safe outputs, or refuses
+some and takes others."""
 
 PATIENCE_NS: Final = 5_000_000
 """What a pending request gets to end by itself before safe outputs go out on a new connection."""
@@ -327,6 +328,7 @@ class DevicePoller:
             else:
                 await self._read_back()
         refresh = now_ns >= self._refresh_ns
+        refused: DriverError | None = None
         for group in self._outputs:
             part = _part(self._wanted, group)
             if refresh or self._written.get(group.index) != part:
@@ -335,11 +337,17 @@ class DevicePoller:
                 self._written.pop(group.index, None)
                 try:
                     await self._request(self._driver.write(group, part), passes=self._passes)
-                except DriverError:
+                except DriverError as error:
                     self._set_status(group, quality.BAD_DEVICE_FAILURE)
-                    raise
+                    if error.lost:
+                        raise
+                    # The others are taken perhaps, and must not stay as they are because of it.
+                    refused = refused or error
+                    continue
                 self._written[group.index] = part
                 self._set_status(group, quality.GOOD)
+        if refused is not None:
+            raise refused
         if refresh:
             self._refresh_ns = now_ns + self._feed_ns
         if not self._restored or self._reported_refused:
@@ -421,7 +429,7 @@ class DevicePoller:
                 self._set_status(group, bad)
         self._publish()
         pause_ns = self._back_off.next_ns()
-        if self._outputs and not self._passes:
+        if self._outputs and not (self._passes and error.lost):
             pause_ns = min(pause_ns, SAFE_RETRY_NS)
         self._port.back_off_ns = pause_ns
         self._retry_ns = self._write_retry_ns = self._clock.now_ns() + pause_ns
@@ -469,11 +477,11 @@ class DevicePoller:
     async def _last_resort(self) -> None:
         """One more try to leave the device safe when the loop ended by an error."""
         wanted = safe_payload(self._held, self.device.safe_outputs, self.device.hold_mask)
-        try:
-            for group in self._outputs:
+        for group in self._outputs:
+            try:
                 await self._driver.write(group, _part(wanted, group))
-        except Exception as error:  # noqa: BLE001 - the task's edge; the first error is raised
-            self._log.error("device left without its safe outputs", error=str(error))
+            except Exception as error:  # noqa: BLE001 - the task's edge; the first is raised
+                self._log.error("device left without its safe outputs", error=str(error))
 
 
 def _is_cancelled() -> bool:
