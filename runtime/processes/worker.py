@@ -84,7 +84,29 @@ class WorkerLoop:
         if job.epoch != self._member.image.scan.started_ns or job.incarnation != self._incarnation:
             self._log.warning("job of another life dropped", job=job.number, kind=job.kind)
             return
-        self._results.put(encode(self._do(job)))
+        self._results.put(self._told(self._do(job)))
+
+    def _told(self, result: Result) -> bytes:
+        """The result's bytes; an error in its place when no message can carry it."""
+        try:
+            data = encode(result)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            why = f"{type(error).__name__}: {error}"
+        else:
+            if len(data) <= self._results.longest:
+                return data
+            why = f"it has {len(data)} bytes and may have {self._results.longest}"
+        self._log.error("result cannot be told", job=result.number, kind=result.kind, why=why)
+        return encode(
+            Result(
+                number=result.number,
+                epoch=result.epoch,
+                kind=result.kind,
+                error=f"the worker's answer to job '{result.kind}' cannot be told: {why}; return "
+                "plain numbers, texts, lists and dictionaries, and not too many",
+                duration_ms=result.duration_ms,
+            )
+        )
 
     def _do(self, job: Job) -> Result:
         begin_ns = self._member.clock.now_ns()

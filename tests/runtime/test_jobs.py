@@ -190,6 +190,14 @@ def test_numbers_go_on_after_stop_and_start_so_that_old_results_are_not_new_ones
 
 # --- the worker's side ----------------------------------------------------------------------------
 
+UNTELLABLE: dict[str, dict[str, Any]] = {
+    "object": {"score": object()},
+    "number": {"score": 2**70},
+    "surrogate": {"text": "\udcff"},
+    "length": {"text": "x" * 200_000},
+}
+"""By kind of job: results that no message can carry."""
+
 
 class Eyes(Worker):
     """Does what the job's kind says; notes what it was given."""
@@ -211,6 +219,8 @@ class Eyes(Worker):
             raise JobError("no symbol in sight")
         if kind == "break":
             raise ZeroDivisionError("by zero")
+        if kind in UNTELLABLE:
+            return UNTELLABLE[kind]
         return {"text": body.get("say", "")}
 
     def close(self) -> None:
@@ -336,3 +346,17 @@ def test_a_job_in_which_the_worker_was_killed_is_not_done_again(desk: Desk, tmp_
     assert desk.results[0].error == "the worker process died during the job"
     assert eyes.done == []
     assert marks.read_text() == "SN1\n"
+
+
+@pytest.mark.parametrize("kind", UNTELLABLE)
+def test_a_result_that_no_message_can_carry_is_an_error_and_not_the_workers_death(
+    desk: Desk, tmp_path: Path, kind: str
+) -> None:
+    with serving(desk, tmp_path) as eyes:
+        desk.submit += [(kind, {}), ("read", {"say": "on"})]
+        cycle_until(desk, lambda: len(desk.results) == 2)
+        assert [done for done, _ in eyes.done] == [kind, "read"]
+    broken, following = desk.results
+    assert (broken.number, broken.kind, broken.body) == (desk.numbers[0], kind, {})
+    assert f"the worker's answer to job '{kind}' cannot be told" in broken.error
+    assert following.body == {"text": "on"}
