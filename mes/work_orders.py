@@ -19,7 +19,13 @@ from cellwright.mes.errors import MesError
 from cellwright.mes.models import Operation, PartDefinition, QuantityCounts, WorkOrder
 from cellwright.mes.operation_states import OperationState
 from cellwright.mes.text import fields_complaint, storable
-from cellwright.mes.work_order_states import Facts, WorkOrderEvent, WorkOrderState, step
+from cellwright.mes.work_order_states import (
+    ENDED,
+    Facts,
+    WorkOrderEvent,
+    WorkOrderState,
+    step,
+)
 
 __all__ = [
     "JobOrder",
@@ -42,6 +48,9 @@ __all__ = [
 MAX_QUANTITY: Final = 1_000_000
 MAX_TEXT: Final = 200
 """Longest id, part number, revision or actor in characters."""
+
+_BEGUN: Final = frozenset({WorkOrderState.RUNNING, WorkOrderState.HELD, WorkOrderState.SUSPENDED})
+_WAITING: Final = frozenset(WorkOrderState) - _BEGUN - ENDED
 
 QUANTITY_COUNTS: Final = "quantity_counts"
 """Job order parameter: ``attempted`` (default) or ``good``; see `models.QuantityCounts`."""
@@ -248,15 +257,26 @@ def close(session: Session, job_order_id: str, *, actor: str, reason: str) -> Wo
 
 
 def list_orders(session: Session, *, limit: int | None = None) -> list[WorkOrderView]:
-    """All orders, oldest first; with ``limit`` only that many of the newest."""
+    """All orders, oldest first; with ``limit`` only that many.
+
+    Those that were begun go before those that wait, and those before ended ones; of each kind the
+    newest. An order in work is so never hidden by later ones.
+    """
     statement = (
         select(WorkOrder)
         .options(joinedload(WorkOrder.part_definition))
         .order_by(WorkOrder.id.desc())
-        .limit(limit)
         .execution_options(populate_existing=True)
     )
-    return [_view(order) for order in session.scalars(statement)][::-1]
+    if limit is None:
+        found = list(session.scalars(statement))
+    else:
+        # One statement a kind: each stops at its limit, however many orders have ended.
+        found = []
+        for kind in (_BEGUN, _WAITING, ENDED):
+            few = statement.where(WorkOrder.state.in_(sorted(kind))).limit(limit - len(found))
+            found += session.scalars(few)
+    return [_view(order) for order in sorted(found, key=lambda order: order.id)]
 
 
 def get(session: Session, job_order_id: str) -> WorkOrderView:

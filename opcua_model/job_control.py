@@ -103,7 +103,7 @@ class JobControl:
             "MaxDownloadableJobOrders",
             ua.Variant(MAX_ORDERS, _T.UInt16),
             standard(ua.ObjectIds.UInt16),
-            text="Newest orders that JobOrderList shows",
+            text="Most orders that JobOrderList shows: in work, then waiting, then newest ended",
         )
 
         def add(owner: ua.NodeId, name: str, method: Method, text: str) -> None:
@@ -187,22 +187,27 @@ class JobControl:
         return _status(NO_ERROR)
 
     async def _response(self, caller: Caller, inputs: list[Any]) -> Outcome:
-        found = self._orders.find(str(inputs[0] or ""))
-        if found is None:
-            response, bits = ISA95JobResponseDataType(), UNKNOWN_ORDER
-        else:
-            view, units = found
+        job_order_id = str(inputs[0] or "")
+        try:
+            view, units = self._orders.find(job_order_id) or (
+                await self._mes.order(job_order_id),
+                (),
+            )
             if not units and view.good + view.rejected + view.in_process:
-                try:
-                    units = await self._mes.units(view.number)
-                except MesError as error:
-                    _log.warning("parts of a job order cannot be read", why=str(error))
-                    return Outcome(status=ua.StatusCodes.BadResourceUnavailable)
-                except TimeoutError:
-                    _log.error("no answer from the MES", limit_s=limits.MES_TIMEOUT_S)
-                    return Outcome(status=ua.StatusCodes.BadTimeout)
-            response, bits = job_orders.job_response(view, units), NO_ERROR
-        return Outcome([ua.Variant(response, _T.ExtensionObject), ua.Variant(bits, _T.UInt64)])
+                units = await self._mes.units(view.number)
+        except MesError as error:
+            if error.code == "unknown_order":
+                return _answer(ISA95JobResponseDataType(), UNKNOWN_ORDER)
+            _log.warning("a job order cannot be read", why=str(error))
+            return Outcome(status=ua.StatusCodes.BadResourceUnavailable)
+        except TimeoutError:
+            _log.error("no answer from the MES", limit_s=limits.MES_TIMEOUT_S)
+            return Outcome(status=ua.StatusCodes.BadTimeout)
+        return _answer(job_orders.job_response(view, units), NO_ERROR)
+
+
+def _answer(response: ISA95JobResponseDataType, bits: int) -> Outcome:
+    return Outcome([ua.Variant(response, _T.ExtensionObject), ua.Variant(bits, _T.UInt64)])
 
 
 def _status(bits: int) -> Outcome:

@@ -21,7 +21,7 @@ from cellwright.opcua_model.ports import MesStore
 T = TypeVar("T")
 
 MAX_ORDERS: Final = 200
-"""Newest orders that are published."""
+"""Orders that are published: those in work, then those that wait, then the newest ended ones."""
 MAX_UNITS: Final = 500
 """Newest parts of an order that are published."""
 MAX_UNITS_OF_ALL: Final = 1000
@@ -84,6 +84,16 @@ class MesView:
                 return service(session, job_order_id, actor=actor, reason=reason)
 
         return await self._run(act)
+
+    async def order(self, job_order_id: str) -> WorkOrderView:
+        """An order from the database: also one that `read` leaves out. Raises MesError
+        ``unknown_order`` and as `units`."""
+
+        def read() -> WorkOrderView:
+            with self._store.reading() as session:
+                return work_orders.get(session, job_order_id)
+
+        return await self._run(read)
 
     async def units(self, number: str) -> tuple[UnitView, ...]:
         """The newest parts of an order, by its number, from the database: also of an order whose

@@ -201,10 +201,12 @@ def _lines() -> Iterator[str]:
     yield "## Work orders"
     yield ""
     yield (
-        f"The newest {mes_view.MAX_ORDERS} orders, the newest {mes_view.MAX_UNITS} parts of each, "
-        f"and of all orders together at most {mes_view.MAX_UNITS_OF_ALL} parts: orders under way "
-        "come first, then the newest; an order whose parts do not fit any more shows none. "
-        "`RequestJobResponseByJobOrderID` reads them from the database all the same."
+        f"At most {mes_view.MAX_ORDERS} orders: those in work, then those that wait, then the "
+        f"newest ended ones. The newest {mes_view.MAX_UNITS} parts of each, and of all orders "
+        f"together at most {mes_view.MAX_UNITS_OF_ALL} parts: orders under way come first, then "
+        "the newest; an order whose parts do not fit any more shows none. "
+        "`RequestJobResponseByJobOrderID` reads orders and parts that are not shown from the "
+        "database."
     )
     yield ""
     yield from _table(("Variable", "Type", "Meaning"), order_fields())

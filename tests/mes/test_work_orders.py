@@ -280,6 +280,33 @@ def test_a_running_order_without_consumption_can_be_cancelled(store, run_order):
     assert act(store, work_orders.cancel, "JOB-1").state is WorkOrderState.CANCELLED
 
 
+def test_an_order_in_work_is_listed_however_many_newer_ones_there_are(store, run_order):
+    def move(service, job_order_id):
+        with store.session() as session:
+            service(session, job_order_id, actor="ann", reason="r")
+
+    def put(job_order_id):
+        with store.session() as session:
+            work_orders.store(
+                session, JobOrder(job_order_id, "TB-4711", None, 1), actor="erp", reason=""
+            )
+
+    run_order("RUNS")
+    put("WAITS")
+    for number in range(4):
+        put(f"ENDED-{number}")
+        move(work_orders.cancel, f"ENDED-{number}")
+
+    def listed(limit):
+        with store.reading() as session:
+            return [view.job_order_id for view in work_orders.list_orders(session, limit=limit)]
+
+    assert listed(1) == ["RUNS"]
+    assert listed(2) == ["RUNS", "WAITS"]
+    assert listed(4) == ["RUNS", "WAITS", "ENDED-2", "ENDED-3"]
+    assert listed(None) == listed(9) == ["RUNS", "WAITS", *(f"ENDED-{n}" for n in range(4))]
+
+
 def test_orders_are_listed_oldest_first(store, run_order):
     run_order("A", priority=1)
     run_order("B", priority=9)

@@ -236,6 +236,28 @@ async def test_parts_appear_under_their_order(cell: Any, monkeypatch: pytest.Mon
 
 
 @session_loop
+async def test_an_order_that_is_not_shown_any_more_is_still_answered_for(
+    cell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cell.client("planner") as client:
+        assert await call(client, "Store", order("JOB-12")) == NO_ERROR
+        assert await call(client, "Cancel", "JOB-12") == NO_ERROR
+        monkeypatch.setattr(mes_view, "MAX_ORDERS", 1)
+        assert await call(client, "Store", order("JOB-13")) == NO_ERROR
+        await until(lambda: cell.server._work_orders.find("JOB-12") is None)
+        ask = client.get_node(RESULTS).call_method
+        response, status = await ask(
+            "3:RequestJobResponseByJobOrderID", ua.Variant("JOB-12", ua.VariantType.String)
+        )
+        _, unknown = await ask(
+            "3:RequestJobResponseByJobOrderID", ua.Variant("JOB-99", ua.VariantType.String)
+        )
+        assert await call(client, "Cancel", "JOB-13") == NO_ERROR
+    assert (status, unknown) == (NO_ERROR, UNKNOWN_ORDER)
+    assert response.JobOrderID == "JOB-12"
+
+
+@session_loop
 async def test_a_mes_that_fails_leaves_what_was_shown(
     cell: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

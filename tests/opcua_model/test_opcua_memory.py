@@ -164,13 +164,12 @@ async def test_parts_of_all_orders_together_are_bounded_and_those_under_way_come
         state = await view.read()
         shown.show(state, utc_now())
         assert sum(map(len, state.units.values())) <= 10
-        if place < 7:  # then it is no longer one of the newest orders
-            assert len(state.units[running]) == 4
-    newest = [order.number for order in state.orders]
-    assert newest == numbers[-8:]
-    assert set(state.units) == set(numbers[-2:])
+        assert len(state.units[running]) == 4
+    assert [order.number for order in state.orders] == [running, *numbers[-7:]]
+    assert set(state.units) == {running, numbers[-1]}
     nodes = builder.subtree(cell_id("Cell.MES.WorkOrders"))
-    assert cell_id(f"Cell.MES.WorkOrders.{running}") not in nodes
+    assert cell_id(f"Cell.MES.WorkOrders.{running}") in nodes
+    assert cell_id(f"Cell.MES.WorkOrders.{numbers[1]}") not in nodes
     assert len(await view.units(numbers[0])) == 4, "the rest stays in the database"
 
 
