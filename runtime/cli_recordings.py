@@ -29,6 +29,8 @@ from cellwright.runtime.cli_common import (
     ReasonOption,
     actor,
     attached,
+    cell_file,
+    compiled,
     fail,
     out,
 )
@@ -83,19 +85,25 @@ def record(
 
 
 def recordings(
-    folder: Annotated[
+    place: Annotated[
         Path | None,
-        typer.Argument(help="Folder with recordings; else that of the running cell."),
+        typer.Argument(
+            help="A cell's file or folder, or a folder with recordings; else the running cell."
+        ),
     ] = None,
     cell: CellOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the recordings that are kept, with the trigger or other cause of each."""
-    if folder is None:
+    if place is None:
         with attached(cell) as (plan, _):
             folder = Path(plan.data) / RECORDINGS
-    elif not folder.is_dir():
-        fail(f"there is no folder {folder}; recordings lie in 'recordings' in the data folder", 2)
+    elif cell_file(place).is_file():
+        folder = Path(compiled(place).data) / RECORDINGS
+    elif place.is_dir():
+        folder = place
+    else:
+        fail(f"there is no cell and no folder {place}; recordings lie in the data folder", 2)
     found = kept_recordings(folder)
     if as_json:
         rows = [
