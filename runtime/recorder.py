@@ -117,7 +117,8 @@ class CycleTape(Tape):
         """Make the tables; allocates, so it must not be called in a cycle."""
         self.scan = scan
         scan.process_image.on_stamps = self.stamps
-        self.recorder = self._make(scan, 3 * len(scan.execution.contexts) + _MORE_READINGS)
+        # Two a run, and a task may run twice: an alarm may stop the cell after the tasks.
+        self.recorder = self._make(scan, 5 * len(scan.execution.contexts) + _MORE_READINGS)
 
     def _make(self, scan: Scan, readings: int) -> CycleRecorder:
         return CycleRecorder(scan.process_image, readings)

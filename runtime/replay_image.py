@@ -39,14 +39,17 @@ class ReplayEvents:
 
 
 class ReplayJobs:
-    """A ring of jobs that nobody reads."""
+    """A ring of jobs that nobody reads; takes no longer ones than the real ``ring``."""
 
-    def __init__(self) -> None:
+    def __init__(self, ring: SpscRing) -> None:
+        self._ring = ring
         self.refused: set[int] = set()
         self.written = 0
 
     def put(self, data: bytes) -> int:
-        """Count it; raises RingFull where the recording says so."""
+        """Count it; raises RingFull where the recording says so, RingError when it is too long."""
+        if len(data) > self._ring.longest:
+            return self._ring.put(data)
         if self.refused and decode_job(data).number in self.refused:
             raise RingFull("the ring was full when this was recorded")
         self.written += 1
@@ -73,7 +76,9 @@ class ReplayImage(Image):
 
     def job_ring(self, task_index: int) -> SpscRing:
         """A ring that takes what was taken."""
-        return cast(SpscRing, self._jobs.setdefault(task_index, ReplayJobs()))
+        if task_index not in self._jobs:
+            self._jobs[task_index] = ReplayJobs(super().job_ring(task_index))
+        return cast(SpscRing, self._jobs[task_index])
 
     def result_ring(self, task_index: int) -> SpscRing:
         """The ring that `feed` fills."""
@@ -86,6 +91,8 @@ class ReplayImage(Image):
         self.scan.started_ns = keyframe.epoch
         self.replay_events.written = keyframe.events_written
         self.replay_events.refusals.clear()
+        for jobs in self._jobs.values():
+            jobs.refused.clear()  # numbers begin anew with each scan
         for task, restarts in keyframe.restarts.items():
             self._set_restarts(task, restarts)
 

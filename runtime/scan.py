@@ -403,13 +403,16 @@ class Scan(Part):
     # --- commands -------------------------------------------------------------------------------
 
     def _apply_commands(self) -> None:
+        room = COMMANDS_PER_CYCLE  # for all of them: a replay gets them all from the ring
         while self._asked:
+            room -= 1
             self._obey(self._asked.popleft())
         loaded = self.changes.take_loaded()
         if loaded is not None:
+            room -= 1
             self._obey(loaded)
         ring = self._image.commands
-        for ticket, data in ring.receive(COMMANDS_PER_CYCLE):
+        for ticket, data in ring.receive(max(0, room)):
             answer = self._obey(data)
             if answer is None:
                 self.changes.answer_later(ticket)
