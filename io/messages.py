@@ -183,7 +183,8 @@ class Event(Message, frozen=True, kw_only=True):
 
 
 class PartArrived(Event, frozen=True, kw_only=True, tag="part_arrived"):
-    """A part entered the cell. ``part_id`` is unique for ever: boot id and counter."""
+    """A part entered the cell. ``part_id`` is unique for ever: boot id and a number that no start
+    sets back, such as the cycle."""
 
     part_id: str
 

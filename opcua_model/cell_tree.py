@@ -153,7 +153,7 @@ class CellTree:
             (counters, "OperationDuration", _T.Double, ua.ObjectIds.Duration,
              "Time in RUN, as far as this server has seen it since it started"),
             (status, "State", _T.Int32, ua.ObjectIds.Int32,
-             "Operating state: 0 INIT, 1 STOP, 2 RUN, 4 FAULT"),
+             "Operating state: 0 INIT, 1 STOP, 2 RUN, 3 PAUSE, 4 FAULT"),
             (status, "StateText", _T.String, ua.ObjectIds.String, "Operating state in words"),
             (status, "CurrentState", _T.LocalizedText, ua.ObjectIds.LocalizedText,
              "PackML state (OPC 30050)"),

@@ -14,6 +14,7 @@ from pathlib import Path
 from cellwright.tasks.vision.reader import Gray
 
 _OURS = re.compile(r"\d{12}_.*\.png")
+_PARTIAL = re.compile(r"\d{12}_.*\.part")
 
 
 def png(gray: Gray) -> bytes:
@@ -45,6 +46,9 @@ class RejectedFrames:
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder = folder
         self.limit = limit
+        for left in folder.glob("*.part") if folder.is_dir() else ():
+            if _PARTIAL.fullmatch(left.name):
+                left.unlink(missing_ok=True)  # its writer was killed
 
     def keep(self, gray: Gray, serial: str) -> Path | None:
         """Store a frame and drop the oldest beyond the limit; None when it is 0. Raises OSError."""
@@ -56,8 +60,13 @@ class RejectedFrames:
         safe = re.sub(r"[^A-Za-z0-9._-]", "_", serial)[:60] or "unknown"
         path = self.folder / f"{number:012d}_{safe}.png"
         partial = path.with_suffix(".part")
-        partial.write_bytes(png(gray))
-        partial.replace(path)
+        try:
+            partial.write_bytes(png(gray))
+            partial.replace(path)
+        except OSError:
+            # On a full disk each rejected part would leave another piece of a frame.
+            partial.unlink(missing_ok=True)
+            raise
         for old in [*kept, path][: -self.limit]:
             old.unlink(missing_ok=True)
         return path

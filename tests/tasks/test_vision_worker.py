@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 import zlib
@@ -152,6 +153,27 @@ def test_only_the_last_rejected_frames_are_kept(tmp_path: Path) -> None:
     ]
     assert (tmp_path / "frames" / "notes.txt").exists()
     assert not list((tmp_path / "frames").glob("*.part"))
+
+
+def test_a_frame_whose_writer_was_killed_is_taken_away_and_other_files_are_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "000000000004_S1.part").write_bytes(b"half a frame")
+    (tmp_path / "mine.part").write_bytes(b"not ours")
+    RejectedFrames(tmp_path, 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.part"]
+
+
+def test_a_frame_that_cannot_be_stored_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        RejectedFrames(tmp_path, 3).keep(np.zeros((2, 3), np.uint8), "S1")
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_kept_when_the_limit_is_zero(tmp_path: Path) -> None:

@@ -248,7 +248,8 @@ class Sequence(TableStation[SequenceOptions]):
     def record_part(self, ctx: ScanContext) -> None:
         """Give the blade its number; durable before anything is done to it."""
         self.parts += 1
-        self._part = f"{ctx.boot_id}-{self.parts:06d}"
+        # Not the retained counter: a cold start sets it back, and a number must not come twice.
+        self._part = f"{ctx.boot_id}-{ctx.cycle:08d}"
         self._serial = self._content = self._verdict = ""
         self._recovered = False
         self.message = "blade arrived"
