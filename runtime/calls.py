@@ -7,7 +7,7 @@ carries, and never at a clock. It accounts for what a late cycle cost each task.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import ClassVar
+from typing import Any, ClassVar, Final
 
 from cellwright.io.plan import OverrunPolicy, Plan
 from cellwright.io.statistics import Statistics
@@ -16,11 +16,24 @@ from cellwright.runtime.failure import Failure
 from cellwright.runtime.scheduler import Schedule, sees
 from cellwright.tasks.api import TagAccess
 
+MARGIN: Final = 5
+"""The most that is kept from freewheeling tasks: a fifth of the base interval."""
+
 
 class Calls(Part):
     """The calls of one cell between a start and its end."""
 
-    CARRIED: ClassVar = ("_cycle", "_tick", "_levels", "_missed", "_origin_ns", "late", "turns")
+    CARRIED: ClassVar = (
+        "_cycle",
+        "_tick",
+        "_levels",
+        "_missed",
+        "_origin_ns",
+        "_rest_ns",
+        "_wake_ns",
+        "late",
+        "turns",
+    )
 
     def __init__(self, plan: Plan, image: TagAccess, statistics: Statistics) -> None:
         self._tasks = plan.tasks
@@ -35,6 +48,10 @@ class Calls(Part):
             [task.index for task in plan.tasks if task.freewheeling], ()
         )
         self._origin_ns: int | None = None
+        self._rest_ns = 0
+        """What a cycle usually needs after its tasks: alarms, commit, publication."""
+        self._wake_ns = 0
+        """How late a cycle usually starts."""
         self.start()
 
     def start(self) -> None:
@@ -114,13 +131,37 @@ class Calls(Part):
 
     # --- slack ----------------------------------------------------------------------------------
 
+    def on_grid(self, start_ns: int) -> None:
+        """Tick 0 starts at this monotonic time. Without it the earliest start shows the grid."""
+        self._origin_ns = start_ns
+
     def end_ns(self, moment: Moment) -> int:
-        """Monotonic time of the next tick, as far as the cycles so far show the grid."""
+        """Monotonic time at which the slack ends: some time before the next tick.
+
+        What is left free is what the rest of a cycle and waking up have usually taken so far, at
+        most a fifth of the base interval. Once a cycle.
+        """
+        base_ns = self._base_ns
         # No cycle starts before its tick: the earliest start is the best sight of the grid.
-        origin = moment.now_ns - moment.tick * self._base_ns
+        origin = moment.now_ns - moment.tick * base_ns
         if self._origin_ns is None or origin < self._origin_ns:
             self._origin_ns = origin
-        return self._origin_ns + (moment.tick + 1) * self._base_ns
+        self._wake_ns = self._usual(self._wake_ns, origin - self._origin_ns)
+        margin_ns = min(self._rest_ns + self._wake_ns, base_ns // MARGIN)
+        return self._origin_ns + (moment.tick + 1) * base_ns - margin_ns
+
+    def rested(self, took_ns: int) -> None:
+        """A cycle took so long without its tasks."""
+        self._rest_ns = self._usual(self._rest_ns, took_ns)
+
+    def _usual(self, known_ns: int, seen_ns: int) -> int:
+        """An estimate that follows upwards in some cycles and falls slowly.
+
+        A single stall of the machine moves it a little only.
+        """
+        if seen_ns > known_ns:
+            return known_ns + min(seen_ns - known_ns, max(known_ns // 4, self._base_ns // 100))
+        return known_ns - (known_ns - seen_ns) // 64
 
     def omit(self, index: int) -> Failure | None:
         """The slack was too short for a freewheeling task."""
@@ -133,3 +174,8 @@ class Calls(Part):
             self._missed.pop(index, None)
         if len(ran) < len(self.turns):
             self.turns = self.schedule.take_turns(self.turns, ran)
+
+    def carry_on(self, carried: dict[str, Any]) -> None:
+        """Go on from what the calls of another scan with the same plan carried."""
+        # Recordings of former versions know no margin.
+        super().carry_on({"_rest_ns": 0, "_wake_ns": 0, **carried})

@@ -60,6 +60,7 @@ class Execution(Part):
         for task, context in zip(plan.tasks, self.contexts, strict=True):
             context._emit = outbox.emit
             context._submit = jobs.submitter(task.index)
+        self._ended_ns = 0
         self._late_in_a_row = [0] * len(plan.tasks)
         self._not_run_yet = [False] * len(plan.tasks)
         self._changed = [False] * len(plan.tasks)
@@ -126,7 +127,8 @@ class Execution(Part):
         end_ns = calls.end_ns(moment)
         ran = []
         for index in calls.turns:
-            if self._clock.now_ns() + self._plan.tasks[index].watchdog_ns > end_ns:
+            self._ended_ns = self._clock.now_ns()
+            if self._ended_ns + self._plan.tasks[index].watchdog_ns > end_ns:
                 failure = calls.omit(index)
             else:
                 ran.append(index)
@@ -135,6 +137,14 @@ class Execution(Part):
                 return failure
         calls.took_turns(ran)
         return None
+
+    def settled(self, end_ns: int, busy_ns: int, *, ran: bool) -> None:
+        """A cycle is over: let the freewheeling tasks know what it took without tasks.
+
+        A cycle in which none ran is all rest.
+        """
+        if self.calls.turns:
+            self.calls.rested(end_ns - self._ended_ns if ran else busy_ns)
 
     def run_last(self, moment: Moment) -> Failure | None:
         """Run every task that has run before once more, with ``last_scan``.
@@ -173,7 +183,8 @@ class Execution(Part):
         except Exception as error:  # noqa: BLE001 - the task's outermost edge
             return _raised(task.name, error)
         self._not_run_yet[index] = self._changed[index] = False
-        took = clock_now() - begin
+        self._ended_ns = clock_now()
+        took = self._ended_ns - begin
         slow = took > task.watchdog_ns
         self._statistics.record(
             index,

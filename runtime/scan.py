@@ -213,7 +213,8 @@ class Scan(Part):
         self._first_scan = False
         image.overlay()
         self._watch_key()
-        if self.state is CellState.RUN:
+        ran = self.state is CellState.RUN
+        if ran:
             self._settle(self.execution.run(moment))
         self._heartbeats.cycle(now_ns)
         image.overlay()
@@ -229,7 +230,9 @@ class Scan(Part):
         status.state = self.state
         status.cycle = self.cycle_number
         image.publish(self.cycle_number, now_ns, utc_ns)
-        self._busy_ns = self._clock.now_ns() - now_ns
+        end_ns = self._clock.now_ns()
+        self._busy_ns = end_ns - now_ns
+        self.execution.settled(end_ns, self._busy_ns, ran=ran)
         self._tape.settled(self.cycle_number, tick, now_ns, utc_ns)
 
     def _begin(self, tick: int, now_ns: int, utc_ns: int) -> Moment:

@@ -96,6 +96,7 @@ class Beat:
         self._spin_ns = member.plan.scan.spin_ns
         self._start_ns = self._clock.now_ns() + SPIN_UP_TICKS * self._base_ns
         self._status.grid_ns = self._start_ns
+        scan.execution.calls.on_grid(self._start_ns)
         self._tick = self._skipped = 0
         self._garbage = Garbage(self._base_ns, self._clock.now_ns)
         recorder.step(self._start_ns)

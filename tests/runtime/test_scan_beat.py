@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import POLL_NS
 from scan_bench import MS
-from task_log import noting_cell
+from task_log import free_task, noting_cell
 
 from cellwright.io.clock import SimulatedClock
-from cellwright.io.messages import FaultRaised
+from cellwright.io.messages import FaultRaised, SetMode
 from cellwright.io.statistics import SCAN
+from cellwright.io.system_tags import CellState
 from cellwright.runtime.processes import scan as process
 
 
@@ -24,10 +25,11 @@ class SimulatedWaiting:
 
     def __init__(self, clock: SimulatedClock) -> None:
         self._clock = clock
+        self.late_ns = 0
 
     def cw_wait_until(self, deadline_ns: int, spin_ns: int) -> int:
         """The time, which is not before the deadline."""
-        self._clock.advance(max(0, deadline_ns - self._clock.now_ns()))
+        self._clock.advance(max(0, deadline_ns + self.late_ns - self._clock.now_ns()))
         return self._clock.now_ns()
 
 
@@ -110,4 +112,68 @@ def test_a_scan_that_ends_goes_on_until_its_events_are_on_the_ring_but_not_for_l
     assert 1 < scan.cycle_number <= 1 + longest
     if not taken:
         assert scan.cycle_number == 1 + longest
+    bench.image.close()
+
+
+FREE_NS = 2 * MS
+
+
+@pytest.mark.behaviour(7)
+@settings(max_examples=25, deadline=None)
+@given(
+    rest_us=st.integers(0, 900),
+    late_us=st.integers(0, 900),
+    spare_us=st.lists(st.integers(-300, 2_500), min_size=1, max_size=25),
+)
+def test_a_freewheeling_task_never_costs_a_tick_and_runs_when_there_is_time(
+    tmp_path_factory: pytest.TempPathFactory, rest_us: int, late_us: int, spare_us: list[int]
+) -> None:
+    """``spare`` is what a cycle has beyond waking up, tasks, all of the watchdog and the rest."""
+    timing = {"control": {}, "idle": free_task(FREE_NS)}
+    bench, log = noting_cell(tmp_path_factory.mktemp("slack"), timing, idle=FREE_NS)
+    bench.launch()
+    clock, scan, image = bench.clock, bench.scan, bench.scan.process_image
+    publish = image.publish
+
+    def slow(*arguments: int) -> int:
+        clock.advance(rest_us * 1000)
+        return publish(*arguments)
+
+    image.publish = slow  # type: ignore[method-assign]
+    member = SimpleNamespace(
+        plan=bench.plan, image=bench.image, clock=clock, slot=bench.image.processes["scan"]
+    )
+    recorder = SimpleNamespace(step=lambda now_ns: None)
+    waiting = SimulatedWaiting(clock)
+    waiting.late_ns = late_us * 1000
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "lib", waiting)
+        beat = process.Beat(scan, cast(Any, member), cast(Any, recorder))
+
+        def once() -> None:
+            now_ns = clock.now_ns() + POLL_NS
+            bench.image.processes["journal"].beat_ns = now_ns
+            for port in bench.ports:
+                port.publish_inputs(bench.payload, bench.statuses, now_ns)
+            assert beat.once()
+
+        for _ in range(20):
+            once()
+        scan.ask(SetMode(request="start", actor="anna"))
+        for _ in range(20):
+            once()
+        assert scan.state is CellState.RUN
+        assert bench.image.statistics.read(SCAN).skips == 0
+        for spare in spare_us:
+            log.ran.clear()
+            log.takes["control"] = POLL_NS - FREE_NS - (rest_us + late_us + spare) * 1000
+            once()
+            ran = log.names()
+            assert ran[0] == "control"
+            if spare < 0:
+                assert ran == ["control"], "it would have ended after the tick"
+            elif spare > late_us + 1:
+                assert ran == ["control", "idle"], "there was time for it and for waking up"
+    figures = bench.image.statistics.read(SCAN)
+    assert figures.skips == 0
     bench.image.close()
