@@ -61,7 +61,7 @@ have the same type. A retained variable needs a memory tag with `retain: true`.
 |---|---|---|
 | cyclic | `interval` | at every interval, shifted by `phase`; both are multiples of `scan.base` |
 | event | `event` | in the cycle that sees an edge of a BOOL tag (also of `sys.clock_1s`) |
-| freewheeling | `freewheeling` | last in a cycle, if its watchdog time and a margin fit before the tick |
+| freewheeling | `freewheeling` | last in a cycle, if its watchdog time and a margin fit in it |
 
 Cyclic and event tasks of one cycle run in the order of their priorities, then in that of the file.
 The tag of an event is looked at after inputs, commands and forces have come in, and compared with
