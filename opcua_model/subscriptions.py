@@ -17,8 +17,8 @@ from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.monitored_item_service import MonitoredItemData, MonitoredItemService
 from asyncua.server.subscription_service import SubscriptionService
 
-# The class that the codec makes; `ua.DataChangeFilter` is a subclass of it.
-from asyncua.ua.uaprotocol_auto import DataChangeFilter
+# The classes that the codec makes; those of the same name in `ua` are subclasses of them.
+from asyncua.ua.uaprotocol_auto import DataChangeFilter, EventFilter
 
 from cellwright.opcua_model import limits, notifications
 from cellwright.opcua_model.numbers import standard, status_code
@@ -145,6 +145,21 @@ class CellItems(MonitoredItemService):
         self._monitored_datachange[handle] = result.MonitoredItemId
         callback.sample(self.aspace.read_attribute_value(item.NodeId, item.AttributeId))
         return result
+
+    def _create_events_monitored_item(
+        self, params: ua.MonitoredItemCreateRequest
+    ) -> ua.MonitoredItemCreateResult:
+        refused = None
+        if len(self._monitored_items) >= limits.MAX_ITEMS_PER_SUBSCRIPTION:
+            refused = ua.StatusCodes.BadTooManyMonitoredItems
+        elif not isinstance(params.RequestedParameters.Filter, EventFilter):
+            # Without one there is nothing to report (OPC 10000-4, 7.22.3).
+            refused = ua.StatusCodes.BadEventFilterInvalid
+        if refused is not None:
+            result = ua.MonitoredItemCreateResult()
+            result.StatusCode = status_code(refused)
+            return result
+        return super()._create_events_monitored_item(params)
 
     def _refusal(self, item: ua.ReadValueId, parameters: ua.MonitoringParameters) -> int | None:
         if len(self._monitored_items) >= limits.MAX_ITEMS_PER_SUBSCRIPTION:

@@ -44,6 +44,8 @@ def _request(name: str) -> ua.NodeId:
 _CREATE: Final = _request("CreateSession")
 _ACTIVATE: Final = _request("ActivateSession")
 _BROWSE_NEXT: Final = _request("BrowseNext")
+_REGISTERING: Final = frozenset({_request("RegisterNodes"), _request("UnregisterNodes")})
+"""Both carry one list of NodeIds and nothing else."""
 _SESSIONLESS: Final = frozenset(
     {_request("FindServers"), _request("GetEndpoints"), _request("CloseSecureChannel")}
 )
@@ -116,6 +118,10 @@ class CellProcessor(UaProcessor):
                 raise ServiceError(ua.StatusCodes.BadSecureChannelIdInvalid)
         elif typeid not in _SESSIONLESS:
             raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
+        if typeid in _REGISTERING:
+            # Registering does nothing here, so that nothing behind this looks at the request.
+            nodes = struct_from_binary(ua.RegisterNodesParameters, body.copy()).NodesToRegister
+            limits.check_count(nodes, limits.MAX_NODES_PER_REGISTER)
         if typeid == _BROWSE_NEXT:
             await self._browse_next(requesthdr, seqhdr, body)
             return True

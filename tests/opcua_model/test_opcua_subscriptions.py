@@ -233,3 +233,24 @@ async def test_a_transferred_subscription_sends_its_values_anew_when_asked_to(
         # The second client asks for no publishing, so what is to be sent stays in the queue.
         queued = [item for queue in held._triggered_datachanges.values() for item in queue]
         assert [item.Value.Value.Value for item in queued] == ([True] if initial else [])
+
+
+async def test_an_item_for_events_without_their_filter_is_refused_and_the_others_are_made(
+    cell: Any,
+) -> None:
+    async with cell.client() as client:
+        await show(cell, "part_present", True)
+        subscription = await client.create_subscription(50, Recorder())
+        requests = []
+        for handle, (node_id, attribute) in enumerate(
+            (("i=2253", ua.AttributeIds.EventNotifier), (PRESENT, ua.AttributeIds.Value)), 1
+        ):
+            request = ua.MonitoredItemCreateRequest()
+            request.ItemToMonitor.NodeId = ua.NodeId.from_string(node_id)
+            request.ItemToMonitor.AttributeId = attribute
+            request.MonitoringMode = ua.MonitoringMode.Reporting
+            request.RequestedParameters.ClientHandle = handle
+            requests.append(request)
+        events, value = await subscription.create_monitored_items(requests)
+        assert events.value == ua.StatusCodes.BadEventFilterInvalid
+        assert isinstance(value, int)

@@ -272,6 +272,12 @@ async def test_advertised_limits_are_enforced(cell: Any) -> None:
             await read(client, [node] * (most + 1), ua.AttributeIds.Value)
         with pytest.raises(BadNothingToDo):
             await read(client, [], ua.AttributeIds.Value)
+        for register in (client.uaclient.register_nodes, client.uaclient.unregister_nodes):
+            await register([node])
+            with pytest.raises(BadTooManyOperations):
+                await register([ua.NodeId(1)] * 10_001)
+            with pytest.raises(BadNothingToDo):
+                await register([])
 
 
 async def test_diagnostics_count_sessions_and_subscriptions(cell: Any) -> None:
