@@ -52,18 +52,17 @@ async def _serve(member: Membership, store: GatewayStore | None) -> None:
     stop = asyncio.Event()
     serving: asyncio.Task[None] | None = None
     server: CellServer | None = None
-    if member.plan.opcua is not None:
-        server = await _listen(member, store)
-    if server is not None:
-        structlog.get_logger(__name__).info("OPC UA server listens", endpoint=server.endpoint)
-        serving = asyncio.create_task(server.run(stop, PUBLISH_INTERVAL_S))
+    # Before the server, which waits for as long as another program has its port.
     metrics = asyncio.create_task(_serve_metrics(member, stop))
-    leave_core(member.plan.scan.core)
     try:
+        if member.plan.opcua is not None:
+            server = await _listen(member, store)
+        if server is not None:
+            structlog.get_logger(__name__).info("OPC UA server listens", endpoint=server.endpoint)
+            serving = asyncio.create_task(server.run(stop, PUBLISH_INTERVAL_S))
+        leave_core(member.plan.scan.core)
         while not member.should_stop() and not (serving is not None and serving.done()):
-            member.beat()
-            member.image.gateway.database_ok = store is not None and store.answers
-            await asyncio.sleep(STOP_CHECK_S)
+            await _live(member, store)
     finally:
         member.image.gateway.database_ok = False
         stop.set()
@@ -95,14 +94,21 @@ async def _listen(member: Membership, store: GatewayStore | None) -> CellServer 
                     "opcua.endpoint",
                     error=str(error),
                 )
+                leave_core(member.plan.scan.core)
             told = True
         else:
             return server
         deadline = time.monotonic() + LISTEN_RETRY_S
         while time.monotonic() < deadline and not member.should_stop():
-            member.beat()
-            await asyncio.sleep(STOP_CHECK_S)
+            await _live(member, store)
     return None
+
+
+async def _live(member: Membership, store: GatewayStore | None) -> None:
+    """A sign of life, and a pause."""
+    member.beat()
+    member.image.gateway.database_ok = store is not None and store.answers
+    await asyncio.sleep(STOP_CHECK_S)
 
 
 async def _serve_metrics(member: Membership, stop: asyncio.Event) -> None:

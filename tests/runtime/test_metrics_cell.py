@@ -6,16 +6,19 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from exposition import parse
 from prepare import free_port
+from small_cell import SmallCell
 
 from cellwright.runtime.latency_cell import write_cell
 
@@ -111,6 +114,21 @@ def test_a_running_cell_without_opcua_serves_its_figures(cell: Cell) -> None:
 
 
 @pytest.mark.behaviour(21)
+def test_figures_are_served_while_another_program_has_the_port_of_the_opcua_server(
+    tmp_path: Path,
+) -> None:
+    cell, port = SmallCell(tmp_path / "cell", tmp_path / "run"), free_port()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        endpoint = f"opc.tcp://127.0.0.1:{taken.getsockname()[1]}"
+        with cell.file.open("a") as file:
+            file.write(f"opcua: {{endpoint: '{endpoint}', anonymous: read}}\n")
+            file.write(f"metrics: {{listen: '127.0.0.1:{port}'}}\n")
+        with cell.running():
+            figures_when(Cell(port, {}), "cellwright_state", 1, state="RUN")
+            (log,) = cell.folder.rglob("gateway.jsonl")
+            assert "OPC UA server listens" not in log.read_text()
+
+
 def test_status_and_doctor_say_the_same_of_the_scans_machine(cell: Cell) -> None:
     figures_when(cell, "cellwright_state", 1, state="RUN")
     status = json.loads(cell.command("status", "--json"))
