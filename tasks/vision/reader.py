@@ -84,22 +84,35 @@ _PLAN: Final = (
 _MADE_OF: Final = {2: (1, 2), 3: (1, 3), 4: (2, 2), 6: (3, 2), 8: (4, 2)}
 
 
-def _copies(gray: Gray) -> Iterator[tuple[Gray, int]]:
-    """Copies of the frame with their reduction."""
-    made: dict[tuple[int, int], Gray] = {(1, 0): gray}
+class _Copies:
+    """Reduced and softened copies of one frame, each made when it is first wanted.
 
-    def copy(scale: int, times: int) -> Gray:
-        if (scale, times) not in made:
+    A class and no recursive closure, which would be a cycle of references: frames of many parts
+    would lie in memory until the collector looks.
+    """
+
+    def __init__(self, gray: Gray) -> None:
+        self._made: dict[tuple[int, int], Gray] = {(1, 0): gray}
+
+    def get(self, scale: int, times: int) -> Gray:
+        """The frame reduced by ``scale`` and softened ``times`` times."""
+        made = self._made.get((scale, times))
+        if made is None:
             if times:
-                made[scale, times] = soften(copy(scale, times - 1))
+                made = soften(self.get(scale, times - 1))
             else:
                 source, factor = _MADE_OF[scale]
-                made[scale, 0] = shrink(copy(source, 0), factor)
-        return made[scale, times]
+                made = shrink(self.get(source, 0), factor)
+            self._made[scale, times] = made
+        return made
 
+
+def _copies(gray: Gray) -> Iterator[tuple[Gray, int]]:
+    """Copies of the frame with their reduction."""
+    copies = _Copies(gray)
     for scale, times in _PLAN:
         if scale == 1 or min(gray.shape) // scale >= SMALLEST_LEVEL:
-            yield copy(scale, times), scale
+            yield copies.get(scale, times), scale
 
 
 def shrink(gray: Gray, factor: int) -> Gray:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gc
 import threading
 import time
+import weakref
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cellwright.io.cameras.base import Frame
 from cellwright.io.frames import FrameRing
 from cellwright.io.plan import Device
 from cellwright.tasks.api import JobError, WorkerContext
@@ -83,6 +86,28 @@ def test_a_good_mark_is_ok_and_its_frame_is_not_kept(make: Any, tmp_path: Path) 
     assert (found["verdict"], found["read"], found["module_errors"]) == ("ok", CONTENT, 0)
     assert found["frame"] == 1
     assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize("flip", [(), ((4, 6),), ((4, 6), (7, 7), (9, 3), (11, 5))])
+def test_nothing_of_a_frame_stays_in_memory_until_the_collector_looks(
+    make: Any, flip: tuple[tuple[int, int], ...]
+) -> None:
+    worker = make(draw(CONTENT, Look(), 1, size=SIZE, flip=flip).gray)
+    capture, frames = worker._camera.capture, []
+
+    def noted(timeout_s: float) -> Frame:
+        frame: Frame = capture(timeout_s)
+        frames.append(weakref.ref(frame.gray))
+        return frame
+
+    worker._camera.capture = noted
+    gc.disable()
+    try:
+        worker.handle("inspect", BODY)
+        assert frames
+        assert [frame() for frame in frames] == [None] * len(frames)
+    finally:
+        gc.enable()
 
 
 def test_a_wrong_dot_is_rejected_and_its_frame_is_kept_by_serial(make: Any, tmp_path: Path) -> None:
