@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_cell import SmallCell
+from small_cell import COMMAND, SmallCell
 
 from cellwright.io.journal import JournalReader
 from cellwright.io.messages import ProgramChanged
@@ -66,6 +67,17 @@ def changes(cell: SmallCell) -> list[Any]:
         return [e for _, e in journal.read(0, 10_000) if isinstance(e, ProgramChanged)]
 
 
+DIES = """
+
+def _die(_):
+    import os, pathlib, sys
+    scan = "cellwright.runtime.processes.scan" in sys.orig_argv
+    if scan and (pathlib.Path(__file__).parent / "die").exists():
+        os.kill(os.getpid(), 9)
+
+
+Clamp.__del__ = _die
+"""
 CLOSED = "closed = self.close and self.pressure >= self.setpoint"
 
 
@@ -185,6 +197,7 @@ def test_a_scan_that_is_killed_after_a_change_comes_back_with_what_ran(tmp_path:
         assert "there is nothing to go back to" in small.type("change", "--rollback").stderr
         said(small, "tags", "set", "close_request", "true")
         until(lambda: closed(small))
+        original = (small.folder / "clamp.py").read_text()
         edit(small, "clamp.py", CLOSED, "closed = False")
         said(small, "change", "--yes")
         until(lambda: not closed(small))
@@ -196,8 +209,39 @@ def test_a_scan_that_is_killed_after_a_change_comes_back_with_what_ran(tmp_path:
         said(small, "tags", "set", "close_request", "true")
         until(lambda: said(small, "tags", "get", "clamp_pressure") == "5.0\n")
         assert not closed(small)
+        until(lambda: len(changes(small)) > 0)
         (event,) = changes(small)
         assert (event.files, event.after_restart) == (["clamp.py"], False), "told before the kill"
         assert "the running programs go on" in small.type("change", "--yes").stderr
         said(small, "change", "--rollback", "--yes")
         until(lambda: closed(small))
+        # A program that ends its process when it is let go: right after a change is permanent.
+        (small.folder / "clamp.py").write_text(original + DIES)
+        said(small, "change", "--yes")
+        until(lambda: len(changes(small)) == 3)
+        (small.folder / "die").touch()
+        (small.folder / "clamp.py").write_text(original + "\n# the last\n")
+        command = subprocess.Popen(
+            [*COMMAND, "change", "--yes", "--reason", "never told"],
+            cwd=small.folder,
+            env=small.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            until(lambda: status(small)["processes"]["scan"]["restarts"] == 2)
+        finally:
+            command.kill()
+            command.wait()
+        (small.folder / "die").unlink()
+        until(lambda: len(changes(small)) > 3)
+        until(lambda: small.type("start").returncode == 0)
+        (event,) = changes(small)[3:]
+        assert (event.reason, event.after_restart, event.cycle) == ("never told", True, 1)
+        assert event.actor.endswith("@console")
+        assert event.new == status(small)["programs"]["sha256"]
+        pid = status(small)["processes"]["scan"]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: status(small)["processes"]["scan"]["restarts"] == 3)
+        until(lambda: small.type("start").returncode == 0)
+        assert len(changes(small)) == 4, "it is not told again"
