@@ -28,7 +28,7 @@ from cellwright.io.journal import (
     check_format,
     database_error,
 )
-from cellwright.io.messages import MessageError, PartDeparted, decode_event
+from cellwright.io.messages import MessageError, PartDeparted, ProgramChanged, decode_event
 from cellwright.io.poll_timing import BackOff, BackOffLimits
 from cellwright.io.rings import RingDamaged
 
@@ -36,6 +36,12 @@ KEEP_NS: Final = 7 * 24 * 3600 * 1_000_000_000
 """Rows that every consumer has taken are kept this long."""
 
 DEPARTED: Final = str(PartDeparted.__struct_config__.tag)
+
+CHANGED: Final = str(ProgramChanged.__struct_config__.tag)
+
+LOOKED_AT: Final = 20_000
+"""Oldest rows among which one call of `JournalWriter.purge` looks for them: a whole week of a fast
+cell would be looked through for seconds."""
 
 PURGE_ROWS: Final = 2000
 """Most rows that one call of `JournalWriter.purge` deletes, so that events do not wait for it."""
@@ -121,17 +127,19 @@ class JournalWriter:
     def purge(self, consumed_up_to: int, older_than_utc_ns: int) -> int:
         """Delete rows that are consumed and older than that time; how many, at most 2000.
 
-        Events from the last departure of a part on stay whatever their age: recovery needs them.
+        Of what happened to parts everything from the last departure on stays whatever its age:
+        recovery needs it, as it needs to know which change of programs was told last.
         """
         deleted = 0
 
         def delete(connection: sqlite3.Connection) -> None:
             nonlocal deleted
             deleted = connection.execute(
-                "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events "
-                f"WHERE sequence <= ? AND utc_ns < ? AND sequence < {LAST_OF_KIND} "
-                "ORDER BY sequence LIMIT ?)",
-                (consumed_up_to, older_than_utc_ns, DEPARTED, PURGE_ROWS),
+                "DELETE FROM events WHERE sequence IN (SELECT sequence FROM "
+                "(SELECT sequence, utc_ns, kind, part_id FROM events WHERE sequence <= ? "
+                "ORDER BY sequence LIMIT ?) WHERE utc_ns < ? AND kind <> ? "
+                f"AND (part_id IS NULL OR sequence < {LAST_OF_KIND}) LIMIT ?)",
+                (consumed_up_to, LOOKED_AT, older_than_utc_ns, CHANGED, DEPARTED, PURGE_ROWS),
             ).rowcount
 
         self._use("purge", delete)

@@ -52,11 +52,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 class Purger:
-    """Deletes rows that the MES has had for ``keep_ns``, a few thousand at a time, when idle."""
+    """Deletes rows that the MES has had for ``keep_ns``, a few thousand at a time, when idle.
+
+    In a cell without MES nobody is going to take them: there they go by their age alone.
+    """
 
     def __init__(self, member: Membership, data: Path, keep_ns: int = KEEP_NS) -> None:
         self._clock = member.clock
         self._keep_ns = keep_ns
+        self._alone = member.plan.database is None
         self._file = data / JOURNAL_FILE
         self._consumed = Consumed(data)
         self._due_ns = 0
@@ -70,7 +74,9 @@ class Purger:
         self._due_ns = now_ns + PURGE_INTERVAL_NS
         try:
             with JournalReader(self._file) as reader:
-                position = self._consumed.read(reader.identity)
+                position = (
+                    reader.last_sequence if self._alone else self._consumed.read(reader.identity)
+                )
             if position:
                 with JournalWriter(self._file) as writer:
                     purged = writer.purge(position, self._clock.utc_ns() - self._keep_ns)

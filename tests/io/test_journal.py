@@ -11,12 +11,15 @@ import pytest
 from forked import process
 from journal_events import BOOT, arrived
 
+from cellwright.io import journal_writer
 from cellwright.io.journal import CORRUPT, JournalError, JournalReader, Record
 from cellwright.io.journal_writer import KEEP_NS, JournalWriter
 from cellwright.io.messages import (
     AnyEvent,
+    FaultRaised,
     PartDeparted,
     PartReleased,
+    ProgramChanged,
     encode,
 )
 
@@ -132,6 +135,26 @@ def test_nothing_is_purged_before_the_first_departure(path: Path) -> None:
         writer.append([record(arrived(1), 1), record(released(1), 2)])
         assert writer.purge(2, KEEP_NS) == 0
         assert len(reader.read(0)) == 2
+
+
+def test_what_belongs_to_no_part_is_purged_in_a_cell_that_never_saw_one(path: Path) -> None:
+    fault = FaultRaised(task="runtime", utc_ns=1, code="x", text="y")
+    change = ProgramChanged(
+        task="runtime", utc_ns=1, tasks=["a"], old="", new="", files=[], actor="a", reason=""
+    )
+    with JournalWriter(path) as writer, JournalReader(path) as reader:
+        events: list[AnyEvent] = [fault, change, arrived(1), fault]
+        writer.append([record(event, n) for n, event in enumerate(events, 1)])
+        assert writer.purge(4, KEEP_NS) == 2
+        assert reader.read(0) == [(2, change), (3, arrived(1))], "recovery asks for these"
+
+
+def test_a_purge_looks_at_the_oldest_rows_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_writer, "LOOKED_AT", 3)
+    fault = FaultRaised(task="runtime", utc_ns=1, code="x", text="y")
+    with JournalWriter(path) as writer:
+        writer.append([record(fault, n) for n in range(1, 6)])
+        assert [writer.purge(5, KEEP_NS) for _ in range(3)] == [3, 2, 0]
 
 
 @pytest.mark.parametrize(("place", "size"), [(0, 3000), (5, 1), (100, 3000), (4096, 40_000)])

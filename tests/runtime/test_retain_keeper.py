@@ -1,4 +1,4 @@
-"""When the journal process writes the retained values to disk, and when it need not."""
+"""What the journal process writes to disk and deletes from it, and when it need not."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import pytest
 from plans import make_tag
 from scan_bench import Bench, program
 
+from cellwright.io.journal import JournalReader
+from cellwright.io.journal_writer import KEEP_NS, JournalPump
 from cellwright.io.messages import WriteTag
 from cellwright.io.retain import RetainStore
 from cellwright.runtime.processes.common import Membership
-from cellwright.runtime.processes.journal import RetainKeeper
+from cellwright.runtime.processes.journal import Purger, RetainKeeper
 from cellwright.tasks.api import ScanContext
 
 
@@ -46,3 +48,18 @@ def test_a_retained_value_that_stays_as_it_is_is_written_to_disk_once(
     bench.cycle(20)
     keeper.step()
     assert store.load().generation == 2
+
+
+def test_in_a_cell_without_mes_events_go_by_their_age(bench: Bench, tmp_path: Path) -> None:
+    member = SimpleNamespace(clock=bench.clock, image=bench.image, plan=bench.plan)
+    assert bench.plan.database is None
+    pump = JournalPump(bench.image, tmp_path / "journal.db", bench.clock)
+    purger = Purger(cast(Membership, member), tmp_path)
+    assert pump.step() > 0
+    purger.step()
+    with JournalReader(tmp_path / "journal.db") as journal:
+        assert journal.read(0), "they are young"
+        bench.clock.advance(KEEP_NS + 1_000_000_000)
+        purger.step()
+        assert journal.read(0) == []
+    pump.close()
