@@ -91,6 +91,9 @@ class CellServer:
         self._mes_task: asyncio.Task[None] | None = None
         self._mes_news: MesState | None = None
         self._mes_failing = False
+        self._mes_reads = 0
+        self._mes_newest = 0
+        """Number of the read whose state is the newest one that is known."""
         self._due_ns = {"diagnostics": 0, "standard": 0, "mes": 0}
         self._first_pass = True
 
@@ -231,9 +234,14 @@ class CellServer:
             self._mes_task = asyncio.create_task(self._read_mes(self._mes))
 
     async def _read_mes(self, mes: MesView) -> None:
+        self._mes_reads += 1
+        number = self._mes_reads
         try:
-            self._mes_news = await mes.read()
+            state = await mes.read()
             self._mes_failing = False
+            # A slow read must not undo what one that began later has shown.
+            if number > self._mes_newest:
+                self._mes_newest, self._mes_news = number, state
         except (MesError, TimeoutError) as error:
             if not self._mes_failing:
                 _log.warning("cannot read the MES; showing what was read last", why=str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -255,6 +256,36 @@ async def test_an_order_that_is_not_shown_any_more_is_still_answered_for(
         assert await call(client, "Cancel", "JOB-13") == NO_ERROR
     assert (status, unknown) == (NO_ERROR, UNKNOWN_ORDER)
     assert response.JobOrderID == "JOB-12"
+
+
+@session_loop
+async def test_a_read_that_began_before_an_order_was_stored_does_not_take_it_away_again(
+    cell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, go_on, read = cell.server, threading.Event(), mes_view.MesView._read
+    began = []
+
+    def late(self: mes_view.MesView) -> mes_view.MesState:
+        state = read(self)
+        began.append(state)
+        if len(began) == 1:
+            assert go_on.wait(30)
+        return state
+
+    async with cell.client("planner") as client:
+        monkeypatch.setattr(mes_view.MesView, "_read", late)
+        try:
+            await until(lambda: bool(began))
+            assert await call(client, "Store", order("JOB-14")) == NO_ERROR
+            assert server._work_orders.find("JOB-14") is not None
+            assert len(began) > 1
+            old = server._mes_task
+        finally:
+            go_on.set()
+        await asyncio.wait_for(asyncio.shield(old), 30)
+        server._show_mes()
+        assert server._work_orders.find("JOB-14") is not None
+        assert await call(client, "Cancel", "JOB-14") == NO_ERROR
 
 
 @session_loop
