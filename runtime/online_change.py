@@ -49,6 +49,7 @@ from cellwright.runtime.slices import Slices, StillRunsError
 from cellwright.runtime.states import DRIVING
 from cellwright.tasks.api import Program
 from cellwright.tasks.carry_over import names_in
+from cellwright.tasks.station import clip
 
 if TYPE_CHECKING:
     from cellwright.runtime.recorder import ScanRecorder
@@ -58,6 +59,8 @@ LOAD_LIMIT_NS: Final = 20_000_000_000
 """Longest time for a change to be loaded; a module that does not end its import is given up."""
 MARGIN: Final = 5
 """The part of a base interval that is left free before a tick: a fifth."""
+ERROR_BYTES: Final = 1000
+"""Longest reason why a change was not made."""
 
 
 class RefusedChangeError(Exception):
@@ -225,7 +228,9 @@ class OnlineChange:
         # Both hold the modules that do not run.
         self._shelf = Shelf(Path(self._plan.folder), self._finder)
         self._slices.forget()
-        self._scan.changes.deliver(ProgramsLoaded(actor="scan", error=error))
+        # What a module raises may be no text for a message, or far too much of it.
+        told = clip(error.encode(errors="backslashreplace").decode(), ERROR_BYTES)
+        self._scan.changes.deliver(ProgramsLoaded(actor="scan", error=told))
 
     # --- loading, in turns ------------------------------------------------------------------------
 

@@ -263,6 +263,8 @@ def test_a_command_that_is_not_about_what_runs_and_what_was_checked_is_refused(
          "cannot be loaded: OSError: no lamp"),
         ("class Lamp", "if __import__('state').broken: raise SystemExit(3)\n\n\nclass Lamp",
          "SystemExit(3)"),
+        ("class Lamp", "if __import__('state').broken: raise OSError('\\udcff')\n\n\nclass Lamp",
+         "cannot be loaded: OSError: \\udcff"),
         ("    def scan", "    def __init__(self, *a):\n        super().__init__(*a)\n"
          "        assert not __import__('state').broken, 'dark'\n\n    def scan",
          "program of task 'lamp' cannot be made: AssertionError: dark"),
@@ -270,7 +272,7 @@ def test_a_command_that_is_not_about_what_runs_and_what_was_checked_is_refused(
          "        assert not __import__('state').broken, 'dark'\n\n    def scan",
          "AssertionError: dark"),
     ],
-    ids=["in the module", "exit", "in __init__", "in carry_over"],
+    ids=["in the module", "exit", "no text", "in __init__", "in carry_over"],
 )  # fmt: skip
 @pytest.mark.behaviour(22)
 def test_whatever_fails_in_the_scan_that_did_not_in_the_check_leaves_the_programs_before(
@@ -285,6 +287,23 @@ def test_whatever_fails_in_the_scan_that_did_not_in_the_check_leaves_the_program
     assert says in refused(cell, command)
     monkeypatch.setattr(state, "broken", False)
     assert cell.send(cell.command(cell.check())).code == 0
+
+
+def test_a_change_that_fails_with_endless_words_is_refused_in_few(
+    cell: ChangedCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = ModuleType("state")
+    monkeypatch.setitem(sys.modules, "state", state)
+    monkeypatch.setattr(state, "broken", False, raising=False)
+    words = "if __import__('state').broken: raise OSError('x' * 99_999)"
+    cell.edit("lamp.py", "class Lamp", f"{words}\n\n\nclass Lamp")
+    command = cell.command(cell.check())
+    monkeypatch.setattr(state, "broken", True)
+    assert "cannot be loaded: OSError: xxx" in cell.send(command).text
+    (event,) = cell.events(CommandRefused)
+    assert len(event.why) <= 1000
+    monkeypatch.setattr(state, "broken", False)
+    assert cell.send(cell.command(cell.check())).code == 0, "the next change is not held up"
 
 
 @pytest.mark.behaviour(22)
