@@ -43,7 +43,10 @@ def read_script(file: Path, plan: Plan) -> list[TimedInput]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise SimulationError(f"the inputs {file} cannot be read: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise SimulationError(
+            f"the inputs {file} cannot be read: {why}; give a file of time, tag and value"
+        ) from error
     rows = _yaml(file, text) if file.suffix in (".yaml", ".yml") else _csv(file, text)
     found = []
     for line, row in rows:

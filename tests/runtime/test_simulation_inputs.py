@@ -101,7 +101,9 @@ def test_a_wrong_script_is_refused_with_its_line(
 
 
 def test_a_script_that_is_not_there_is_an_error_that_names_it(bench: Plan, tmp_path: Path):
-    with pytest.raises(SimulationError, match=r"none\.csv cannot be read"):
+    with pytest.raises(
+        SimulationError, match=r"none\.csv cannot be read: No such file or directory; give"
+    ):
         read_script(tmp_path / "none.csv", bench)
 
 
