@@ -99,8 +99,9 @@ class Diagnostics:
         self._skipped_index = next(
             (tag.index for tag in plan.tags if tag.name == "sys.skipped"), None
         )
-        self._running_since_ns: int | None = None
-        self._ran_ns = 0
+        self._running_since: int | None = None
+        """Tick of the last look, when the cell was in RUN. Ticks, for the wall clock may jump."""
+        self._ran_ticks = 0
 
     def publish(self, reader: ImageReader) -> int:
         """Write what differs; gives its number."""
@@ -145,12 +146,12 @@ class Diagnostics:
         state = CellState.INIT
         if self._state_index is not None:
             state = CellState(int(reader.value(self._state_index)))  # type: ignore[arg-type]
-        if state is CellState.RUN and self._running_since_ns is not None:
-            self._ran_ns += max(0, reader.utc_ns - self._running_since_ns)
-        self._running_since_ns = reader.utc_ns if state is CellState.RUN else None
         ticks = reader.cycle
         if self._skipped_index is not None:
             ticks += int(reader.value(self._skipped_index))  # type: ignore[arg-type]
+        if state is CellState.RUN and self._running_since is not None:
+            self._ran_ticks += max(0, ticks - self._running_since)
+        self._running_since = ticks if state is CellState.RUN else None
         number, text = _PACKML[state]
         return _write(
             self._nodes.status,
@@ -161,7 +162,7 @@ class Diagnostics:
                 "CurrentStateNumber": number,
                 "MachineryItemState": _ITEM_STATE[state],
                 "PowerOnDuration": ticks * self._plan.scan.base_ns / NS_PER_MS,
-                "OperationDuration": self._ran_ns / NS_PER_MS,
+                "OperationDuration": self._ran_ticks * self._plan.scan.base_ns / NS_PER_MS,
             },
             at,
         )
