@@ -98,7 +98,7 @@ class Execution(Part):
                 program = self.new_program(task.index)
                 own = [event for event in self._outbox.open_events if event.task == task.name]
                 program.recover(own, context)
-            except Exception as error:  # noqa: BLE001 - the program's outermost edge
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the program's outermost edge
                 return _raised(task.name, error)
             self.programs.append(program)
         return None
@@ -180,7 +180,7 @@ class Execution(Part):
         begin = clock_now()
         try:
             self.programs[index].scan(context)
-        except Exception as error:  # noqa: BLE001 - the task's outermost edge
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the task's outermost edge
             return _raised(task.name, error)
         self._not_run_yet[index] = self._changed[index] = False
         self._ended_ns = clock_now()
@@ -224,7 +224,7 @@ def _submits_nothing(kind: str, body: dict[str, Any]) -> int:
     return 0
 
 
-def _raised(task: str, error: Exception) -> Failure:
+def _raised(task: str, error: BaseException) -> Failure:
     # Not `extract_tb`, which reads source files.
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     return Failure(
@@ -235,7 +235,7 @@ def _raised(task: str, error: Exception) -> Failure:
     )
 
 
-def _described(error: Exception) -> str:
+def _described(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - an author's exception may be broken itself
