@@ -77,7 +77,9 @@ def on_mark_completed(ctx: EventContext, event: MarkCompleted) -> None:
     """The marker has answered."""
     ctx.audit("serial", event.serial)
     unit = parts.find_or_add(ctx.session, event.part_id, ctx.at)
-    first = not any(mark.completed_utc for mark in unit.marks)
+    # A mark that was certainly not made passes no piece on to the next operation.
+    made = event.outcome != "failed"
+    first = not any(mark.completed_utc and mark.outcome != "failed" for mark in unit.marks)
     pending = [
         mark
         for mark in unit.marks
@@ -106,7 +108,7 @@ def on_mark_completed(ctx: EventContext, event: MarkCompleted) -> None:
     mark.outcome = event.outcome
     mark.detail = event.detail
     mark.duration_ms = finite(event.duration_ms)
-    if first and unit.order is not None:
+    if made and first and unit.order is not None:
         _progress(ctx, unit.order, OperationKind.MARK, event.station)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cellwright.io.messages import SerialGranted, SerialRefused
+from cellwright.io.messages import MarkAuthorised, MarkCompleted, SerialGranted, SerialRefused
 from cellwright.mes import audit, master_data, operations, work_orders
 from cellwright.mes.errors import MesError
 from cellwright.mes.operation_states import OperationState
@@ -183,3 +183,15 @@ def test_every_step_of_a_person_is_audited(store, prepared):
         ]
         assert records[1].old == '{"done":0}'
         assert records[1].new == '{"done":1,"state":"RUNNING"}'
+
+
+@pytest.mark.parametrize(("outcome", "done"), [("acknowledged", 1), ("unknown", 1), ("failed", 0)])
+def test_a_mark_that_was_certainly_not_made_passes_no_piece_on(
+    store, cell, run_order, outcome, done
+):
+    run_order("MADE")
+    granted = cell.request("b-1")
+    cell.event(MarkAuthorised, "b-1", serial=granted.serial, content="c", device="d", template="t")
+    cell.event(MarkCompleted, "b-1", serial=granted.serial, outcome=outcome)
+    with store.reading() as session:
+        assert operations.operations(session, "MADE")[0].done == done
