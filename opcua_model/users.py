@@ -1,14 +1,15 @@
 """The users of the server: the user file, password checks, and lock-out after failed logins.
 
-Called when a session is activated and by the command line (`add_user`). Passwords are only ever
-kept as argon2 hashes; an unknown user costs the same work and gets the same answer as a wrong
-password.
+Called when a session is activated and by the command line (`add_user`, `remove_user`). Passwords
+are only ever kept as argon2 hashes; an unknown user costs the same work and gets the same answer as
+a wrong password.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,9 +60,10 @@ def add_user(
     *,
     hasher: argon2.PasswordHasher = STRONG,
 ) -> None:
-    """Add a user or give an existing one a new password and roles; the file gets mode 0600.
+    """Add a user or give an existing one a new password and roles.
 
-    Raises UsersError for an empty name, a password shorter than 8 characters or no role.
+    A new file gets mode 0600; one that is there keeps owner, group and mode. Raises UsersError for
+    an empty name, a password shorter than 8 characters or no role.
     """
     if not name or name != name.strip():
         raise UsersError(f"user name {name!r} is empty or has spaces around it; give another")
@@ -74,12 +76,32 @@ def add_user(
         raise UsersError(f"user {name} has no role; give at least one, for example Operator")
     entries = _read(path)
     entries[name] = {"password": hasher.hash(password), "roles": list(roles)}
+    _write(path, entries)
+
+
+def remove_user(path: Path, name: str) -> None:
+    """Take a user away. Raises UsersError when there is none of that name."""
+    entries = _read(path)
+    if name not in entries:
+        known = ", ".join(sorted(entries)) or "nobody"
+        raise UsersError(f"there is no user '{name}' in {path}; it names {known}")
+    del entries[name]
+    _write(path, entries)
+
+
+def _write(path: Path, entries: dict[str, Any]) -> None:
+    """Replace the file as a whole. Raises UsersError."""
     temporary = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        temporary.unlink(missing_ok=True)  # what a kill left may have another mode
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            YAML().dump({"users": dict(entries)}, stream)
+            if path.exists():
+                was = path.stat()
+                os.fchown(descriptor, was.st_uid, was.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(was.st_mode))
+            YAML().dump({"users": entries}, stream)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -5,9 +5,7 @@ Exit codes: 0 done, 1 refused or not possible now, 2 the configuration or the co
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
 import sys
 import time
 from importlib.metadata import version
@@ -31,6 +29,7 @@ from cellwright.runtime import (
     cli_mes,
     cli_recordings,
     cli_simulate,
+    cli_users,
     logs,
     port_check,
     views,
@@ -46,7 +45,6 @@ from cellwright.runtime.cli_common import (
     ValueArgument,
     actor,
     attached,
-    cell_file,
     compiled,
     counted,
     err,
@@ -54,7 +52,6 @@ from cellwright.runtime.cli_common import (
     known_tag,
     out,
     send,
-    show_problems,
     warn_if_old,
 )
 from cellwright.runtime.cli_help import PanelGroup
@@ -63,9 +60,6 @@ from cellwright.runtime.config import (
     json_schema,
     write_template,
 )
-from cellwright.runtime.config.model import ROLES
-from cellwright.runtime.config.problems import Problems, nearest
-from cellwright.runtime.config.source import read
 from cellwright.runtime.freshness import has_ended, staleness
 from cellwright.runtime.latency import MeasureError, measure, measurement
 from cellwright.runtime.latency_view import latency_view
@@ -80,9 +74,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 tags_app = typer.Typer(help="List, read and write tags of a running cell.", no_args_is_help=True)
-user_app = typer.Typer(help="People who may use the OPC UA server.", no_args_is_help=True)
 app.add_typer(tags_app, name="tags")
-app.add_typer(user_app, name="user")
+app.add_typer(cli_users.app, name="user")
 app.add_typer(cli_mes.app, name="mes")
 cli_recordings.register(app)
 cli_alarms.register(app)
@@ -407,57 +400,6 @@ def watch(
                 out.line()
         if has_ended(plan, image):
             fail(staleness(plan, image))
-
-
-@user_app.command("add")
-def user_add(
-    name: Annotated[str, typer.Argument(help="Name to log in with.")],
-    file: FileArgument = Path(),
-    role: Annotated[
-        list[str] | None,
-        typer.Option(help=f"{', '.join(ROLES)}; may be repeated. Operator when left out."),
-    ] = None,
-    password_env: Annotated[
-        str, typer.Option(help="Environment variable that holds the password; else it is asked.")
-    ] = "",
-) -> None:
-    """Add a person to the cell's users file, or give them a new password and roles."""
-    from cellwright.opcua_model.errors import UsersError  # noqa: PLC0415 - brings asyncua
-    from cellwright.opcua_model.users import add_user  # noqa: PLC0415
-
-    users = _users_file(cell_file(file))
-    for unknown in set(role or []) - set(ROLES):
-        fail(f"'{unknown}' is no role; {nearest(unknown, ROLES)}", 2)
-    try:
-        add_user(users, name, _password(name, password_env), role or ["Operator"])
-    except (UsersError, OSError) as error:
-        fail(str(error))
-    out.print(f"{name}: {', '.join(role or ['Operator'])}", highlight=False)
-
-
-def _password(name: str, variable: str) -> str:
-    """From the environment, or asked twice: what is typed does not show."""
-    if variable:
-        if variable not in os.environ:
-            fail(f"the environment variable '{variable}' is not set; export it, or leave it out", 2)
-        return os.environ[variable]
-    password = getpass.getpass(f"password of {name}: ")
-    if getpass.getpass("the same again: ") != password:
-        fail("the two passwords differ; nothing was changed, try again")
-    return password
-
-
-def _users_file(file: Path) -> Path:
-    """The users file that the cell names. It need not exist: the first user makes it."""
-    problems = Problems(str(file))
-    root = read(file, problems)
-    if root is None:
-        show_problems(problems.ordered())
-        raise typer.Exit(2)
-    entry = root.section("opcua").get("users")
-    if entry is None or not isinstance(entry.node.value, str) or not entry.node.value:
-        fail(f"{file}: opcua has no users file; add 'users: users.yaml' to it", 2)
-    return file.resolve().parent / entry.node.value
 
 
 @app.command(name="version")

@@ -18,6 +18,7 @@ from cellwright.opcua_model.users import (
     UserRecord,
     add_user,
     load_users,
+    remove_user,
 )
 
 CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -88,6 +89,28 @@ def test_adding_a_user_again_replaces_password_and_roles(tmp_path: Path) -> None
     assert authenticator.check("anna", "second password") is not None
     assert found["anna"].roles == {"Admin"}
     assert found["bert"].roles == {"Planner"}
+
+
+def test_a_user_who_was_removed_cannot_log_in_and_the_others_can(tmp_path: Path) -> None:
+    path = tmp_path / "users.yaml"
+    add_user(path, "anna", "first password", ["Operator"], hasher=CHEAP)
+    add_user(path, "bert", "other password", ["Planner"], hasher=CHEAP)
+    remove_user(path, "anna")
+    assert set(load_users(path)) == {"bert"}
+    with pytest.raises(UsersError, match=r"no user 'anna' in .*users.yaml; it names bert"):
+        remove_user(path, "anna")
+
+
+def test_a_new_file_is_private_and_an_old_one_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "users.yaml"
+    add_user(path, "anna", "first password", ["Operator"], hasher=CHEAP)
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o640)
+    (tmp_path / "users.yaml.new").write_text("left by a kill")
+    add_user(path, "bert", "other password", ["Planner"], hasher=CHEAP)
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert set(load_users(path)) == {"anna", "bert"}
+    assert [file.name for file in tmp_path.iterdir()] == ["users.yaml"]
 
 
 @pytest.mark.parametrize(

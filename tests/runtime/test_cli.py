@@ -200,6 +200,17 @@ def test_a_user_that_cannot_be_is_refused(
     assert not (with_opcua.folder / "users.yaml").exists()
 
 
+def test_users_are_listed_and_taken_away(with_opcua: SmallCell) -> None:
+    cell = with_opcua
+    assert "names nobody" in cell.type("user", "list").stdout
+    for name in ("bert", "anna"):
+        cell.type("user", "add", name, "--role", "Planner", "--password-env", "PW", PW=PASSWORD)
+    assert cell.type("user", "list").stdout == "anna: Planner\nbert: Planner\n"
+    assert cell.type("user", "remove", "bert").stdout == "bert is no longer in users.yaml\n"
+    assert cell.type("user", "list").stdout == "anna: Planner\n"
+    assert_refused(cell.type("user", "remove", "bert"), 1, "there is no user 'bert'")
+
+
 def test_a_password_variable_that_is_not_set_is_named(with_opcua: SmallCell) -> None:
     done = with_opcua.type("user", "add", "anna", "--password-env", "NO_SUCH_VARIABLE")
     assert_refused(done, 2, "the environment variable 'NO_SUCH_VARIABLE' is not set")
