@@ -73,7 +73,7 @@ class CrashLoops:
         if not self.reason or not self._kept:
             self.reason = self.reason or reason
             record = json.dumps({"process": process, "reason": self.reason}).encode()
-            self._keep(lambda: replace_file(self._path, record))
+            self._keep(lambda: replace_file(self._path, record, durable=True))
         return reason
 
     def _keep(self, change: Callable[[], None]) -> None:
