@@ -256,6 +256,8 @@ def _errors(shown: str) -> Iterator[None]:
 
 _SQLITE: Final = {
     sqlite3.SQLITE_BUSY: ("store_busy", "another program holds it; try again, or end that program"),
+    sqlite3.SQLITE_PROTOCOL: ("store_busy", "too many programs want it at once; try again"),
+    sqlite3.SQLITE_NOMEM: ("store_failed", "the computer has no memory left; end other programs"),
     sqlite3.SQLITE_LOCKED: ("store_busy", "another connection holds it; try again"),
     sqlite3.SQLITE_READONLY: (
         "store_read_only",

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from cellwright.mes.errors import MesError, StoreError
@@ -90,7 +91,8 @@ class GatewayStore:
         try:
             with self.reading() as session:
                 session.execute(select(1))
-        except MesError as error:
+        except (MesError, SQLAlchemyError) as error:
+            # Also what the store has no name for: this thread must not end over it.
             if self.answers:
                 self._log.error("MES database does not answer", error=str(error))
             self.answers = False

@@ -75,7 +75,7 @@ def scalars(code: Code, length: int) -> st.SearchStrategy[bool | int | float | s
     if code is Code.STRING:
         return st.text(max_size=length // 4)
     if code in (Code.REAL, Code.LREAL):
-        return st.floats(allow_nan=False)
+        return st.floats(allow_nan=False, width=32 if code is Code.REAL else 64)
     return st.integers(*integer_range(code))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from cellwright.mes.errors import StoreError
 from cellwright.mes.models import PartDefinition
@@ -122,3 +123,18 @@ def test_giving_up_does_not_wait_for_a_database_that_is_not_there(tmp_path: Path
     until(lambda: "unable to open" in refusal(store), "the reason")
     store.close()
     assert not store._thread.is_alive()
+
+
+def test_an_error_without_a_name_is_no_end_of_asking_whether_the_database_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opening(f"sqlite:///{tmp_path / 'mes.db'}") as store:
+        assert store.wait_open(30)
+
+        def fail(self: object) -> Iterator[None]:
+            raise OperationalError("SELECT 1", {}, sqlite3.OperationalError("never heard of it"))
+
+        with monkeypatch.context() as broken:
+            broken.setattr(GatewayStore, "reading", contextmanager(fail))
+            until(lambda: not store.answers, "the failure is seen")
+        until(lambda: store.answers, "the database answers again")
