@@ -6,9 +6,10 @@ are taken out, so that a client that reads every variable finds none without a v
 
 from __future__ import annotations
 
+import calendar
 import dataclasses
+import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from asyncua import ua
@@ -90,11 +91,6 @@ class StandardNodes:
         self._set("Server_ServerArray", ua.Variant([application_uri], _T.String))
         self._set("Server_Auditing", ua.Variant(False, _T.Boolean))
         self._set("Server_ServerRedundancy_RedundancySupport", ua.Variant(0, _T.Int32))
-        offset = datetime.now(UTC).astimezone().utcoffset()
-        zone = ua.TimeZoneDataType(
-            ua.Int16(int(offset.total_seconds() // 60) if offset else 0), False
-        )
-        self._set("Server_LocalTime", ua.Variant(zone, _T.ExtensionObject))
         self._capabilities()
         self._set("Server_ServerDiagnostics_EnabledFlag", ua.Variant(True, _T.Boolean))
         self._set("Server_ServerStatus_SecondsTillShutdown", ua.Variant(0, _T.UInt32))
@@ -146,6 +142,8 @@ class StandardNodes:
         status = dataclasses.replace(held.Value.Value, CurrentTime=now)
         self._set("Server_ServerStatus", ua.Variant(status, _T.ExtensionObject))
         self._set("Server_ServerStatus_CurrentTime", ua.Variant(now, _T.DateTime))
+        zone = time_zone(time.localtime(calendar.timegm(now.timetuple())))
+        self._set("Server_LocalTime", ua.Variant(zone, _T.ExtensionObject))
 
     def _capabilities(self) -> None:
         base = "Server_ServerCapabilities"
@@ -275,6 +273,11 @@ _SCALARS: Final[dict[ua.VariantType, Callable[[], ua.Variant]]] = {
 def standard_uri() -> str:
     """Namespace 0."""
     return "http://opcfoundation.org/UA/"
+
+
+def time_zone(local: time.struct_time) -> ua.TimeZoneDataType:
+    """The offset to UTC in minutes, daylight saving time included (OPC UA Part 3, 8.28)."""
+    return ua.TimeZoneDataType(ua.Int16(local.tm_gmtoff // 60), local.tm_isdst > 0)
 
 
 def _array(values: list[Any]) -> ua.Variant:
