@@ -38,6 +38,7 @@ from cellwright.io.system_tags import CellState
 from cellwright.native import lib
 from cellwright.runtime.command_client import CommandClient, CommandFailed
 from cellwright.runtime.crash_loops import CrashLoops
+from cellwright.runtime.ending import end_on_signals
 from cellwright.runtime.left_behind import open_events, told_change
 from cellwright.runtime.run_folder import (
     JOURNAL_FILE,
@@ -137,9 +138,7 @@ class Supervisor:
         self._prepare()
         self._log.info("supervisor starts", lacking=acquire_for_supervisor(self._plan.scan))
         try:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-                    signal.signal(number, self._on_signal)
+            end_on_signals(self._on_signal)
             self._children = self._plan_children()
             for child in self._children:
                 self._start(child)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -323,6 +325,28 @@ def test_a_signal_at_any_time_ends_the_cell_in_order(
     assert "Traceback" not in rest
     assert rest.endswith("stopping\n"), rest
     assert not (small.folder / "data" / "running").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "ends"), [(signal.SIGINT, True), (signal.SIGTERM, True), (signal.SIGHUP, False)]
+)
+def test_a_cell_in_the_background_of_a_script_ends_when_asked_and_not_with_the_terminal(
+    number: signal.Signals, ends: bool
+) -> None:
+    """A shell starts what it puts into its background with SIGINT ignored, nohup with SIGHUP."""
+    code = (
+        "import os, signal\n"
+        "from cellwright.runtime.ending import end_on_signals\n"
+        f"signal.signal({int(number)}, signal.SIG_IGN)\n"
+        "seen = []\n"
+        "end_on_signals(lambda number, _: seen.append(number))\n"
+        f"os.kill(os.getpid(), {int(number)})\n"
+        "print(seen)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == f"{[int(number)] if ends else []}\n", done
 
 
 @pytest.mark.behaviour(1)
