@@ -7,6 +7,7 @@ snapshot readers keep a table of them. Strings are a 16-bit length and UTF-8 byt
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable
 from functools import partial
 from operator import getitem
@@ -166,8 +167,20 @@ def _array_writer(views: ValueViews, tag: Tag) -> Writer:
         return write_strings
     view = views.typed[kind.code]
     first = tag.offset // view.itemsize
+    # What programs write in every cycle, a list of the very type, is not looked at one by one.
+    packer = struct.Struct(f"={kind.count}{FORMAT[kind.code]}")
+    data, begin, end = views.bytes, tag.offset, tag.offset + packer.size
+    plain = {float if kind.code in REALS else bool if kind.code is Code.BOOL else int}
 
     def write(value: Any) -> None:
+        if value.__class__ is list and set(map(type, value)) == plain:
+            try:
+                packed = packer.pack(*value)
+            except (struct.error, OverflowError):
+                pass  # too many, too few or too large: told below
+            else:
+                data[begin:end] = packed
+                return
         try:
             checked = kind.check(value)
         except ValueError as error:
