@@ -46,10 +46,14 @@ CREATE TABLE identity (id TEXT NOT NULL);
 INSERT INTO identity VALUES (lower(hex(randomblob(8))))
 """
 
+INDEX: Final = "CREATE INDEX IF NOT EXISTS events_by_kind ON events (kind)"
+"""Made whenever a writer opens the file: journals of earlier versions have none."""
+
 LAST_OF_KIND: Final = (
     "coalesce((SELECT sequence FROM events WHERE kind = ? ORDER BY sequence DESC LIMIT 1), 0)"
 )
-"""Found from the end, so that a long journal costs no more than a short one."""
+"""Found by the index, so that a long journal costs no more than a short one, also when it has
+none of that kind."""
 
 _REMEDIES: Final = {
     "SQLITE_FULL": (errno.ENOSPC, "free space on that disk"),

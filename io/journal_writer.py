@@ -21,6 +21,7 @@ from cellwright.io.journal import (
     APPLICATION_ID,
     CORRUPT,
     FORMAT_VERSION,
+    INDEX,
     LAST_OF_KIND,
     SCHEMA,
     JournalError,
@@ -204,6 +205,7 @@ class JournalWriter:
                     connection.execute(statement)
                 connection.execute("COMMIT")
                 _sync_folder(self.path.parent)
+            connection.execute(INDEX)
             connection.execute(f"PRAGMA busy_timeout = {int(self._busy_s * 1000)}")
             status = self.path.stat()
         except BaseException:

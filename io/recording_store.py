@@ -42,6 +42,7 @@ CAUSES: Final = frozenset({FAULT, OVERRUN, CONDITION, ASKED, "scan"})
 """Names that no trigger of a configuration may have."""
 MOST_CAUSE: Final = 2000
 """Characters of a cause; what comes later in a file of many causes is not told any more."""
+_USUAL: Final = RecorderSettings()
 _WORD: Final = re.compile(r"[^a-z0-9_]+")
 _DISPENSABLE: Final = re.compile(rf"{KEPT}[^-]*-{OVERRUN}(-\d+)?{re.escape(SUFFIX)}")
 
@@ -50,16 +51,16 @@ _DISPENSABLE: Final = re.compile(rf"{KEPT}[^-]*-{OVERRUN}(-\d+)?{re.escape(SUFFI
 class Policy:
     """How much is recorded and kept. Times are of the scan's clock."""
 
-    window_s: float = 60.0
+    window_s: float = _USUAL.window_ns / 1e9
     """What a kept file holds of the time before its cause, at least (a keyframe more at most)."""
-    post_s: float = 5.0
+    post_s: float = _USUAL.after_ns / 1e9
     """What it holds of the time after."""
-    rolling_bytes: int = 256 << 20
+    rolling_bytes: int = _USUAL.buffer_bytes
     """The window gets shorter when it would take more."""
-    kept_files: int = 16
-    kept_bytes: int = 1 << 30
+    kept_files: int = _USUAL.files
+    kept_bytes: int = _USUAL.keep_bytes
     """Files about skipped ticks go first, then the oldest."""
-    pause_s: float = 30.0
+    pause_s: float = _USUAL.pause_ns / 1e9
     """A cause of the same name is not kept again so soon, unless somebody asked for it."""
     overrun_pause_s: float = 600.0
     """The same for skipped ticks, which a busy machine has all the time."""

@@ -52,6 +52,13 @@ class SmallCell:
         _make_patient(cell)
         yaml.dump(cell, self.file)
 
+    def call_it_a_loop_after(self, deaths: int) -> None:
+        """So many deaths of a process within ten minutes are a crash loop."""
+        yaml = YAML()
+        cell = yaml.load(self.file)
+        cell["cell"]["crash_loop"] = {"deaths": deaths, "within": "10min"}
+        yaml.dump(cell, self.file)
+
     @property
     def file(self) -> Path:
         """The cell's file."""

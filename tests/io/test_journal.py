@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -91,26 +93,55 @@ def test_events_since_the_last_departure_are_those_of_the_part_in_the_cell(path:
         assert reader.since_last(PartReleased) == []
 
 
+def steps(path: Path, look: Callable[[JournalReader], object]) -> int:
+    """How many steps SQLite's machine takes for a look into the journal."""
+    taken = 0
+
+    def count() -> int:
+        nonlocal taken
+        taken += 1
+        return 0
+
+    with JournalReader(path) as reader:
+        reader._connection.set_progress_handler(count, 1)
+        look(reader)
+    return taken
+
+
+def last_change(reader: JournalReader) -> None:
+    assert reader.last(ProgramChanged) is None
+
+
 def test_recovery_looks_at_the_end_of_a_long_journal_only(path: Path) -> None:
-    def effort() -> int:
-        steps = 0
-
-        def count() -> int:
-            nonlocal steps
-            steps += 1
-            return 0
-
-        with JournalReader(path) as reader:
-            reader._connection.set_progress_handler(count, 1)
-            assert reader.since_last(PartDeparted) == [arrived(9)]
-        return steps
+    def open_part(reader: JournalReader) -> None:
+        assert reader.since_last(PartDeparted) == [arrived(9)]
 
     with JournalWriter(path) as writer:
         writer.append([record(departed(8), 8), record(arrived(9), 9)])
-        short = effort()
+        short = steps(path, open_part)
         rows = [record(arrived(n), n) for n in range(10, 5000)]
         writer.append([*rows, record(departed(8), 5000), record(arrived(9), 5001)])
-        assert effort() < short + 100
+        assert steps(path, open_part) < short + 100
+
+
+def test_that_a_kind_never_came_costs_no_more_in_a_long_journal(path: Path) -> None:
+    with JournalWriter(path) as writer:
+        writer.append([record(released(n), n) for n in range(1, 11)])
+        short = steps(path, last_change)
+        writer.append([record(released(n), n) for n in range(11, 3011)])
+        assert steps(path, last_change) < short + 100
+
+
+def test_a_journal_of_an_earlier_version_gets_the_index_when_it_is_opened(path: Path) -> None:
+    with JournalWriter(path) as writer:
+        writer.append([record(released(n), n) for n in range(1, 501)])
+        quick = steps(path, last_change)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP INDEX events_by_kind")
+    assert steps(path, last_change) > quick + 1000
+    with JournalWriter(path) as writer:
+        writer.append([record(released(501), 501)])
+        assert steps(path, last_change) < quick + 100
 
 
 def test_only_old_consumed_rows_before_the_last_departure_are_purged(path: Path) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
 from small_cell import SmallCell
 
 from cellwright.io.journal import JournalReader
@@ -85,10 +84,7 @@ def test_a_loop_is_exactly_so_many_deaths_in_that_time(
 
 def cell_that_counts_two(tmp_path: Path) -> SmallCell:
     cell = SmallCell(tmp_path / "cell", tmp_path / "run")
-    yaml = YAML()
-    content = yaml.load(cell.file)
-    content["cell"]["crash_loop"] = {"deaths": 2, "within": "10min"}
-    yaml.dump(content, cell.file)
+    cell.call_it_a_loop_after(2)
     return cell
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 from small_cell import SmallCell
 
 from cellwright.io.journal import JournalReader
@@ -42,10 +41,7 @@ app(["run"])
 @pytest.fixture
 def cell(tmp_path: Path) -> SmallCell:
     cell = SmallCell(tmp_path / "cell", tmp_path / "run")
-    yaml = YAML()
-    content = yaml.load(cell.file)
-    content["cell"]["crash_loop"] = {"deaths": 2, "within": "10min"}
-    yaml.dump(content, cell.file)
+    cell.call_it_a_loop_after(2)
     return cell
 
 
