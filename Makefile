@@ -9,7 +9,7 @@ N      ?= 1000
 KILLS  ?= 10000
 CELLS  ?= 200
 
-NATIVE := $(wildcard native/src/*.c native/src/*.h) native/build_native.py
+NATIVE := $(wildcard native/src/*/*.c native/src/*/*.h) native/build_native.py
 STAMP  := $(VENV)/.installed
 TYPED  := build/typed/.installed
 ROOMS  := $(shell find native io tasks mes opcua_model runtime -name '*.py' -not -path '*/__pycache__/*')
@@ -88,7 +88,7 @@ chaos-retain: $(STAMP)
 
 ## Regenerate docs/reference from the code
 docs: $(STAMP)
-	$(BIN)/python -m cellwright.runtime.reference docs/reference
+	PYTHONPATH=tools $(BIN)/python -m reference docs/reference
 	$(BIN)/python tests/behaviours.py docs/reference
 
 ## Remove .venv and everything that was built

@@ -12,28 +12,28 @@ SOURCES = Path(__file__).resolve().parent / "src"
 
 #: In the order in which they depend on each other.
 HEADERS = (
-    "cell.h",
-    "bits.h",
-    "crc32c.h",
-    "snapshot.h",
-    "ring.h",
-    "commands.h",
-    "statistics.h",
-    "wait.h",
-    "realtime.h",
-    "changes.h",
-    "operation.h",
-    "latch.h",
-    "overlay.h",
-    "commit.h",
-    "publish.h",
-    "recorder.h",
-    "blocks.h",
-    "blocks_logic.h",
-    "blocks_timers.h",
-    "blocks_analog.h",
-    "blocks_pid.h",
-    "blocks_sequencer.h",
+    "image/word.h",
+    "image/bits.h",
+    "platform/crc32c.h",
+    "image/snapshot.h",
+    "rings/ring.h",
+    "rings/commands.h",
+    "image/statistics.h",
+    "platform/wait.h",
+    "platform/realtime.h",
+    "image/changes.h",
+    "image/operation.h",
+    "image/latch.h",
+    "image/overlay.h",
+    "image/commit.h",
+    "image/publish.h",
+    "recorder/recorder.h",
+    "blocks/blocks.h",
+    "blocks/logic.h",
+    "blocks/timers.h",
+    "blocks/analog.h",
+    "blocks/pid.h",
+    "blocks/sequencer.h",
 )
 
 
@@ -43,14 +43,18 @@ def declarations(header: str) -> str:
     return "\n".join(line for line in lines if not line.startswith("#"))
 
 
+def _relative(path: Path) -> str:
+    return f"native/src/{path.relative_to(SOURCES)}"
+
+
 ffibuilder = FFI()
 for name in HEADERS:
     ffibuilder.cdef(declarations(name))
 ffibuilder.set_source(
     "cellwright.native._native",
     "\n".join(f'#include "{name}"' for name in HEADERS),
-    sources=[f"native/src/{path.name}" for path in sorted(SOURCES.glob("*.c"))],
-    depends=[f"native/src/{path.name}" for path in sorted(SOURCES.glob("*.h"))],
+    sources=[_relative(path) for path in sorted(SOURCES.rglob("*.c"))],
+    depends=[_relative(path) for path in sorted(SOURCES.rglob("*.h"))],
     include_dirs=["native/src"],
     extra_compile_args=[
         "-O3",

@@ -15,30 +15,30 @@ from urllib.parse import urlparse
 import structlog
 from asyncua import ua
 
-from cellwright.io.clock import Clock
 from cellwright.io.plan import Plan
+from cellwright.io.timing.clock import Clock
 from cellwright.mes.errors import MesError
-from cellwright.opcua_model import structures
-from cellwright.opcua_model.access import ServiceRules
-from cellwright.opcua_model.cell_tree import OBJECTS, CellTree, application_uri
-from cellwright.opcua_model.certificate import own_certificate
-from cellwright.opcua_model.controller import CellControl
+from cellwright.opcua_model.address_space.builder import Builder
+from cellwright.opcua_model.address_space.ids import type_id, type_numbers
+from cellwright.opcua_model.address_space.values import utc_datetime
 from cellwright.opcua_model.errors import ModelError
-from cellwright.opcua_model.internal import CellInternalServer
-from cellwright.opcua_model.job_control import JobControl
-from cellwright.opcua_model.mes_view import MesState, MesView
-from cellwright.opcua_model.numbers import type_id, type_numbers
-from cellwright.opcua_model.ports import CommandSender, ImageReader, MesStore
-from cellwright.opcua_model.publishing import Diagnostics, TagPublisher
-from cellwright.opcua_model.server_methods import ServerMethods
-from cellwright.opcua_model.space import Builder
-from cellwright.opcua_model.standard import StandardNodes
-from cellwright.opcua_model.tags import TagTree
-from cellwright.opcua_model.transport import CellTransportServer
-from cellwright.opcua_model.users import Authenticator, load_users
-from cellwright.opcua_model.values import utc_datetime
-from cellwright.opcua_model.work_orders import WorkOrders
-from cellwright.opcua_model.writes import WritePath
+from cellwright.opcua_model.isa95 import structures
+from cellwright.opcua_model.isa95.job_control import JobControl
+from cellwright.opcua_model.isa95.mes_view import MesState, MesView
+from cellwright.opcua_model.isa95.work_orders import WorkOrders
+from cellwright.opcua_model.nodes.cell_tree import OBJECTS, CellTree, application_uri
+from cellwright.opcua_model.nodes.controller import CellControl
+from cellwright.opcua_model.nodes.publishing import Diagnostics, TagPublisher
+from cellwright.opcua_model.nodes.server_methods import ServerMethods
+from cellwright.opcua_model.nodes.standard import StandardNodes
+from cellwright.opcua_model.nodes.tags import TagTree
+from cellwright.opcua_model.security.access import ServiceRules
+from cellwright.opcua_model.security.certificate import own_certificate
+from cellwright.opcua_model.security.users import Authenticator, load_users
+from cellwright.opcua_model.services.command_sender import CommandSender, ImageReader, MesStore
+from cellwright.opcua_model.services.internal_server import CellInternalServer
+from cellwright.opcua_model.services.transport import CellTransportServer
+from cellwright.opcua_model.services.writes import WritePath
 
 _log = structlog.get_logger(__name__)
 

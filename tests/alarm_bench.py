@@ -12,14 +12,11 @@ from typing import Any
 from recorded_cell import RecordedCell, SlowClock
 from scan_bench import BOOT_ID, MS, UTC_NS, Bench
 
-from cellwright.io import quality
-from cellwright.io.alarms import AlarmStatus, AlarmView
-from cellwright.io.clock import SimulatedClock
-from cellwright.io.image import Image
+from cellwright.io.image import AlarmStatus, AlarmView, Image, Reply
 from cellwright.io.messages import AcknowledgeAlarm, AlarmChanged, ReplyCode, ShelveAlarm
-from cellwright.io.plan import Plan
-from cellwright.io.recording_store import Policy
-from cellwright.io.rings import Reply
+from cellwright.io.plan import Plan, quality
+from cellwright.io.recording.store import Policy
+from cellwright.io.timing.clock import SimulatedClock
 from cellwright.runtime.config import compile_file
 from cellwright.tasks.api import BOOL, Output, Program, ProgramOptions, ScanContext
 

@@ -13,23 +13,22 @@ from typing import Any
 
 import msgspec
 
-from cellwright.io import plan as plans
-from cellwright.io.clock import SimulatedClock
-from cellwright.io.image import Image
+from cellwright.io.image import Image, Reply
 from cellwright.io.messages import AnyCommand, AnyEvent, ChangeProgram, SetMode, decode_event
 from cellwright.io.messages import encode as encoded
-from cellwright.io.recording import Header
-from cellwright.io.recording_store import Policy, RecordingStore
-from cellwright.io.rings import Reply
-from cellwright.runtime.change_check import Checked, check
-from cellwright.runtime.change_package import Asked, leave_change, read_before, read_running
+from cellwright.io.plan import plan as plans
+from cellwright.io.recording.file import Header
+from cellwright.io.recording.store import Policy, RecordingStore
+from cellwright.io.timing.clock import SimulatedClock
+from cellwright.runtime.cell.run_folder import RunFolder, ScanStart
 from cellwright.runtime.config import compile_file
-from cellwright.runtime.online_change import OnlineChange, load_programs
+from cellwright.runtime.online_change.check import Checked, check
+from cellwright.runtime.online_change.swap import OnlineChange, load_programs
 from cellwright.runtime.processes.recorder import RECORDINGS
-from cellwright.runtime.program_set import of_folder
-from cellwright.runtime.recorder import ScanRecorder
-from cellwright.runtime.run_folder import RunFolder, ScanStart
-from cellwright.runtime.scan import Scan
+from cellwright.runtime.programs.module_set import of_folder
+from cellwright.runtime.programs.package import Asked, leave_change, read_before, read_running
+from cellwright.runtime.recorder.recorder import ScanRecorder
+from cellwright.runtime.scan.cycle import Scan
 
 BASE_NS = 10_000_000
 BOOT = "0123abcd"

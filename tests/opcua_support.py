@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cellwright.io.iec import Code, TagType, Value
-from cellwright.io.layout import place
 from cellwright.io.messages import AnyCommand, ReplyCode, WriteTag
 from cellwright.io.plan import (
+    GOOD,
+    SYSTEM_TAGS,
+    UNCERTAIN_INITIAL,
     Address,
+    Code,
     Device,
     Direction,
     OpcUaSettings,
@@ -22,11 +24,12 @@ from cellwright.io.plan import (
     Scale,
     ScanSettings,
     Tag,
+    TagType,
     Task,
+    Value,
 )
-from cellwright.io.quality import GOOD, UNCERTAIN_INITIAL
-from cellwright.io.system_tags import SYSTEM_TAGS
-from cellwright.opcua_model.ports import DeviceStatistics, TaskStatistics
+from cellwright.io.plan.layout import place
+from cellwright.opcua_model.services.command_sender import DeviceStatistics, TaskStatistics
 
 START_UTC_NS = 1_790_000_000_000_000_000
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import msgspec
 
-from cellwright.io.iec import TagType
-from cellwright.io.layout import layout_hash, place
 from cellwright.io.plan import (
+    SYSTEM_TAGS,
     Address,
     Device,
     Direction,
@@ -21,9 +20,10 @@ from cellwright.io.plan import (
     PollGroup,
     ScanSettings,
     Tag,
+    TagType,
     Task,
 )
-from cellwright.io.system_tags import SYSTEM_TAGS
+from cellwright.io.plan.layout import layout_hash, place
 
 POLL_NS = 10_000_000
 

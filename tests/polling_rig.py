@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 from modbus_coupler import Coupler
 
-from cellwright.io import quality
-from cellwright.io.clock import MonotonicClock
 from cellwright.io.drivers.modbus import ModbusOptions, ModbusTcp
+from cellwright.io.drivers.poll_loop import DevicePoller, WatchdogLimits
+from cellwright.io.drivers.poll_schedule import BackOffLimits
 from cellwright.io.image import DevicePort, Image, Inputs
-from cellwright.io.plan import Device, Plan, PollGroup, ScanSettings
-from cellwright.io.poll_timing import BackOffLimits
-from cellwright.io.polling import DevicePoller, WatchdogLimits
+from cellwright.io.plan import Device, Plan, PollGroup, ScanSettings, quality
+from cellwright.io.timing.clock import MonotonicClock
 
 MS = 1_000_000
 CLOCK = MonotonicClock()

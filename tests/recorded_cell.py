@@ -12,16 +12,16 @@ from typing import Any
 from plans import make_tag
 from scan_bench import Bench, coupler, input_bit, output_bit, scan_start
 
-from cellwright.io import plan as plans
-from cellwright.io.clock import SimulatedClock
 from cellwright.io.messages import PartArrived, PartDeparted, Result, decode_job, encode
 from cellwright.io.plan import Deadline, Edge, OnLoss, OverrunPolicy, Tag
-from cellwright.io.recording import Header
-from cellwright.io.recording_store import Policy, RecordingStore, Watcher
-from cellwright.runtime.recorder import ScanRecorder
-from cellwright.runtime.replay import sources_of
-from cellwright.runtime.run_folder import ScanStart
-from cellwright.runtime.scan import Scan
+from cellwright.io.plan import plan as plans
+from cellwright.io.recording.file import Header
+from cellwright.io.recording.store import Policy, RecordingStore, Watcher
+from cellwright.io.timing.clock import SimulatedClock
+from cellwright.runtime.cell.run_folder import ScanStart
+from cellwright.runtime.recorder.recorder import ScanRecorder
+from cellwright.runtime.recorder.replay import sources_of
+from cellwright.runtime.scan.cycle import Scan
 from cellwright.tasks.api import (
     BOOL,
     DINT,

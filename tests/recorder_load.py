@@ -12,18 +12,16 @@ from pathlib import Path
 from plans import make_device, make_group, make_plan, make_tag, make_task
 from scan_bench import scan_start
 
-from cellwright.io import plan as plans
-from cellwright.io import quality
-from cellwright.io.clock import Clock, MonotonicClock, SimulatedClock
-from cellwright.io.iec import TagType
 from cellwright.io.image import Image
 from cellwright.io.messages import SetMode, encode
-from cellwright.io.plan import Address, Direction, Plan, ScanSettings
-from cellwright.io.recording import Header
-from cellwright.io.recording_cycle import Around
-from cellwright.io.recording_store import Policy, RecordingStore
-from cellwright.runtime.recorder import ScanRecorder
-from cellwright.runtime.scan import Scan
+from cellwright.io.plan import Address, Direction, Plan, ScanSettings, TagType, quality
+from cellwright.io.plan import plan as plans
+from cellwright.io.recording.cycle import Around
+from cellwright.io.recording.file import Header
+from cellwright.io.recording.store import Policy, RecordingStore
+from cellwright.io.timing.clock import Clock, MonotonicClock, SimulatedClock
+from cellwright.runtime.recorder.recorder import ScanRecorder
+from cellwright.runtime.scan.cycle import Scan
 from cellwright.tasks.api import DINT, INT, Input, Output, Program, ProgramOptions, ScanContext
 
 CHANNELS = 64

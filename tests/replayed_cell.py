@@ -8,7 +8,7 @@ from typing import Any
 
 from recorded_cell import RecordedCell
 
-from cellwright.runtime.replay import Outcome, Replay
+from cellwright.runtime.recorder.replay import Outcome, Replay
 from cellwright.tasks.api import (
     Program,
 )

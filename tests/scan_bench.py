@@ -12,16 +12,12 @@ from typing import Any
 
 from plans import POLL_NS, make_device, make_group, make_plan, make_tag, make_task
 
-from cellwright.io import quality
-from cellwright.io.clock import SimulatedClock
-from cellwright.io.iec import TagType
-from cellwright.io.image import Image
+from cellwright.io.image import Image, Reply, SnapshotReader
 from cellwright.io.messages import AnyCommand, AnyEvent, SetMode, decode_event, encode
-from cellwright.io.plan import Address, Device, Direction, OnLoss, Plan, Tag
-from cellwright.io.rings import Reply
-from cellwright.io.snapshot_reader import SnapshotReader
-from cellwright.runtime.run_folder import ScanStart
-from cellwright.runtime.scan import Scan
+from cellwright.io.plan import Address, Device, Direction, OnLoss, Plan, Tag, TagType, quality
+from cellwright.io.timing.clock import SimulatedClock
+from cellwright.runtime.cell.run_folder import ScanStart
+from cellwright.runtime.scan.cycle import Scan
 from cellwright.tasks.api import Program, ProgramOptions, ScanContext, Variable
 
 BOOT_ID = "0123abcd"

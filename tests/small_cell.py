@@ -21,8 +21,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from cellwright.runtime.cli import app
-from cellwright.runtime.config import write_template
+from cellwright.runtime.cli.main import app
+from cellwright.runtime.cli.template import write_template
 
 
 def _make_patient(cell: Any) -> None:

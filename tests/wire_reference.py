@@ -12,9 +12,17 @@ from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from cellwright.io import quality
-from cellwright.io.iec import FORMAT, INTEGERS, REALS, Code, integer_range
-from cellwright.io.plan import PollGroup, Tag, WireOrder
+from cellwright.io.plan import (
+    FORMAT,
+    INTEGERS,
+    REALS,
+    Code,
+    PollGroup,
+    Tag,
+    WireOrder,
+    integer_range,
+    quality,
+)
 
 REAL_MAX = struct.unpack(">f", b"\x7f\x7f\xff\xff")[0]
 

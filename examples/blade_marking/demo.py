@@ -32,10 +32,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from prepare import free_port, prepare
 from rich.console import Console
 
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState
 from cellwright.mes.parts import counts
 from cellwright.mes.store import Store
-from cellwright.opcua_model.users import add_user
+from cellwright.opcua_model.security.users import add_user
 from cellwright.runtime.config import compile_file
 from plant.process import PlantProcess
 

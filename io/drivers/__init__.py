@@ -1,1 +1,1 @@
-"""Field device drivers. The seam is `base`; the poll loop is `cellwright.io.polling`."""
+"""Field device drivers. The seam is `base`; the poll loop is `cellwright.io.drivers.poll_loop`."""

@@ -1,7 +1,7 @@
 """The driver seam: what a field device driver owes, and the errors that it may raise.
 
 The poll loop, back-off, quality, statistics and the safe state are written once around it, in
-`cellwright.io.polling`. A driver moves bytes and decides nothing.
+`cellwright.io.drivers.poll_loop`. A driver moves bytes and decides nothing.
 """
 
 from __future__ import annotations

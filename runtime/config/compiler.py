@@ -15,9 +15,17 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel
 
-from cellwright.io.iec import INTEGERS, Value
-from cellwright.io.layout import layout_hash, place
+from cellwright.io.files.located_yaml import Node, read
+from cellwright.io.files.problems import (
+    ConfigError,
+    Problem,
+    Problems,
+    TooManyProblemsError,
+    nearest,
+)
 from cellwright.io.plan import (
+    INTEGERS,
+    SYSTEM_TAGS,
     Device,
     Direction,
     Edge,
@@ -31,28 +39,21 @@ from cellwright.io.plan import (
     SimulationSettings,
     Tag,
     Task,
+    Value,
 )
-from cellwright.io.system_tags import SYSTEM_TAGS
-from cellwright.runtime.config import limits, model
-from cellwright.runtime.config.alarm_drafts import KnownTags
-from cellwright.runtime.config.alarms import AlarmDrafts
-from cellwright.runtime.config.binding import Bindings, Use, bind
-from cellwright.runtime.config.devices import DeviceDraft, Devices, compile_devices
-from cellwright.runtime.config.groups import Point, pack
-from cellwright.runtime.config.problems import (
-    ConfigError,
-    Problem,
-    Problems,
-    TooManyProblemsError,
-    nearest,
-)
-from cellwright.runtime.config.programs import TaskDraft, Tasks, compile_tasks
-from cellwright.runtime.config.recorder import compile_recorder
-from cellwright.runtime.config.recorder_section import Recorder
-from cellwright.runtime.config.source import Node, read
-from cellwright.runtime.config.tags import compile_tags
-from cellwright.runtime.config.timing import check_spin, check_timing
-from cellwright.runtime.config.validation import validate
+from cellwright.io.plan.layout import layout_hash, place
+from cellwright.runtime.config.alarms.alarms import AlarmDrafts
+from cellwright.runtime.config.alarms.drafts import KnownTags
+from cellwright.runtime.config.alarms.recorder import compile_recorder
+from cellwright.runtime.config.sections import limits, model
+from cellwright.runtime.config.sections.recorder import Recorder
+from cellwright.runtime.config.sections.validation import validate
+from cellwright.runtime.config.tags.devices import DeviceDraft, Devices, compile_devices
+from cellwright.runtime.config.tags.groups import Point, pack
+from cellwright.runtime.config.tags.tags import compile_tags
+from cellwright.runtime.config.tasks.binding import Bindings, Use, bind
+from cellwright.runtime.config.tasks.programs import TaskDraft, Tasks, compile_tasks
+from cellwright.runtime.config.tasks.timing import check_spin, check_timing
 
 M = TypeVar("M", bound=BaseModel)
 EXTENSION: Final = "x-"

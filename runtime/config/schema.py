@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cellwright.io import registry
-from cellwright.runtime.config import model
-from cellwright.runtime.config.devices import KINDS
+from cellwright.io.registry import registry
+from cellwright.runtime.config.sections import model
+from cellwright.runtime.config.tags.devices import KINDS
 from cellwright.tasks.api import Program
 
 Schema = dict[str, Any]

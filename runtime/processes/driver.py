@@ -8,10 +8,10 @@ from typing import Any
 
 import structlog
 
-from cellwright.io import registry
-from cellwright.io.polling import DevicePoller, WatchdogLimits
-from cellwright.runtime.processes.common import Membership, join
-from cellwright.runtime.self_check import acquire_for_driver
+from cellwright.io.drivers.poll_loop import DevicePoller, WatchdogLimits
+from cellwright.io.registry import registry
+from cellwright.runtime.cell.membership import Membership, join
+from cellwright.runtime.realtime.grants import acquire_for_driver
 
 STOP_CHECK_S = 0.02
 

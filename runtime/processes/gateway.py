@@ -13,15 +13,15 @@ from pathlib import Path
 
 import structlog
 
+from cellwright.io.image.command_client import CommandClient
+from cellwright.mes.background_store import GatewayStore
+from cellwright.mes.feed import MesFeed
 from cellwright.opcua_model.server import CellServer
-from cellwright.runtime.command_client import CommandClient
-from cellwright.runtime.gateway_store import GatewayStore
-from cellwright.runtime.mes_feed import MesFeed
-from cellwright.runtime.metrics import Exporter
-from cellwright.runtime.metrics_server import MetricsServer
-from cellwright.runtime.opcua_ports import GatewayCommands, GatewayReader
-from cellwright.runtime.processes.common import Membership, join
-from cellwright.runtime.self_check import leave_core
+from cellwright.opcua_model.services.gateway_ports import GatewayCommands, GatewayReader
+from cellwright.runtime.cell.membership import Membership, join
+from cellwright.runtime.diagnosis.metrics import Exporter
+from cellwright.runtime.diagnosis.metrics_server import MetricsServer
+from cellwright.runtime.realtime.grants import leave_core
 
 PUBLISH_INTERVAL_S = 0.05
 STOP_CHECK_S = 0.05

@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from cellwright.io.journal import JournalError, JournalReader
-from cellwright.io.journal_writer import KEEP_NS, JournalPump, JournalWriter
-from cellwright.io.retain import RetainedValue, RetainError, RetainStore
-from cellwright.runtime.consumed import Consumed
-from cellwright.runtime.processes.common import Membership, join
-from cellwright.runtime.run_folder import JOURNAL_FILE
-from cellwright.runtime.self_check import acquire_for_journal
+from cellwright.io.journal.consumed import Consumed
+from cellwright.io.journal.journal import JournalError, JournalReader
+from cellwright.io.journal.retain import RetainedValue, RetainError, RetainStore
+from cellwright.io.journal.writer import KEEP_NS, JournalPump, JournalWriter
+from cellwright.runtime.cell.membership import Membership, join
+from cellwright.runtime.cell.run_folder import JOURNAL_FILE
+from cellwright.runtime.realtime.grants import acquire_for_journal
 
 PURGE_INTERVAL_NS = 60_000_000_000
 RETAIN_INTERVAL_NS = 50_000_000

@@ -13,17 +13,17 @@ from typing import Final
 import msgspec
 import structlog
 
-from cellwright.io import plan as plans
-from cellwright.io.recording import Header, Source
-from cellwright.io.recording_store import Policy, RecordingStore
-from cellwright.io.registry import RegistryError
-from cellwright.io.rings import RingDamaged
-from cellwright.runtime.processes.common import Membership, join
-from cellwright.runtime.programs import resolve
-from cellwright.runtime.recorder_watch import ConditionError, ImageWatch, asked_for
-from cellwright.runtime.replay import recordable, sources_of
-from cellwright.runtime.run_folder import RunFolder, replace_file
-from cellwright.runtime.self_check import leave_core
+from cellwright.io.image import RingDamaged
+from cellwright.io.plan import plan as plans
+from cellwright.io.recording.file import Header, Source
+from cellwright.io.recording.store import Policy, RecordingStore
+from cellwright.io.registry.registry import RegistryError
+from cellwright.runtime.cell.membership import Membership, join
+from cellwright.runtime.cell.run_folder import RunFolder, replace_file
+from cellwright.runtime.programs.resolve import resolve
+from cellwright.runtime.realtime.grants import leave_core
+from cellwright.runtime.recorder.replay import recordable, sources_of
+from cellwright.runtime.recorder.triggers import ConditionError, ImageWatch, asked_for
 
 PERIOD_S: Final = 0.05
 """Between two looks at the ring. It is not waited on: waking us would cost the scan a call."""

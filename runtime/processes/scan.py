@@ -12,17 +12,17 @@ import sys
 
 import structlog
 
+from cellwright.io.image import SCAN
 from cellwright.io.messages import SetMode
-from cellwright.io.statistics import SCAN
 from cellwright.native import lib
-from cellwright.runtime.boot_check import short_list
-from cellwright.runtime.garbage import Garbage
-from cellwright.runtime.online_change import OnlineChange, load_programs
-from cellwright.runtime.processes.common import Membership, join
-from cellwright.runtime.recorder import ScanRecorder
-from cellwright.runtime.scan import Scan
-from cellwright.runtime.scheduler import next_tick, tick_start_ns
-from cellwright.runtime.self_check import acquire, stay_awake
+from cellwright.runtime.cell.membership import Membership, join
+from cellwright.runtime.online_change.swap import OnlineChange, load_programs
+from cellwright.runtime.realtime.grants import acquire, stay_awake
+from cellwright.runtime.realtime.machine_check import short_list
+from cellwright.runtime.recorder.recorder import ScanRecorder
+from cellwright.runtime.scan.cycle import Scan
+from cellwright.runtime.scan.execution.schedule import next_tick, tick_start_ns
+from cellwright.runtime.scan.garbage import Garbage
 
 LAST_NS = 500_000_000
 """Longest time after the last regular cycle for events that wait, say of a flood of alarms."""

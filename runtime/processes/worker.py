@@ -10,10 +10,10 @@ import sys
 
 import structlog
 
-from cellwright.io import registry
 from cellwright.io.messages import Job, MessageError, Result, decode_job, encode
-from cellwright.runtime.processes.common import Membership, join
-from cellwright.runtime.self_check import leave_core
+from cellwright.io.registry import registry
+from cellwright.runtime.cell.membership import Membership, join
+from cellwright.runtime.realtime.grants import leave_core
 from cellwright.tasks.api import JobError, Worker, WorkerContext
 
 WAIT_S = 0.05

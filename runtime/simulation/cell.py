@@ -13,9 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
-from cellwright.io.iec import Value
-from cellwright.io.image import SnapshotReader
-from cellwright.io.journal_writer import KEEP_NS
+from cellwright.io.image import RingError, SnapshotReader
+from cellwright.io.journal.writer import KEEP_NS
 from cellwright.io.messages import (
     AnyCommand,
     AnyEvent,
@@ -26,16 +25,14 @@ from cellwright.io.messages import (
     WriteTag,
     encode,
 )
-from cellwright.io.plan import Direction, Plan, Tag
-from cellwright.io.rings import RingError
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState, Direction, Plan, Tag, Value
+from cellwright.runtime.cli.views.status import unknown_tag
+from cellwright.runtime.simulation.assembly import START_NS, Parts
 from cellwright.runtime.simulation.errors import SimulationError
 from cellwright.runtime.simulation.events import Rank
 from cellwright.runtime.simulation.held import HeldInputs
-from cellwright.runtime.simulation.parts import START_NS, Parts
 from cellwright.runtime.simulation.records import ACTOR, Committed, deliver
-from cellwright.runtime.views import unknown_tag
-from cellwright.tasks.plant import PlantModel, PlantOptions
+from cellwright.tasks.api.plant import PlantModel, PlantOptions
 
 E = TypeVar("E", bound=Event)
 
@@ -239,7 +236,7 @@ class SimulatedCell:
         self.set(name, value)
 
     def quality(self, name: str) -> int:
-        """A tag's quality (`cellwright.io.quality`) after the last cycle."""
+        """A tag's quality (`cellwright.io.plan.quality`) after the last cycle."""
         return self._read().quality(self._tag(name).index)
 
     def set(self, name: str, value: Value) -> None:
@@ -316,7 +313,7 @@ def nanoseconds(time: str | float) -> int:
     """Seconds, or text with a unit, as nanoseconds; raises SimulationError."""
     if isinstance(time, int | float) and not isinstance(time, bool):
         return round(time * 1e9)
-    from cellwright.runtime.config.durations import parse_duration  # noqa: PLC0415 - pydantic
+    from cellwright.runtime.config.sections.durations import parse_duration  # noqa: PLC0415 - pydantic
 
     try:
         return parse_duration(time)

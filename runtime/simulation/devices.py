@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from cellwright.io import quality
-from cellwright.io.clock import Clock
 from cellwright.io.drivers.base import DriverError
 from cellwright.io.image import Image
-from cellwright.io.plan import PollGroup
-from cellwright.io.wire import holds_bits
+from cellwright.io.plan import PollGroup, quality
+from cellwright.io.process_image.wire import holds_bits
+from cellwright.io.timing.clock import Clock
 from cellwright.runtime.simulation.errors import SimulationError
 from cellwright.runtime.simulation.events import EventQueue, Rank
-from cellwright.tasks.plant import PlantModel
+from cellwright.tasks.api.plant import PlantModel
 
 
 class WireGroup:

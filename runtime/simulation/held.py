@@ -13,13 +13,12 @@ from typing import Final
 
 import msgspec
 
-from cellwright.io.iec import Value
 from cellwright.io.image import Image
-from cellwright.io.plan import Device, Direction, Plan, Tag
-from cellwright.io.process_image import ProcessImage
+from cellwright.io.plan import Device, Direction, Plan, Tag, Value
+from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.runtime.simulation.devices import WireGroup
 from cellwright.runtime.simulation.errors import SimulationError
-from cellwright.tasks.plant import PlantModel, PlantOptions, PlantTime
+from cellwright.tasks.api.plant import PlantModel, PlantOptions, PlantTime
 
 _NOBODY: Final = "00000000"
 

@@ -14,13 +14,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import YAMLError
 
-from cellwright.io.iec import Value
 from cellwright.io.messages import WriteTag
-from cellwright.io.plan import Direction, Plan, Tag
+from cellwright.io.plan import Direction, Plan, Tag, Value
+from cellwright.runtime.cli.views.status import parse_value, unknown_tag
 from cellwright.runtime.simulation.cell import SimulatedCell, nanoseconds
 from cellwright.runtime.simulation.errors import SimulationError
 from cellwright.runtime.simulation.records import ACTOR
-from cellwright.runtime.views import parse_value, unknown_tag
 
 COLUMNS = ("time", "tag", "value")
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from cellwright.io.clock import Clock
-from cellwright.io.recording_store import Policy
-from cellwright.runtime.processes.common import Membership
+from cellwright.io.recording.store import Policy
+from cellwright.io.timing.clock import Clock
+from cellwright.runtime.cell.membership import Membership
 from cellwright.runtime.processes.recorder import RECORDINGS, RecorderPump, RecordRequest, ask
-from cellwright.runtime.recorder import ScanRecorder
+from cellwright.runtime.recorder.recorder import ScanRecorder
 from cellwright.runtime.simulation.events import EventQueue, Rank
 
 PERIOD_NS: Final = 50_000_000

@@ -14,10 +14,12 @@ from typing import Final, Protocol
 
 import structlog
 
-from cellwright.io.clock import Clock
 from cellwright.io.image import Image
-from cellwright.io.journal import JournalReader
-from cellwright.io.journal_writer import KEEP_NS, JournalPump
+from cellwright.io.image.command_client import CommandClient, CommandFailed
+from cellwright.io.journal.consumed import Consumed
+from cellwright.io.journal.journal import JournalReader
+from cellwright.io.journal.retain import RetainStore
+from cellwright.io.journal.writer import KEEP_NS, JournalPump
 from cellwright.io.messages import (
     AnyEvent,
     Command,
@@ -27,12 +29,10 @@ from cellwright.io.messages import (
     decode_event,
 )
 from cellwright.io.plan import Plan
-from cellwright.io.retain import RetainStore
-from cellwright.runtime.command_client import CommandClient, CommandFailed
-from cellwright.runtime.consumed import Consumed
-from cellwright.runtime.processes.common import Membership
+from cellwright.io.timing.clock import Clock
+from cellwright.runtime.cell.membership import Membership
+from cellwright.runtime.cell.run_folder import JOURNAL_FILE
 from cellwright.runtime.processes.journal import Purger, RetainKeeper
-from cellwright.runtime.run_folder import JOURNAL_FILE
 from cellwright.runtime.simulation.errors import SimulationError
 
 ORDER: Final = "SIMULATION"

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from cellwright.io.clock import Clock
-from cellwright.runtime.processes.common import Membership
+from cellwright.io.timing.clock import Clock
+from cellwright.runtime.cell.membership import Membership
 from cellwright.runtime.processes.worker import WorkerLoop
 from cellwright.runtime.simulation.errors import SimulationError
 from cellwright.runtime.simulation.events import EventQueue, Rank

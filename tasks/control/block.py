@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NewType, NoReturn, Protocol, TypeVar
 
-from cellwright.io.iec import MAX_ARRAY_LENGTH
+from cellwright.io.plan import MAX_ARRAY_LENGTH
 from cellwright.native import ffi, lib
 from cellwright.tasks.api import ARRAY, LINT, Program, Retained, TagAccess
 

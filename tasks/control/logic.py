@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cellwright.io.iec import INTEGERS, TagType, integer_range
+from cellwright.io.plan import INTEGERS, TagType, integer_range
 from cellwright.native import lib
 from cellwright.tasks.api import INT
 from cellwright.tasks.control.block import Block, ParameterError

@@ -1,7 +1,7 @@
 """PID controllers in the ISA standard form: `PID` for one loop, `PID_BANK` for many at once.
 
 Called by programs once a cycle; the sample time is the measured scan time between two calls. The
-rules (anti-windup, transfer, derivative) stand in ``native/src/blocks_pid.h``.
+rules (anti-windup, transfer, derivative) stand in ``native/src/blocks/pid.h``.
 """
 
 # Inputs and classes are spelled as those of the standard's blocks.

@@ -42,7 +42,7 @@ def complaints(options: MarkingOptions, plan_folder: str, devices: Mapping[str, 
     Arguments and result are those of `Program.validate`.
     """
     # lupa must not be loaded in the scan process, which imports this module.
-    from cellwright.tasks.marking.lua_engine import check_template  # noqa: PLC0415
+    from cellwright.tasks.marking.lua.engine import check_template  # noqa: PLC0415
 
     found: list[str] = []
     kind = devices.get(options.marker)

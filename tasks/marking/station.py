@@ -25,15 +25,18 @@ from cellwright.io.messages import (
 from cellwright.tasks.api import (
     BOOL,
     INT,
+    NANOSECONDS,
     STRING,
     UDINT,
     Input,
     Output,
     Retained,
     ScanContext,
+    TableStation,
+    Transition,
+    clip,
 )
 from cellwright.tasks.marking.options import MarkingOptions, complaints
-from cellwright.tasks.station import NANOSECONDS, TableStation, Transition, clip
 
 REMEMBERED_PARTS: Final = 64
 """Parts whose serial the station keeps in mind; a cell holds a handful at a time."""

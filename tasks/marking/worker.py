@@ -18,12 +18,12 @@ from cellwright.io.markers.base import (
     MarkerError,
     Outcome,
 )
-from cellwright.io.registry import RegistryError
+from cellwright.io.registry.registry import RegistryError
 from cellwright.tasks.api import JobError, Worker, WorkerContext
-from cellwright.tasks.marking.lua_engine import LocalLua, Rendered, Template, TemplateError
-from cellwright.tasks.marking.lua_process import LuaProcess, WatchdogError
+from cellwright.tasks.marking.lua.engine import LocalLua, Rendered, Template, TemplateError
+from cellwright.tasks.marking.lua.process import LuaProcess, WatchdogError
 from cellwright.tasks.marking.options import MarkingOptions
-from cellwright.tasks.marking.symbol import SymbolError, modules
+from cellwright.tasks.symbology.data_matrix import SymbolError, modules
 
 _REMEMBERED_SERIALS: Final = 4096
 

@@ -25,8 +25,10 @@ from cellwright.tasks.api import (
     ProgramOptions,
     Retained,
     ScanContext,
+    TableStation,
+    Transition,
+    clip,
 )
-from cellwright.tasks.station import TableStation, Transition, clip
 
 REMEMBERED_PARTS: Final = 64
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from cellwright.tasks.marking.symbol import SymbolError, modules
+from cellwright.tasks.symbology.data_matrix import SymbolError, modules
 from cellwright.tasks.vision.grid import GridFit, Modules, finder, finder_mask, fit_grid
 from cellwright.tasks.vision.reader import Gray, MarkReading, Quad, decode
 

@@ -12,9 +12,9 @@ from typing import Any
 import structlog
 
 from cellwright.io.cameras.base import Camera, CameraError, Frame
-from cellwright.io.registry import RegistryError
+from cellwright.io.registry.registry import RegistryError
 from cellwright.tasks.api import JobError, Worker, WorkerContext
-from cellwright.tasks.marking.symbol import SymbolError
+from cellwright.tasks.symbology.data_matrix import SymbolError
 from cellwright.tasks.vision.frames import RejectedFrames
 from cellwright.tasks.vision.reader import read_marks
 from cellwright.tasks.vision.station import VisionOptions

@@ -24,7 +24,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from cellwright.runtime.cli import app
+from cellwright.runtime.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "cellwright.runtime.cli")
@@ -71,7 +71,7 @@ def measure(name: str, count: int, priority: int, core: int) -> None:
         folder = Path(place) / "cell"
         if file == "clamp.py":
             folder.mkdir()
-            shutil.copy(ROOT / "runtime/templates/clamp.py", folder)
+            shutil.copy(ROOT / "runtime/cli/templates/clamp.py", folder)
         else:
             shutil.copytree(ROOT / "examples/blade_marking/blade_marking", folder / "blade_marking")
         (folder / "cell.yaml").write_text(

@@ -14,7 +14,7 @@ import pytest
 from alarm_bench import HEAD, AlarmBench
 from peers import compare
 
-from cellwright.runtime import alarms
+from cellwright.runtime.scan.alarms import engine
 
 NUMBERS, BITS, ALARMS = 800, 200, 100
 
@@ -64,11 +64,11 @@ def test_a_flood_is_told_in_turns(
     bench.cycle(3)
     desk, image, ring = bench.scan._alarms, bench.scan.process_image, bench.events_ring
     places = [bench.plan.tag(f"t{number}").index for number in range(ALARMS)]
-    bounds = {"in turns": alarms.EVENTS_PER_CYCLE, "at once": 10 * ALARMS}
+    bounds = {"in turns": engine.EVENTS_PER_CYCLE, "at once": 10 * ALARMS}
     took: dict[str, list[int]] = {name: [] for name in bounds}
 
     def burst(name: str) -> None:
-        monkeypatch.setattr(alarms, "EVENTS_PER_CYCLE", bounds[name])
+        monkeypatch.setattr(engine, "EVENTS_PER_CYCLE", bounds[name])
         for place in places:
             image.set(place, 95.0)
         begin = time.perf_counter_ns()
@@ -77,7 +77,7 @@ def test_a_flood_is_told_in_turns(
         for place in places:
             image.set(place, 50.0)
         desk.tell_rest()
-        bench.cycle(2 * ALARMS // alarms.EVENTS_PER_CYCLE + 2)
+        bench.cycle(2 * ALARMS // engine.EVENTS_PER_CYCLE + 2)
         while records := ring.peek():
             ring.acknowledge(records[-1][0])
 

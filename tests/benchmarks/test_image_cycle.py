@@ -15,13 +15,9 @@ import pytest
 from peers import compare
 from plans import make_device, make_group, make_plan, make_tag
 
-from cellwright.io import quality
-from cellwright.io.areas import Area
-from cellwright.io.iec import TagType
-from cellwright.io.image import Image
-from cellwright.io.plan import Address, Direction, Plan, Scale
-from cellwright.io.process_image import ProcessImage
-from cellwright.io.snapshot_reader import Changes
+from cellwright.io.image import Area, Changes, Image
+from cellwright.io.plan import Address, Direction, Plan, Scale, TagType, quality
+from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.native import ffi, lib
 
 BOOLS, INTS, REALS, SCALED = 4000, 3000, 2000, 1000

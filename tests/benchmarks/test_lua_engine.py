@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cellwright.tasks.marking.lua_engine import LuaEngine, Template
-from cellwright.tasks.marking.lua_process import LuaProcess
-from cellwright.tasks.marking.symbol import _encode, modules
+from cellwright.tasks.marking.lua.engine import LuaEngine, Template
+from cellwright.tasks.marking.lua.process import LuaProcess
+from cellwright.tasks.symbology.data_matrix import _encode, modules
 
 TEMPLATE = Template(
     "blade.lua",

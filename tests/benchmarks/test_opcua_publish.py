@@ -17,7 +17,7 @@ from asyncua import Server, ua
 from asyncua.ua.ua_binary import struct_to_binary
 from opcua_support import FakeImage, FakeScan, cell_plan
 
-from cellwright.io.clock import MonotonicClock
+from cellwright.io.timing.clock import MonotonicClock
 from cellwright.opcua_model.server import CellServer
 
 TAGS = 1_000

@@ -22,10 +22,10 @@ import pytest
 from peers import percentiles_us
 from recorder_load import LoadedCell, Sum, TimedRecorder, load_plan
 
-from cellwright.io.clock import SimulatedClock
+from cellwright.io.timing.clock import SimulatedClock
 from cellwright.native import lib
-from cellwright.runtime.recorder import ScanRecorder
-from cellwright.runtime.replay import Replay
+from cellwright.runtime.recorder.recorder import ScanRecorder
+from cellwright.runtime.recorder.replay import Replay
 
 BLOCK, BLOCKS = 500, 60
 SCANS = int(os.environ.get("CELLWRIGHT_SCANS", "20000"))

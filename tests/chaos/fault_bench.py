@@ -16,9 +16,9 @@ from chaos_tools import HERE, ClockShift, PlantTail
 from ruamel.yaml import YAML
 
 from cellwright.io.image import Image, ImageError
+from cellwright.io.image.command_client import CommandClient, CommandFailed
 from cellwright.io.messages import SetMode, WriteTag
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.command_client import CommandClient, CommandFailed
+from cellwright.io.plan import CellState
 from plant.process import PlantProcess
 
 SAFE = {"clamp_close": False, "conveyor_run": False, "eject_good": False, "eject_reject": False,

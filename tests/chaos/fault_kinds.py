@@ -22,8 +22,8 @@ from pathlib import Path
 from chaos_tools import HERE, HOUR_S
 from fault_bench import FaultBench
 
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.crash_loops import BACKOFF_LAST_S
+from cellwright.io.plan import CellState
+from cellwright.runtime.supervision.crash_loops import BACKOFF_LAST_S
 
 sys.path.insert(0, str(HERE / "fault_cell"))
 

@@ -27,11 +27,11 @@ from chaos_tools import StallMonitor, steal_ms, within
 from fault_bench import FaultBench
 from victims import Victim
 
-from cellwright.io import retain
-from cellwright.io.iec import Code, TagType
 from cellwright.io.image import Image
-from cellwright.io.process_image import ProcessImage
-from cellwright.io.retain import RetainedValue, RetainStore, fit
+from cellwright.io.journal import retain
+from cellwright.io.journal.retain import RetainedValue, RetainStore, fit
+from cellwright.io.plan import Code, TagType
+from cellwright.io.process_image.process_image import ProcessImage
 
 LAYOUT = bytes(range(32))
 LOST_MS = 100.0
@@ -67,7 +67,7 @@ class Witness:
 
 
 class WatchedSystem:
-    """The module ``os`` as `cellwright.io.retain` uses it; notes each step before it is done.
+    """The module ``os`` as `cellwright.io.journal.retain` uses it; notes each step beforehand.
 
     With ``last`` the process kills itself in that step of one of its first saves, in the middle
     of the data where it writes: steps of microseconds are never hit from outside.

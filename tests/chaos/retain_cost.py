@@ -17,14 +17,13 @@ from pathlib import Path
 
 from small_cell import SmallCell
 
-from cellwright.io.image import Image
+from cellwright.io.image import Distribution, Image, bucket_low
+from cellwright.io.image.command_client import CommandClient
+from cellwright.io.journal.retain import RetainStore
 from cellwright.io.messages import ResetStatistics, WriteTag
 from cellwright.io.plan import Plan
-from cellwright.io.retain import RetainStore
-from cellwright.io.statistics import Distribution, bucket_low
-from cellwright.runtime.command_client import CommandClient
+from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.config import compile_file
-from cellwright.runtime.run_folder import RunFolder
 
 TAGS = 1000
 LIMIT_US = 10.0

@@ -13,7 +13,7 @@ from cells import CellUnderTest
 from evidence import keep_running, patient
 
 from cellwright.io.messages import PartReleased
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState
 from cellwright.mes.parts import counts
 
 PARTS = 30

@@ -13,10 +13,10 @@ from cells import CellUnderTest
 from evidence import keep_running, patient
 from stalls import StallMonitor
 
+from cellwright.io.image.command_client import CommandFailed
 from cellwright.io.messages import PartDeparted, PartReleased
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState
 from cellwright.mes.parts import counts
-from cellwright.runtime.command_client import CommandFailed
 
 LIMIT_MS = 50.0
 BEFORE_NS = 30_000_000

@@ -11,8 +11,8 @@ import pytest
 import typer.main
 from walkthrough import blocks
 
-from cellwright.runtime.cli import app
-from cellwright.runtime.reference import decisions_page
+from cellwright.runtime.cli.main import app
+from reference.pages import decisions_page
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

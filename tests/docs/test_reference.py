@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,18 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cellwright.io import quality
 from cellwright.io.messages import AnyCommand, AnyEvent
-from cellwright.io.system_tags import SYSTEM_TAGS, CellState
-from cellwright.runtime.reference import (
-    PAGES,
-    STATE_MEANINGS,
-    attribute_docs,
-    events_page,
-    tags_page,
-)
+from cellwright.io.plan import SYSTEM_TAGS, CellState, quality
+from reference.pages import PAGES, STATE_MEANINGS, attribute_docs, events_page, tags_page
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+TOOLS = str(Path(__file__).parents[2] / "tools")
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))
@@ -31,10 +26,11 @@ def test_a_page_of_the_reference_is_what_the_code_says_now(name: str):
 
 def test_make_docs_writes_every_page_and_nothing_else(tmp_path: Path):
     done = subprocess.run(
-        [sys.executable, "-m", "cellwright.runtime.reference", str(tmp_path)],
+        [sys.executable, "-m", "reference", str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=120,
+        env=os.environ | {"PYTHONPATH": TOOLS},
         check=True,
     )
     assert {path.name for path in tmp_path.iterdir()} == set(PAGES)
@@ -45,10 +41,11 @@ def test_make_docs_writes_every_page_and_nothing_else(tmp_path: Path):
 
 def test_a_folder_that_is_not_there_is_an_error_with_a_remedy(tmp_path: Path):
     done = subprocess.run(
-        [sys.executable, "-m", "cellwright.runtime.reference", str(tmp_path / "none")],
+        [sys.executable, "-m", "reference", str(tmp_path / "none")],
         capture_output=True,
         text=True,
         timeout=120,
+        env=os.environ | {"PYTHONPATH": TOOLS},
         check=False,
     )
     assert done.returncode == 1

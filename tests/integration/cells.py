@@ -23,15 +23,14 @@ from typing import Any, Self
 from prepare import free_port, prepare
 
 from cellwright.io.image import Image
-from cellwright.io.journal import JournalReader
+from cellwright.io.image.command_client import CommandClient
+from cellwright.io.journal.journal import JournalReader
 from cellwright.io.messages import AnyEvent, SetMode
-from cellwright.io.plan import Plan
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState, Plan
 from cellwright.mes.store import Store
 from cellwright.mes.work_orders import JobOrder, WorkOrderView, get, store_and_start
-from cellwright.runtime.command_client import CommandClient
+from cellwright.runtime.cell.run_folder import RunFolder, folder_for
 from cellwright.runtime.config import compile_file
-from cellwright.runtime.run_folder import RunFolder, folder_for
 from plant.process import PlantProcess
 
 PAUSE_S = 0.002

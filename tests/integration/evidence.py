@@ -13,11 +13,11 @@ from typing import Any
 
 from cells import CellUnderTest
 
+from cellwright.io.image.command_client import CommandFailed
 from cellwright.io.messages import PartArrived, PartDeparted, PartReleased
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState
 from cellwright.mes import parts
 from cellwright.mes.parts import Counts
-from cellwright.runtime.command_client import CommandFailed
 
 
 def patient(cell: Any) -> None:

@@ -10,8 +10,8 @@ from cells import CellUnderTest
 from evidence import patient
 from node_peer import run_peer
 
-from cellwright.io.system_tags import CellState
-from cellwright.opcua_model.users import add_user
+from cellwright.io.plan import CellState
+from cellwright.opcua_model.security.users import add_user
 
 PASSWORD = "planner-pass-1"
 

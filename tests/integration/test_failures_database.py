@@ -15,7 +15,7 @@ from cells import CellUnderTest
 from evidence import assert_whole, keep_running, patient, until_recorded
 
 from cellwright.io.messages import SerialRequested
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState
 
 
 @pytest.fixture

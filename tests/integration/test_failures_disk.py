@@ -17,7 +17,7 @@ from evidence import assert_whole, keep_running, patient, until_recorded
 from small_cell import SmallCell
 
 from cellwright.io.messages import FaultRaised, ModeChanged
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState
 
 SAFE = {
     "clamp_close": False,

@@ -13,6 +13,7 @@ import pytest
 from cells import CellUnderTest
 from evidence import assert_whole, patient, until_recorded, until_seen
 
+from cellwright.io.image.command_client import CommandFailed
 from cellwright.io.messages import (
     FaultRaised,
     InspectionCompleted,
@@ -20,8 +21,7 @@ from cellwright.io.messages import (
     PartArrived,
     PartReleased,
 )
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.command_client import CommandFailed
+from cellwright.io.plan import CellState
 
 
 def alone(cell: Any) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cellwright.io.frames import FrameError, FrameRing, ring_path
+from cellwright.io.cameras.frames import FrameError, FrameRing, ring_path
 from plant import PlantError, PlantProcess, launch
 from plant.hand import Modbus
 from plant.process import _environment

@@ -14,19 +14,17 @@ import pytest
 from prepare import EXAMPLE
 from typer.testing import CliRunner
 
-from cellwright.io import quality
-from cellwright.io.journal import JournalReader
+from cellwright.io.journal import consumed
+from cellwright.io.journal.journal import JournalReader
 from cellwright.io.messages import InspectionCompleted, MarkCompleted, PartReleased
-from cellwright.io.plan import Plan
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState, Plan, quality
 from cellwright.mes.parts import counts
-from cellwright.runtime import consumed
-from cellwright.runtime.cli import app
+from cellwright.runtime.cell.run_folder import JOURNAL_FILE
+from cellwright.runtime.cli.main import app
 from cellwright.runtime.config import compile_file
-from cellwright.runtime.footprint import Footprint
-from cellwright.runtime.replay import Replay
-from cellwright.runtime.run_folder import JOURNAL_FILE
+from cellwright.runtime.recorder.replay import Replay
 from cellwright.runtime.simulation import SimulatedCell, SimulationError
+from cellwright.runtime.simulation.footprint import Footprint
 from cellwright.runtime.simulation.records import ServiceMes
 from cellwright.tasks.api import Worker, WorkerContext
 from plant.faults import Fault

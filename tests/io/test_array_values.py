@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plans import make_tag
 
-from cellwright.io.iec import REALS, SIZE, Code, TagType, integer_range
-from cellwright.io.values import ValueViews, writer
+from cellwright.io.image import ValueViews, writer
+from cellwright.io.plan import REALS, SIZE, Code, TagType, integer_range
 
 CODES = [code for code in Code if code is not Code.STRING]
 COUNT = 4

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellwright.io import frames
-from cellwright.io.frames import (
+from cellwright.io.cameras import frames
+from cellwright.io.cameras.frames import (
     FrameError,
     FrameRestartedError,
     FrameRing,

@@ -12,9 +12,8 @@ import msgspec
 import pytest
 from plans import make_device, make_group, make_plan, make_tag, small_plan
 
-from cellwright.io import quality
 from cellwright.io.image import Image, ImageError
-from cellwright.io.plan import Direction
+from cellwright.io.plan import Direction, quality
 
 BOOT = "0123abcd"
 
@@ -241,7 +240,7 @@ def test_the_drivers_counters_are_seen_by_everyone(path: Path) -> None:
 def test_what_the_scan_needs_of_the_image_brings_no_heavy_library_with_it() -> None:
     heavy = ("numpy", "asyncio", "sqlalchemy", "asyncua", "pymodbus", "lupa", "pydantic")
     code = (
-        "import sys; import cellwright.io.process_image, cellwright.io.rings; "
+        "import sys; import cellwright.io.process_image.process_image, cellwright.io.image.rings; "
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     found = subprocess.run(

@@ -10,12 +10,10 @@ import pytest
 from plans import make_device, make_group, make_plan, make_tag
 from victims import Victim, let_live
 
-from cellwright.io import quality
-from cellwright.io.clock import MonotonicClock
-from cellwright.io.iec import TagType
 from cellwright.io.image import Image
-from cellwright.io.plan import Address, Direction, Plan
-from cellwright.io.process_image import ProcessImage
+from cellwright.io.plan import Address, Direction, Plan, TagType, quality
+from cellwright.io.process_image.process_image import ProcessImage
+from cellwright.io.timing.clock import MonotonicClock
 
 KILLS = 30
 BOOT = "0123abcd"

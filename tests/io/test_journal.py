@@ -13,9 +13,9 @@ import pytest
 from forked import process
 from journal_events import BOOT, arrived
 
-from cellwright.io import journal_writer
-from cellwright.io.journal import CORRUPT, JournalError, JournalReader, Record
-from cellwright.io.journal_writer import KEEP_NS, JournalWriter
+from cellwright.io.journal import writer as journal_writer
+from cellwright.io.journal.journal import CORRUPT, JournalError, JournalReader, Record
+from cellwright.io.journal.writer import KEEP_NS, JournalWriter
 from cellwright.io.messages import (
     AnyEvent,
     FaultRaised,

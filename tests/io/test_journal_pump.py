@@ -21,16 +21,16 @@ from hypothesis import strategies as st
 from journal_events import BOOT, arrived
 from plans import make_plan
 
-from cellwright.io.clock import MonotonicClock, SimulatedClock
+from cellwright.io.drivers.poll_schedule import BackOffLimits
 from cellwright.io.image import Image
-from cellwright.io.journal import JournalReader
-from cellwright.io.journal_writer import JournalPump
+from cellwright.io.journal.journal import JournalReader
+from cellwright.io.journal.writer import JournalPump
 from cellwright.io.messages import (
     ModeChanged,
     PartArrived,
     encode,
 )
-from cellwright.io.poll_timing import BackOffLimits
+from cellwright.io.timing.clock import MonotonicClock, SimulatedClock
 
 MS = 1_000_000
 QUICK = BackOffLimits(first_ns=5 * MS, longest_ns=20 * MS)

@@ -12,13 +12,13 @@ from modbus_coupler import Coupler, coupler
 from plans import make_device
 from pydantic import ValidationError
 
-from cellwright.io.clock import MonotonicClock
-from cellwright.io.device_port import OutputHeader
 from cellwright.io.drivers.base import DriverError, SafeOutputs
 from cellwright.io.drivers.modbus import ModbusOptions, ModbusTcp
-from cellwright.io.drivers.modbus_watchdog import ModbusWatchdog
+from cellwright.io.drivers.modbus.watchdog import ModbusWatchdog
+from cellwright.io.drivers.poll_loop import DevicePoller, WatchdogLimits
+from cellwright.io.image import OutputHeader
 from cellwright.io.plan import PollGroup
-from cellwright.io.polling import DevicePoller, WatchdogLimits
+from cellwright.io.timing.clock import MonotonicClock
 
 TIME, START, STATUS, STOP, TRIGGER, SAFE_COILS = 40, 43, 46, 48, 50, 32
 SETTINGS: dict[str, Any] = {

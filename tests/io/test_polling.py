@@ -11,7 +11,7 @@ import structlog
 from modbus_coupler import coupler
 from polling_rig import CLOCK, device, eventually, is_good, polling
 
-from cellwright.io import quality
+from cellwright.io.plan import quality
 
 
 async def test_inputs_wait_for_the_first_read_and_then_are_good(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellwright.io.output_gate import (
+from cellwright.io.drivers.output_gate import (
     STALL_NS,
     TRANSITIONS,
     Beat,
@@ -15,7 +15,7 @@ from cellwright.io.output_gate import (
     Trip,
     safe_payload,
 )
-from cellwright.io.poll_timing import BackOff, BackOffLimits, PollSchedule
+from cellwright.io.drivers.poll_schedule import BackOff, BackOffLimits, PollSchedule
 
 MS = 1_000_000
 BASE = 10 * MS

@@ -11,9 +11,8 @@ import structlog
 from modbus_coupler import Coupler, coupler
 from polling_rig import CLOCK, HOLD, MS, SAFE, device, eventually, is_good, polling
 
-from cellwright.io import quality
 from cellwright.io.drivers.modbus import ModbusOptions, ModbusTcp
-from cellwright.io.plan import PollGroup
+from cellwright.io.plan import PollGroup, quality
 
 
 async def until_quiet(peer: Coupler) -> None:

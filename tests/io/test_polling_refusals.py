@@ -9,9 +9,8 @@ import pytest
 from modbus_coupler import Coupler, coupler
 from polling_rig import Cell, device, eventually, polling
 
-from cellwright.io import quality
 from cellwright.io.drivers.modbus import ModbusOptions, ModbusTcp
-from cellwright.io.plan import Device, PollGroup
+from cellwright.io.plan import Device, PollGroup, quality
 
 SETPOINT = 1500
 SAFE_SETPOINT = 7

@@ -25,11 +25,11 @@ from pymodbus.pdu import ModbusPDU
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from cellwright.io.clock import MonotonicClock
 from cellwright.io.drivers.modbus import ModbusOptions, ModbusTcp
+from cellwright.io.drivers.poll_loop import DevicePoller, WatchdogLimits
 from cellwright.io.image import DevicePort, Image
 from cellwright.io.plan import Plan
-from cellwright.io.polling import DevicePoller, WatchdogLimits
+from cellwright.io.timing.clock import MonotonicClock
 
 MS = 1_000_000
 BASE_NS = 10 * MS

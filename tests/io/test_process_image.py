@@ -12,13 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plans import make_device, make_group, make_plan, make_tag
 
-from cellwright.io import quality
-from cellwright.io.iec import Code, TagType
-from cellwright.io.image import DevicePort, Image
-from cellwright.io.plan import Address, Direction, OnLoss, Plan, Scale
-from cellwright.io.process_image import ProcessImage
-from cellwright.io.values import ValueViews, reader, writer
-from cellwright.io.wire import WireError
+from cellwright.io.image import DevicePort, Image, ValueViews, reader, writer
+from cellwright.io.plan import Address, Code, Direction, OnLoss, Plan, Scale, TagType, quality
+from cellwright.io.process_image.process_image import ProcessImage
+from cellwright.io.process_image.wire import WireError
 
 BOOT = "0123abcd"
 MS = 1_000_000

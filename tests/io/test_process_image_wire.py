@@ -14,12 +14,24 @@ from hypothesis import strategies as st
 from plans import make_device, make_group, make_plan, make_tag
 from wire_reference import Reference, words_of
 
-from cellwright.io import quality
-from cellwright.io.iec import FORMAT, INTEGERS, REALS, SIZE, Code, TagType, integer_range
 from cellwright.io.image import Image
-from cellwright.io.plan import Address, Direction, Scale, Tag, WireOrder
-from cellwright.io.process_image import ProcessImage
-from cellwright.io.wire import group_of
+from cellwright.io.plan import (
+    FORMAT,
+    INTEGERS,
+    REALS,
+    SIZE,
+    Address,
+    Code,
+    Direction,
+    Scale,
+    Tag,
+    TagType,
+    WireOrder,
+    integer_range,
+    quality,
+)
+from cellwright.io.process_image.process_image import ProcessImage
+from cellwright.io.process_image.wire import group_of
 
 WIDE = [Code.INT, Code.UINT, Code.DINT, Code.UDINT, Code.LINT, Code.ULINT, Code.REAL, Code.LREAL]
 PER_EXAMPLE = settings(

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded_cell import RecordedCell
 
-from cellwright.io.recording import (
+from cellwright.io.recording.cycle import HEAD, CycleRecord, RecordError, Shadow
+from cellwright.io.recording.file import (
     Batch,
     Gap,
     Header,
@@ -25,8 +26,7 @@ from cellwright.io.recording import (
     RecordingError,
     RecordingWriter,
 )
-from cellwright.io.recording_cycle import HEAD, CycleRecord, RecordError, Shadow
-from cellwright.io.recording_store import Policy, RecordingStore
+from cellwright.io.recording.store import Policy, RecordingStore
 from cellwright.native import ffi, lib
 
 # --- deltas -----------------------------------------------------------------------------------

@@ -16,8 +16,7 @@ from forked import process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellwright.io.iec import Code, TagType, Value, integer_range
-from cellwright.io.retain import (
+from cellwright.io.journal.retain import (
     FILES,
     FORMAT_VERSION,
     HEADER,
@@ -30,6 +29,7 @@ from cellwright.io.retain import (
     fit,
     pack,
 )
+from cellwright.io.plan import Code, TagType, Value, integer_range
 from cellwright.native import lib
 
 LAYOUT = bytes(range(32))

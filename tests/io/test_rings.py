@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from plans import small_plan
 
-from cellwright.io.areas import Area
-from cellwright.io.image import Image
-from cellwright.io.rings import (
+from cellwright.io.image import (
+    Area,
     CommandRing,
+    Image,
     RingDamaged,
     RingError,
     RingFull,

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from plans import make_plan, make_tag, small_plan
 from victims import Victim, let_live
 
-from cellwright.io.image import Image
+from cellwright.io.image import CommandRing, Image, RingError, RingFull
 from cellwright.io.plan import Plan
-from cellwright.io.rings import CommandRing, RingError, RingFull
 
 BOOT = "0123abcd"
 KILLS = 60

@@ -12,8 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from cellwright.io.cameras.base import CameraError
+from cellwright.io.cameras.frames import FrameRing
 from cellwright.io.cameras.shared_memory import SharedMemoryCamera, SharedMemoryCameraOptions
-from cellwright.io.frames import FrameRing
 
 
 class Producer:

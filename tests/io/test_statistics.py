@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from plans import small_plan
 from victims import Victim, let_live
 
-from cellwright.io.areas import Area
-from cellwright.io.image import Image
-from cellwright.io.statistics import SCAN, Statistics, bucket_low
+from cellwright.io.image import SCAN, Area, Image, Statistics, bucket_low
 from cellwright.native import lib
 
 

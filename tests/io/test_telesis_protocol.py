@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellwright.io.markers.telesis_protocol import (
+from cellwright.io.markers.telesis import (
     Answer,
     AnswerDecoder,
     Outputs,

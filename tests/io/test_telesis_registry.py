@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cellwright.io import registry
 from cellwright.io.markers.telesis import Telesis
-from cellwright.io.registry import BUILT_IN, RegistryError, load, load_class, names
+from cellwright.io.registry import registry
+from cellwright.io.registry.registry import BUILT_IN, RegistryError, load, load_class, names
 
 
 def test_a_built_in_marker_is_found_by_its_name() -> None:
@@ -36,8 +36,8 @@ def test_an_unknown_name_comes_with_the_nearest_known_one() -> None:
     [
         ("no_colon", "write module:Class"),
         ("not_a_module_of_ours:X", "cannot import"),
-        ("cellwright.io.registry:Nothing", "has no class Nothing"),
-        ("cellwright.io.registry:load", "has no class load"),
+        ("cellwright.io.registry.registry:Nothing", "has no class Nothing"),
+        ("cellwright.io.registry.registry:load", "has no class load"),
     ],
 )
 def test_a_target_that_leads_nowhere_says_why(target: str, complaint: str) -> None:

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellwright.io import quality
-from cellwright.io.iec import Code
+from cellwright.io.plan import Code, quality
 from cellwright.native import ffi, lib
 
 EINVAL = -22

@@ -9,9 +9,9 @@ from asyncua import ua
 from asyncua.server.address_space import AttributeValue, NodeData
 from opcua_support import FakeImage, cell_plan
 
-from cellwright.io.system_tags import CellState
-from cellwright.opcua_model.cell_tree import CellNodes
-from cellwright.opcua_model.publishing import Diagnostics
+from cellwright.io.plan import CellState
+from cellwright.opcua_model.nodes.cell_tree import CellNodes
+from cellwright.opcua_model.nodes.publishing import Diagnostics
 
 STATUS = {
     "State": ua.VariantType.Int32,

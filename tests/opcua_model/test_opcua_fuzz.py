@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from asyncua import ua
 
-from cellwright.opcua_model import limits
+from cellwright.opcua_model.services import limits
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -11,13 +11,12 @@ import pytest
 from asyncua import ua
 from opcua_support import START_UTC_NS, FakeScan, cell_plan
 
-from cellwright.io.clock import MonotonicClock
 from cellwright.io.image import Image
-from cellwright.io.plan import Direction, Plan
-from cellwright.io.process_image import ProcessImage
-from cellwright.io.quality import BAD_WAITING_FOR_INITIAL_DATA
+from cellwright.io.plan import BAD_WAITING_FOR_INITIAL_DATA, Direction, Plan
+from cellwright.io.process_image.process_image import ProcessImage
+from cellwright.io.timing.clock import MonotonicClock
 from cellwright.opcua_model.server import CellServer
-from cellwright.runtime.opcua_ports import GatewayReader
+from cellwright.opcua_model.services.gateway_ports import GatewayReader
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

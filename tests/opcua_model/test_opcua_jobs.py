@@ -17,21 +17,21 @@ from cellwright.io.messages import PartArrived, SerialRequested
 from cellwright.mes import consumer
 from cellwright.mes.errors import MesError
 from cellwright.mes.work_orders import WorkOrderState
-from cellwright.opcua_model import job_orders, mes_view
-from cellwright.opcua_model.job_control import (
+from cellwright.opcua_model.address_space.values import NO_TIME
+from cellwright.opcua_model.isa95 import job_orders, mes_view
+from cellwright.opcua_model.isa95.job_control import (
     CANNOT_ACCEPT,
     INVALID_REQUEST,
     INVALID_STATE,
     NO_ERROR,
     UNKNOWN_ORDER,
 )
-from cellwright.opcua_model.structures import (
+from cellwright.opcua_model.isa95.structures import (
     ISA95JobOrderDataType,
     ISA95MaterialDataType,
     ISA95ParameterDataType,
     ISA95WorkMasterDataType,
 )
-from cellwright.opcua_model.values import NO_TIME
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
 CONTROL = "ns=3;s=BladeMarking.JobManagement.JobOrderControl"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cellwright.opcua_model.standard import time_zone
+from cellwright.opcua_model.nodes.standard import time_zone
 
 JANUARY, JULY = 1_767_225_600, 1_782_864_000
 

@@ -19,12 +19,12 @@ from cellwright.mes import master_data, work_orders
 from cellwright.mes.models import Inspection, Mark, Unit, Verdict, WorkOrder
 from cellwright.mes.store import Store
 from cellwright.mes.work_orders import JobOrder
-from cellwright.opcua_model import mes_view, structures
-from cellwright.opcua_model.mes_view import MesView
-from cellwright.opcua_model.numbers import cell_id, standard, type_id
-from cellwright.opcua_model.space import Builder, attribute
-from cellwright.opcua_model.values import utc_now
-from cellwright.opcua_model.work_orders import WorkOrders
+from cellwright.opcua_model.address_space.builder import Builder, attribute
+from cellwright.opcua_model.address_space.ids import cell_id, standard, type_id
+from cellwright.opcua_model.address_space.values import utc_now
+from cellwright.opcua_model.isa95 import mes_view, structures
+from cellwright.opcua_model.isa95.mes_view import MesView
+from cellwright.opcua_model.isa95.work_orders import WorkOrders
 
 AT = datetime(2026, 3, 14, 12, tzinfo=UTC)
 PARTS = {

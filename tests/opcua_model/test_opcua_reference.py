@@ -8,7 +8,9 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import extensionobject_from_binary, extensionobject_to_binary
 
-from cellwright.opcua_model import numbers, reference, structures
+from cellwright.opcua_model.address_space import ids
+from cellwright.opcua_model.isa95 import structures
+from reference import opcua_model
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "opcua_model.md"
 
@@ -16,11 +18,11 @@ FIRST_NUMBERS = {"CellType": 1001, "ISA95PropertyDataType": 3001, "ISA95JobOrder
 
 
 def test_the_page_is_what_the_tables_give() -> None:
-    assert PAGE.read_text("utf-8") == reference.text()
+    assert PAGE.read_text("utf-8") == opcua_model.text()
 
 
 def test_type_numbers_are_unique_and_the_promised_ones_stand() -> None:
-    known = numbers.type_numbers()
+    known = ids.type_numbers()
     assert len(set(known.values())) == len(known)
     assert {name: known[name] for name in FIRST_NUMBERS} == FIRST_NUMBERS
 

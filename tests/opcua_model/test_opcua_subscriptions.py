@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from asyncua import ua
 
-from cellwright.io.quality import BAD_NO_COMMUNICATION, GOOD
-from cellwright.opcua_model.job_orders import PRODUCED
+from cellwright.io.plan import BAD_NO_COMMUNICATION, GOOD
+from cellwright.opcua_model.isa95.job_orders import PRODUCED
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -118,7 +118,7 @@ async def test_a_full_queue_drops_and_says_so(cell: Any, discard_oldest: bool) -
 
 
 async def test_a_removed_work_order_tells_its_subscribers(cell: Any) -> None:
-    from cellwright.opcua_model.mes_view import MesState  # noqa: PLC0415
+    from cellwright.opcua_model.isa95.mes_view import MesState  # noqa: PLC0415
 
     assert PRODUCED
     async with cell.client("planner") as client:
@@ -138,7 +138,7 @@ async def test_a_removed_work_order_tells_its_subscribers(cell: Any) -> None:
 
 
 async def store_order(client: Any, job_order_id: str) -> None:
-    from cellwright.opcua_model.structures import (  # noqa: PLC0415
+    from cellwright.opcua_model.isa95.structures import (  # noqa: PLC0415
         ISA95JobOrderDataType,
         ISA95MaterialDataType,
         ISA95WorkMasterDataType,

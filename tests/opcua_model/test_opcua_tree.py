@@ -8,7 +8,7 @@ import pytest
 from asyncua import Client, ua
 from asyncua.ua.uaerrors import BadNothingToDo, BadTooManyOperations
 
-from cellwright.io.quality import (
+from cellwright.io.plan import (
     BAD_NO_COMMUNICATION,
     GOOD,
     GOOD_LOCAL_OVERRIDE,
@@ -16,7 +16,7 @@ from cellwright.io.quality import (
 )
 from cellwright.mes import work_orders
 from cellwright.mes.work_orders import JobOrder
-from cellwright.opcua_model.ports import TaskStatistics
+from cellwright.opcua_model.services.command_sender import TaskStatistics
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

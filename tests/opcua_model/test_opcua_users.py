@@ -8,10 +8,10 @@ from pathlib import Path
 import argon2
 import pytest
 
-from cellwright.io.clock import SimulatedClock
-from cellwright.opcua_model.certificate import own_certificate
+from cellwright.io.timing.clock import SimulatedClock
 from cellwright.opcua_model.errors import CertificateError, UsersError
-from cellwright.opcua_model.users import (
+from cellwright.opcua_model.security.certificate import own_certificate
+from cellwright.opcua_model.security.users import (
     LOCK_AFTER,
     LOCK_NS,
     Authenticator,

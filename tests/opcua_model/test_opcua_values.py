@@ -11,9 +11,9 @@ from asyncua.ua.ua_binary import variant_from_binary, variant_to_binary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellwright.io.iec import REALS, Code, TagType, Value, integer_range
-from cellwright.opcua_model import ranges
-from cellwright.opcua_model.values import from_client, utc_datetime, wire_type
+from cellwright.io.plan import REALS, Code, TagType, Value, integer_range
+from cellwright.opcua_model.address_space.values import from_client, utc_datetime, wire_type
+from cellwright.opcua_model.services import ranges
 
 
 def scalars(code: Code) -> st.SearchStrategy[Value]:

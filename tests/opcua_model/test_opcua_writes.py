@@ -9,8 +9,8 @@ import pytest
 from asyncua import ua
 
 from cellwright.io.messages import AnyCommand, ReplyCode, WriteTag
-from cellwright.opcua_model import limits
 from cellwright.opcua_model.errors import CommandUnavailableError
+from cellwright.opcua_model.services import limits
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -33,13 +33,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from modbus_coupler import Coupler
 
 from cellwright.io.image import Image
+from cellwright.io.image.command_client import CommandClient
 from cellwright.io.messages import ResetStatistics
-from cellwright.io.recording import Batch, Recording
-from cellwright.io.recording_cycle import CycleRecord
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.command_client import CommandClient
+from cellwright.io.plan import CellState
+from cellwright.io.recording.cycle import CycleRecord
+from cellwright.io.recording.file import Batch, Recording
+from cellwright.runtime.cell.run_folder import RunFolder, folder_for
 from cellwright.runtime.config import compile_file
-from cellwright.runtime.latency import (
+from cellwright.runtime.diagnosis.latency import (
     Settings,
     medians,
     peer_command,
@@ -47,7 +48,6 @@ from cellwright.runtime.latency import (
     stolen_ms,
     summary_us,
 )
-from cellwright.runtime.run_folder import RunFolder, folder_for
 
 LOOPS = 50
 TAGS = 1000

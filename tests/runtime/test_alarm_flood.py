@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellwright.io.messages import AlarmChanged, ReplyCode, encode
-from cellwright.io.system_tags import CellState
-from cellwright.runtime import alarms
-from cellwright.runtime.replay import Replay
+from cellwright.io.plan import CellState
+from cellwright.runtime.recorder.replay import Replay
+from cellwright.runtime.scan.alarms import engine
 
 COUNT = 24
 TAGS = "".join(
@@ -36,7 +36,7 @@ FLOOD_HEAD = HEAD.replace("tasks:", TAGS + "tasks:", 1)
 def events_per_cycle(most: int) -> Iterator[None]:
     """Another bound than the built-in one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(alarms, "EVENTS_PER_CYCLE", most)
+        patch.setattr(engine, "EVENTS_PER_CYCLE", most)
         yield
 
 
@@ -113,7 +113,7 @@ def played(folder: Path, script: list[dict[int, int] | str], most: int) -> tuple
         assert not bench.scan._alarms._untold
         events = [encode(event) for event in bench.events(AlarmChanged)]
     bench.image.close()
-    assert max(counts) <= max(most, len(events) // alarms.BACKLOG_CYCLES)
+    assert max(counts) <= max(most, len(events) // engine.BACKLOG_CYCLES)
     return events, seen[: len(script)]
 
 
@@ -138,7 +138,7 @@ def test_a_backlog_that_keeps_growing_stays_bounded_and_loses_nothing(tmp_path: 
             bench.cycle()
             bench.events(AlarmChanged)
             waiting.append(len(bench.scan._alarms._untold))
-    assert max(waiting) <= alarms.BACKLOG_CYCLES * (COUNT + 1)
+    assert max(waiting) <= engine.BACKLOG_CYCLES * (COUNT + 1)
     assert max(waiting[60:]) < max(waiting[:60]) * 2
     bench.scan.end()
     assert not bench.scan._alarms._untold, "the end of the process tells the rest"
@@ -172,7 +172,7 @@ def test_what_cannot_be_told_is_refused_also_while_others_wait(tmp_path: Path) -
         bench.cycle()
         desk = bench.scan._alarms
         long = "x" * bench.image.events["scan"].longest
-        with pytest.raises(alarms.RefusalError) as refused:
+        with pytest.raises(engine.RefusalError) as refused:
             desk.acknowledge("a0", "anna", long)
         assert refused.value.code is ReplyCode.OUT_OF_RANGE
         assert bench.states()["a0"] == "UNACKNOWLEDGED"

@@ -19,7 +19,7 @@ from cellwright.io.messages import (
     WriteTag,
     encode,
 )
-from cellwright.runtime.replay import Replay
+from cellwright.runtime.recorder.replay import Replay
 
 SECTIONS = """
 alarms:

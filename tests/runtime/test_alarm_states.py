@@ -12,7 +12,7 @@ from alarm_bench import AlarmBench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cellwright.io.alarms import AlarmState, alarm_state
+from cellwright.io.image import AlarmState, alarm_state
 from cellwright.io.messages import (
     AcknowledgeAlarm,
     AlarmChanged,
@@ -20,7 +20,7 @@ from cellwright.io.messages import (
     UnshelveAlarm,
     encode,
 )
-from cellwright.runtime.alarm_states import TRANSITIONS, Guard, Signal, moves
+from cellwright.runtime.scan.alarms.states import TRANSITIONS, Guard, Signal, moves
 
 # --- the table ------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from alarm_bench import AIR, GROUPS, HEAD, AlarmBench, acknowledge, shelve
 
-from cellwright.io import quality
 from cellwright.io.messages import (
     AlarmChanged,
     CommandRefused,
@@ -17,7 +16,7 @@ from cellwright.io.messages import (
     UnshelveAlarm,
     WriteTag,
 )
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState, quality
 
 
 def coils(bench: AlarmBench) -> tuple[int, bool]:

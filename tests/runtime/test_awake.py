@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cellwright.runtime import self_check
+from cellwright.runtime.realtime import grants
 
 
 def test_the_request_is_held_as_long_as_the_file_is_open(
@@ -15,8 +15,8 @@ def test_the_request_is_held_as_long_as_the_file_is_open(
 ) -> None:
     device = tmp_path / "cpu_dma_latency"
     device.touch()
-    monkeypatch.setattr(self_check, "DMA_LATENCY", str(device))
-    handle, refused = self_check.stay_awake()
+    monkeypatch.setattr(grants, "DMA_LATENCY", str(device))
+    handle, refused = grants.stay_awake()
     try:
         assert refused == []
         assert os.fstat(handle).st_ino == device.stat().st_ino
@@ -26,8 +26,8 @@ def test_the_request_is_held_as_long_as_the_file_is_open(
 
 
 def test_a_machine_that_refuses_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(self_check, "DMA_LATENCY", str(tmp_path / "nothing"))
-    assert self_check.stay_awake() == (
+    monkeypatch.setattr(grants, "DMA_LATENCY", str(tmp_path / "nothing"))
+    assert grants.stay_awake() == (
         -1,
         ["cores may sleep between cycles (No such file or directory)"],
     )

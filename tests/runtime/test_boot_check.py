@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cellwright.runtime import boot_check
-from cellwright.runtime.boot_check import (
+from cellwright.runtime.realtime import machine_check
+from cellwright.runtime.realtime.machine_check import (
     BootCheckError,
     Item,
     check,
@@ -284,7 +284,7 @@ def test_a_trial_process_pins_itself_and_is_seen_pinned() -> None:
 def test_a_trial_that_does_not_answer_is_an_error_that_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(boot_check.sys, "executable", "/bin/false")
+    monkeypatch.setattr(machine_check.sys, "executable", "/bin/false")
     with pytest.raises(BootCheckError, match="did not say what it was granted"):
         trial(settings(0, -1))
 
@@ -312,5 +312,5 @@ def test_doctor_names_a_cell_that_does_not_run(tmp_path: Path) -> None:
 
 
 def test_the_page_on_preparing_a_pc_has_a_row_for_each_item(machine: Machine) -> None:
-    page = (ROOT / boot_check.PAGE).read_text(encoding="utf-8")
+    page = (ROOT / machine_check.PAGE).read_text(encoding="utf-8")
     assert re.findall(r"^\| `([a-z ]+)` \|", page, re.MULTILINE) == list(machine.items())

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from cellwright.runtime import supervisor
+from cellwright.runtime.supervision import supervisor
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "systemd" / "cellwright@.service"

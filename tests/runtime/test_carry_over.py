@@ -9,11 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellwright.runtime.aside import Aside, settle
-from cellwright.runtime.carry_over import CarryError, carry_over
-from cellwright.runtime.recorder_state import freeze_program
-from cellwright.tasks.api import BOOL, Output, Program, ProgramOptions, ScanContext
-from cellwright.tasks.carry_over import CarryOverError, adopt, names_in
+from cellwright.runtime.programs.carry_over import CarryError, carry_over
+from cellwright.runtime.programs.scratch_image import Aside, settle
+from cellwright.runtime.recorder.keyframe import freeze_program
+from cellwright.tasks.api import (
+    BOOL,
+    CarryOverError,
+    Output,
+    Program,
+    ProgramOptions,
+    ScanContext,
+    adopt,
+    names_in,
+)
 from cellwright.tasks.control.blocks import CTU, TOF, TON, T_s
 
 PLAIN = st.recursive(

@@ -10,8 +10,8 @@ import pytest
 from changed_cell import CELL, LAMP, ChangedCell
 
 from cellwright.io.messages import ChangeProgram
-from cellwright.runtime.change_check import ChangeError
-from cellwright.runtime.program_set import ProgramSet, SetFinder, worker_files
+from cellwright.runtime.online_change.check import ChangeError
+from cellwright.runtime.programs.module_set import ProgramSet, SetFinder, worker_files
 
 HEAVY = """
 from cellwright.tasks.api import Worker

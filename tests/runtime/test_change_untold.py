@@ -16,8 +16,8 @@ from cellwright.io.messages import (
     WriteTag,
     encode,
 )
-from cellwright.runtime.change_package import read_running
-from cellwright.runtime.replay import Replay
+from cellwright.runtime.programs.package import read_running
+from cellwright.runtime.recorder.replay import Replay
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from urllib.parse import unquote
 import pytest
 from small_cell import SmallCell
 
-from cellwright.runtime.cli_common import actor
-from cellwright.runtime.cli_help import PANELS
+from cellwright.runtime.cli.common import actor
+from cellwright.runtime.cli.help import PANELS
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from typer.testing import CliRunner, Result
 from cellwright.io.image import Image
 from cellwright.io.messages import AlarmChanged, AnyCommand
 from cellwright.io.plan import Plan
-from cellwright.runtime import cli, cli_alarms
-from cellwright.runtime.cli_common import fail
+from cellwright.runtime.cli import alarms as cli_alarms
+from cellwright.runtime.cli import main
+from cellwright.runtime.cli.common import fail
 
 SECTIONS = """
 alarms:
@@ -49,7 +50,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AlarmBench:
 
 
 def typed(*words: str) -> Result:
-    return CliRunner().invoke(cli.app, list(words), env={"COLUMNS": "200"})
+    return CliRunner().invoke(main.app, list(words), env={"COLUMNS": "200"})
 
 
 def rows(*words: str) -> list[dict[str, Any]]:

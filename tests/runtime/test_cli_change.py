@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from small_cell import COMMAND, SmallCell
 
-from cellwright.io.journal import JournalReader
+from cellwright.io.journal.journal import JournalReader
 from cellwright.io.messages import ProgramChanged
 
 

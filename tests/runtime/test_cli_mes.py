@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from cellwright.mes.master_data import apply, load_file
 from cellwright.mes.store import Store
-from cellwright.runtime.cli import app
+from cellwright.runtime.cli.main import app
 from cellwright.runtime.config import compile_file
 
 runner = CliRunner()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from small_cell import SmallCell
 
-from cellwright.io.journal import JournalReader
+from cellwright.io.journal.journal import JournalReader
 from cellwright.io.messages import ForceChanged, ModeChanged, StatisticsReset, TagWritten
 
 
@@ -336,7 +336,7 @@ def test_a_cell_in_the_background_of_a_script_ends_when_asked_and_not_with_the_t
     """A shell starts what it puts into its background with SIGINT ignored, nohup with SIGHUP."""
     code = (
         "import os, signal\n"
-        "from cellwright.runtime.ending import end_on_signals\n"
+        "from cellwright.runtime.supervision.signals import end_on_signals\n"
         f"signal.signal({int(number)}, signal.SIG_IGN)\n"
         "seen = []\n"
         "end_on_signals(lambda number, _: seen.append(number))\n"

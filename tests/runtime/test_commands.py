@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from plans import make_tag
 from scan_bench import Bench, coupler, input_bit, output_bit, program
 
-from cellwright.io import quality
+from cellwright.io.image.command_client import CommandClient, CommandFailed
 from cellwright.io.messages import (
     CommandRefused,
     Deliver,
@@ -28,10 +28,9 @@ from cellwright.io.messages import (
     WriteTag,
     encode,
 )
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.command_client import CommandClient, CommandFailed
-from cellwright.runtime.commands import INBOX_LIMIT
-from cellwright.runtime.scan import COMMANDS_PER_CYCLE
+from cellwright.io.plan import CellState, quality
+from cellwright.runtime.scan.commands import INBOX_LIMIT
+from cellwright.runtime.scan.cycle import COMMANDS_PER_CYCLE
 from cellwright.tasks.api import BOOL, UDINT, Input, Output, ScanContext
 
 

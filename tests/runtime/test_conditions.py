@@ -9,17 +9,24 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cellwright.io.condition_steps import Op, Step
-from cellwright.io.iec import TagType, Value
-from cellwright.io.plan import Limit, LimitKind
-from cellwright.io.quality import BAD_NO_COMMUNICATION, GOOD, UNCERTAIN_SUBSTITUTE
-from cellwright.runtime.conditions import beyond, condition
-from cellwright.runtime.config.conditions import (
+from cellwright.io.plan import (
+    BAD_NO_COMMUNICATION,
+    GOOD,
+    UNCERTAIN_SUBSTITUTE,
+    Limit,
+    LimitKind,
+    Op,
+    Step,
+    TagType,
+    Value,
+)
+from cellwright.runtime.config.alarms.conditions import (
     MAX_DEPTH,
     Condition,
     ConditionError,
     parse_condition,
 )
+from cellwright.runtime.scan.alarms.conditions import beyond, condition
 
 TYPES = {
     "air_ok": TagType.parse("BOOL"),

@@ -11,9 +11,20 @@ from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
 from cellwright.io.drivers.base import Area
-from cellwright.io.iec import FORMAT, INTEGERS, Code, TagType, integer_range
-from cellwright.io.plan import Address, SafeAction, Scale, WireOrder
-from cellwright.runtime.config.addresses import (
+from cellwright.io.files.problems import Complaint
+from cellwright.io.plan import (
+    FORMAT,
+    INTEGERS,
+    Address,
+    Code,
+    SafeAction,
+    Scale,
+    TagType,
+    WireOrder,
+    integer_range,
+)
+from cellwright.runtime.config.sections.durations import NANOSECONDS, parse_duration, show_duration
+from cellwright.runtime.config.tags.addresses import (
     check_place,
     encode,
     parse,
@@ -23,9 +34,7 @@ from cellwright.runtime.config.addresses import (
     width,
     wire_type,
 )
-from cellwright.runtime.config.durations import NANOSECONDS, parse_duration, show_duration
-from cellwright.runtime.config.groups import GAP_BITS, GAP_WORDS, Point, knots, merge, pack
-from cellwright.runtime.config.problems import Complaint
+from cellwright.runtime.config.tags.groups import GAP_BITS, GAP_WORDS, Point, knots, merge, pack
 
 COILS = Area("coils", bits=True, writable=True, size=65536, per_request=1968)
 WORDS = Area("words", bits=False, writable=True, size=65536, per_request=123)

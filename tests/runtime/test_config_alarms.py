@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from alarm_bench import HEAD, compiled
 
-from cellwright.io import plan as plans
 from cellwright.io.plan import Consequence, Direction, LimitKind
+from cellwright.io.plan import plan as plans
 from cellwright.runtime.config import check_file, cross_reference
 
 SECTIONS = """

@@ -9,10 +9,8 @@ import msgspec
 import pytest
 from config_corpus import copy_bench
 
-from cellwright.io import plan as plans
-from cellwright.io.iec import Code, TagType
-from cellwright.io.plan import Direction, OnLoss, SafeAction, WireOrder
-from cellwright.io.system_tags import SYSTEM_TAGS
+from cellwright.io.plan import SYSTEM_TAGS, Code, Direction, OnLoss, SafeAction, TagType, WireOrder
+from cellwright.io.plan import plan as plans
 from cellwright.runtime.config import ConfigError, check_file, compile_file, cross_reference
 
 MS = 1_000_000

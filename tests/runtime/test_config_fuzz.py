@@ -9,7 +9,7 @@ from config_corpus import BROKEN, copy_bench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cellwright.io import plan as plans
+from cellwright.io.plan import plan as plans
 from cellwright.runtime.config import check_file
 
 PIECES = [

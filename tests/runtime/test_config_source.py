@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from cellwright.io.files.located_yaml import read
+from cellwright.io.files.problems import MAX_PROBLEMS, Mark, Problems, nearest
 from cellwright.runtime.config import check_file
-from cellwright.runtime.config.problems import MAX_PROBLEMS, Mark, Problems, nearest
-from cellwright.runtime.config.source import read
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import textwrap
 
 import pytest
 
-from cellwright.io import plan as plans
 from cellwright.io.plan import Deadline, Edge, OverrunPolicy, TaskKind
+from cellwright.io.plan import plan as plans
 from cellwright.runtime.config import check_file, cross_reference
 
 CELL = """\

@@ -7,22 +7,27 @@ from config_corpus import copy_bench
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellwright.io import wire
 from cellwright.io.drivers.base import Area
-from cellwright.io.iec import INTEGERS, REALS, SIZE, Code, TagType, integer_range
+from cellwright.io.image import ValueViews, store_initial
 from cellwright.io.plan import (
+    INTEGERS,
+    REALS,
+    SIZE,
     Address,
+    Code,
     Direction,
     PollGroup,
     SafeAction,
     Scale,
     Tag,
+    TagType,
     WireOrder,
+    integer_range,
 )
-from cellwright.io.values import ValueViews, store_initial
+from cellwright.io.process_image import wire
 from cellwright.native import ffi, lib
 from cellwright.runtime.config import compile_file
-from cellwright.runtime.config.addresses import encode, scale_of, width
+from cellwright.runtime.config.tags.addresses import encode, scale_of, width
 
 WORDS = Area("words", bits=False, writable=True, size=65536, per_request=1000)
 NUMBERS = sorted(INTEGERS | REALS)

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from small_cell import SmallCell
 
 from cellwright.io.image import Image
-from cellwright.runtime.run_folder import RunFolder
+from cellwright.runtime.cell.run_folder import RunFolder
 
 CORES = sorted(os.sched_getaffinity(0))
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from soak import compressed, realtime
 
-from cellwright.runtime.footprint import Contents, Footprint, slope
+from cellwright.runtime.simulation.footprint import Contents, Footprint, slope
 
 MIB = 1 << 20
 

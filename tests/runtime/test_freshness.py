@@ -14,10 +14,10 @@ from scan_bench import Bench, program
 from small_cell import COMMAND, SmallCell
 
 from cellwright.io.image import Image
+from cellwright.io.image.command_client import CommandClient
 from cellwright.io.plan import ScanSettings
-from cellwright.runtime.command_client import CommandClient
-from cellwright.runtime.freshness import SILENT_NS, has_ended, staleness
-from cellwright.runtime.supervisor import OWN_STALL_NS, Child, Supervisor
+from cellwright.runtime.cell.freshness import SILENT_NS, has_ended, staleness
+from cellwright.runtime.supervision.supervisor import OWN_STALL_NS, Child, Supervisor
 
 
 @pytest.fixture

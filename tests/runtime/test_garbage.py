@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from changed_cell import ChangedCell
 
-from cellwright.io.clock import SimulatedClock
-from cellwright.runtime import garbage
-from cellwright.runtime.garbage import Garbage
+from cellwright.io.timing.clock import SimulatedClock
+from cellwright.runtime.scan import garbage
+from cellwright.runtime.scan.garbage import Garbage
 
 BASE_NS = 10_000_000
 

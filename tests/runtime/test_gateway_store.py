@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from cellwright.mes import background_store
+from cellwright.mes.background_store import GatewayStore
 from cellwright.mes.errors import StoreError
 from cellwright.mes.models import PartDefinition
-from cellwright.runtime import gateway_store
-from cellwright.runtime.gateway_store import GatewayStore
 
 MASTER_DATA = """\
 parts:
@@ -27,7 +27,7 @@ parts:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway_store, "RETRY_S", 0.02)
+    monkeypatch.setattr(background_store, "RETRY_S", 0.02)
 
 
 @contextmanager

@@ -10,10 +10,9 @@ from alarm_bench import AlarmBench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cellwright.io import quality
 from cellwright.io.messages import AlarmChanged, ReplyCode, WriteTag
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.heartbeats import TRANSITIONS, Pulse, Sign
+from cellwright.io.plan import CellState, quality
+from cellwright.runtime.scan.alarms.heartbeats import TRANSITIONS, Pulse, Sign
 
 SEND = "heartbeats: {out: {send: %s, period: 50ms}}"
 HMI = "heartbeats: {hmi: {expect: hmi, timeout: 200ms%s}}"

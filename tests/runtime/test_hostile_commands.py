@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from plans import make_tag
 from scan_bench import Bench, program
 
-from cellwright.io.iec import Code
 from cellwright.io.messages import (
     AcknowledgeAlarm,
     CommandRefused,
@@ -24,8 +23,7 @@ from cellwright.io.messages import (
     UnforceTag,
     WriteTag,
 )
-from cellwright.io.plan import Tag
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState, Code, Tag
 from cellwright.tasks.api import ScanContext
 
 SCALARS = [code.name for code in Code if code is not Code.STRING] + ["STRING(5)"]

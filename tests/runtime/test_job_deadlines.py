@@ -10,9 +10,8 @@ from recorded_cell import every_kind_of_task
 from scan_bench import Bench, program
 
 from cellwright.io.messages import Job, Result, decode_job, encode
-from cellwright.io.plan import Deadline
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.replay import Replay
+from cellwright.io.plan import CellState, Deadline
+from cellwright.runtime.recorder.replay import Replay
 from cellwright.tasks.api import ScanContext
 
 UNREAD = {"text": "", "score": 0.0}

@@ -14,14 +14,14 @@ import pytest
 from forked import process
 from scan_bench import Bench, program
 
-from cellwright.io.clock import MonotonicClock
 from cellwright.io.messages import Job, Result, decode_job, encode
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.carried import Moment
-from cellwright.runtime.execution import Failure
-from cellwright.runtime.processes.common import Membership
+from cellwright.io.plan import CellState
+from cellwright.io.timing.clock import MonotonicClock
+from cellwright.runtime.cell.membership import Membership
+from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.processes.worker import WorkerLoop
-from cellwright.runtime.run_folder import RunFolder
+from cellwright.runtime.scan.cycle_state import Moment
+from cellwright.runtime.scan.execution.execution import Failure
 from cellwright.tasks.api import JobError, ScanContext, Worker, WorkerContext
 
 

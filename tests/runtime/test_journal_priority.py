@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from cellwright.io.plan import ScanSettings
-from cellwright.runtime import self_check
+from cellwright.runtime.realtime import grants
 
 ORDINARY = ScanSettings(
     base_ns=10_000_000, watchdog_ns=20_000_000, watchdog_sensitivity=2, priority=0, core=-1
@@ -26,12 +26,12 @@ def _asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
 def test_it_asks_for_its_nice_value_where_the_scan_is_urgent(
     asked: list[tuple[int, int, int]],
 ) -> None:
-    assert self_check.acquire_for_journal(URGENT) == []
-    assert asked == [(os.PRIO_PROCESS, 0, self_check.JOURNAL_NICE)]
+    assert grants.acquire_for_journal(URGENT) == []
+    assert asked == [(os.PRIO_PROCESS, 0, grants.JOURNAL_NICE)]
 
 
 def test_in_an_ordinary_cell_it_is_ordinary(asked: list[tuple[int, int, int]]) -> None:
-    assert self_check.acquire_for_journal(ORDINARY) == []
+    assert grants.acquire_for_journal(ORDINARY) == []
     assert asked == []
 
 
@@ -40,6 +40,4 @@ def test_a_machine_that_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "setpriority", refuse)
-    assert self_check.acquire_for_journal(URGENT) == [
-        "no nice value of -15 (Operation not permitted)"
-    ]
+    assert grants.acquire_for_journal(URGENT) == ["no nice value of -15 (Operation not permitted)"]

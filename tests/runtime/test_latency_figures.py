@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from cellwright.runtime.latency import (
+from cellwright.runtime.cli.views.latency import BAR, bar, latency_view
+from cellwright.runtime.diagnosis.latency import (
     Measured,
     MeasureError,
     Report,
@@ -25,9 +26,8 @@ from cellwright.runtime.latency import (
     stolen_ms,
     summary_us,
 )
-from cellwright.runtime.latency_block import in_phase
-from cellwright.runtime.latency_verdict import LIMITS, Verdict, judge, percentile
-from cellwright.runtime.latency_view import BAR, bar, latency_view
+from cellwright.runtime.diagnosis.latency_block import in_phase
+from cellwright.runtime.diagnosis.latency_verdict import LIMITS, Verdict, judge, percentile
 
 HISTOGRAM = """# /dev/cpu_dma_latency set to 0us
 # Histogram

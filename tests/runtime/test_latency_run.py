@@ -12,14 +12,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from cellwright.io import plan as plans
 from cellwright.io.image import Image
 from cellwright.io.plan import Plan
+from cellwright.io.plan import plan as plans
+from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.config import compile_file
-from cellwright.runtime.latency import MeasureError, Settings, bench_plan, measure, measurement
-from cellwright.runtime.latency_block import BOOT_ID, Block, Recording
-from cellwright.runtime.latency_cell import TAGS, write_cell
-from cellwright.runtime.run_folder import RunFolder
+from cellwright.runtime.diagnosis.latency import (
+    MeasureError,
+    Settings,
+    bench_plan,
+    measure,
+    measurement,
+)
+from cellwright.runtime.diagnosis.latency_block import BOOT_ID, Block, Recording
+from cellwright.runtime.diagnosis.latency_cell import TAGS, write_cell
 
 pytestmark = pytest.mark.realtime
 
@@ -63,7 +69,7 @@ def one_block(folder: Path, plan: Plan, kind: str, seconds: float) -> Block:
     RunFolder(folder).plan_file.write_bytes(plans.dump(plan))
     words = ["--run", str(folder), "--kind", kind, "--seconds", str(seconds)]
     done = subprocess.run(
-        [sys.executable, "-m", "cellwright.runtime.latency_block", *words],
+        [sys.executable, "-m", "cellwright.runtime.diagnosis.latency_block", *words],
         capture_output=True,
         timeout=60,
         check=True,

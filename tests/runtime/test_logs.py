@@ -14,7 +14,7 @@ import pytest
 import structlog
 from forked import process
 
-from cellwright.runtime import logs
+from cellwright.runtime.cell import logs
 
 
 def in_a_process(work: Callable[[], object]) -> int:

@@ -16,8 +16,9 @@ from forked import process
 from plans import make_plan, make_task
 
 from cellwright.io.image import Image
-from cellwright.io.journal import JournalReader, Record
-from cellwright.io.journal_writer import JournalWriter
+from cellwright.io.image.command_client import CommandClient
+from cellwright.io.journal.journal import JournalReader, Record
+from cellwright.io.journal.writer import JournalWriter
 from cellwright.io.messages import (
     AnyEvent,
     Deliver,
@@ -33,14 +34,13 @@ from cellwright.io.messages import (
     decode_command,
     encode,
 )
-from cellwright.mes import parts
+from cellwright.mes import background_store, parts
+from cellwright.mes import feed as mes_feed
+from cellwright.mes.background_store import GatewayStore
+from cellwright.mes.feed import MesFeed
 from cellwright.mes.store import Store
 from cellwright.mes.work_orders import JobOrder, store_and_start
-from cellwright.runtime import gateway_store, mes_feed
-from cellwright.runtime.command_client import CommandClient
-from cellwright.runtime.gateway_store import GatewayStore
-from cellwright.runtime.mes_feed import MesFeed
-from cellwright.runtime.run_folder import JOURNAL_FILE
+from cellwright.runtime.cell.run_folder import JOURNAL_FILE
 
 BOOT = "0123abcd"
 MASTER_DATA = """\
@@ -144,7 +144,7 @@ def cell(tmp_path: Path) -> Iterator[Cell]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mes_feed, "RETRY_S", 0.02)
-    monkeypatch.setattr(gateway_store, "RETRY_S", 0.02)
+    monkeypatch.setattr(background_store, "RETRY_S", 0.02)
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:

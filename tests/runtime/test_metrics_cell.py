@@ -20,7 +20,7 @@ from exposition import parse
 from prepare import free_port
 from small_cell import SmallCell
 
-from cellwright.runtime.latency_cell import write_cell
+from cellwright.runtime.diagnosis.latency_cell import write_cell
 
 CLI = [sys.executable, "-m", "cellwright.runtime.cli"]
 DEADLINE_S = 60.0

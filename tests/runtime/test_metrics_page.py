@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from scan_bench import MS, Bench, coupler, input_bit, program
 
 from cellwright.io.messages import ForceTag
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.metrics import EDGES, FAMILIES, Exporter, escaped, reference_rows
+from cellwright.io.plan import CellState
+from cellwright.runtime.diagnosis.metrics import EDGES, FAMILIES, Exporter, escaped, reference_rows
 from cellwright.tasks.api import BOOL, Input, ScanContext
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "monitor_with_prometheus.md"

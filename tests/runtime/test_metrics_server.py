@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scan_bench import Bench, program
 
-from cellwright.runtime import metrics_server
-from cellwright.runtime.metrics import CONTENT_TYPE, Exporter
-from cellwright.runtime.metrics_server import MetricsServer, request_line
+from cellwright.runtime.diagnosis import metrics_server
+from cellwright.runtime.diagnosis.metrics import CONTENT_TYPE, Exporter
+from cellwright.runtime.diagnosis.metrics_server import MetricsServer, request_line
 
 TIMEOUT_S = 20.0
 

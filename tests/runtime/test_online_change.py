@@ -20,10 +20,10 @@ from cellwright.io.messages import (
     WriteTag,
     encode,
 )
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.change_check import ChangeError
-from cellwright.runtime.change_package import change_file, read_running
-from cellwright.runtime.replay import Replay
+from cellwright.io.plan import CellState
+from cellwright.runtime.online_change.check import ChangeError
+from cellwright.runtime.programs.package import change_file, read_running
+from cellwright.runtime.recorder.replay import Replay
 
 Make = Callable[..., ChangedCell]
 

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from cellwright.io.plan import MetricsSettings, OpcUaSettings, Plan
-from cellwright.runtime.config import compile_file, write_template
-from cellwright.runtime.port_check import taken
+from cellwright.runtime.cli.template import write_template
+from cellwright.runtime.config import compile_file
+from cellwright.runtime.supervision.port_check import taken
 
 
 @pytest.fixture

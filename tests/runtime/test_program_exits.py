@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from scan_bench import Bench, program
 
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState
 from cellwright.tasks.api import ScanContext
 
 

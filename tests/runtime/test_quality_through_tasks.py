@@ -12,20 +12,20 @@ from plans import make_tag
 from recorded_cell import RecordedCell
 from scan_bench import UTC_NS, Bench, coupler, input_bit, output_bit, program
 
-from cellwright.io import quality
 from cellwright.io.messages import ForceTag, UnforceTag, WriteTag
-from cellwright.io.plan import OnLoss
-from cellwright.io.quality import (
+from cellwright.io.plan import (
     BAD_NO_COMMUNICATION,
     BAD_WAITING_FOR_INITIAL_DATA,
     GOOD,
     GOOD_LOCAL_OVERRIDE,
     UNCERTAIN_LAST_USABLE,
     UNCERTAIN_SUBSTITUTE,
+    OnLoss,
     TagStatus,
+    quality,
     worst,
 )
-from cellwright.runtime.replay import Replay
+from cellwright.runtime.recorder.replay import Replay
 from cellwright.tasks.api import BOOL, LREAL, Input, Output, Program, ProgramOptions, ScanContext
 
 MASS = {"write": ("operator",), "initial": 10.0}

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from cellwright.io import plan as plans
-from cellwright.io.recorder_settings import RecorderSettings
-from cellwright.io.recording_store import Policy
+from cellwright.io.plan import RecorderSettings
+from cellwright.io.plan import plan as plans
+from cellwright.io.recording.store import Policy
 from cellwright.runtime.config import cross_reference
-from cellwright.runtime.config.sizes import LARGEST, SMALLEST, parse_size, show_size
+from cellwright.runtime.config.sections.sizes import LARGEST, SMALLEST, parse_size, show_size
 
 SECTION = """
 recorder:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from alarm_bench import HEAD, Quiet, RecordedAlarms
 
-from cellwright.io import quality
-from cellwright.io.recording_list import KeptRecording, kept_recordings
-from cellwright.io.recording_store import Policy, RecordingStore
-from cellwright.runtime.recorder_watch import ConditionError, ImageWatch, asked_for
-from cellwright.runtime.replay import Replay
+from cellwright.io.plan import quality
+from cellwright.io.recording.listing import KeptRecording, kept_recordings
+from cellwright.io.recording.store import Policy, RecordingStore
+from cellwright.runtime.recorder.replay import Replay
+from cellwright.runtime.recorder.triggers import ConditionError, ImageWatch, asked_for
 
 FULL = """
 recorder:

@@ -14,6 +14,7 @@ from recorded_cell import Eye, Press, RecordedCell, every_kind_of_task
 from replayed_cell import identical, replayed
 from scan_bench import input_bit, scan_start
 
+from cellwright.io.image import RingFull
 from cellwright.io.messages import (
     Deliver,
     ForceTag,
@@ -25,10 +26,8 @@ from cellwright.io.messages import (
     WriteTag,
     encode,
 )
-from cellwright.io.plan import OnLoss
-from cellwright.io.recording_store import Policy
-from cellwright.io.rings import RingFull
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState, OnLoss
+from cellwright.io.recording.store import Policy
 from cellwright.tasks.api import (
     Program,
     ProgramOptions,

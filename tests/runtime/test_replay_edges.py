@@ -10,14 +10,14 @@ from alarm_bench import HEAD, Quiet, RecordedAlarms
 from recorded_cell import RecordedCell
 from scan_bench import program
 
+from cellwright.io.image import RingError, RingFull
 from cellwright.io.messages import Job, SetMode, encode
-from cellwright.io.recording_cycle import Notes
-from cellwright.io.rings import RingError, RingFull
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.replay import Replay
-from cellwright.runtime.replay_image import ReplayImage
-from cellwright.runtime.run_folder import ScanStart
-from cellwright.runtime.scan import COMMANDS_PER_CYCLE
+from cellwright.io.plan import CellState
+from cellwright.io.recording.cycle import Notes
+from cellwright.runtime.cell.run_folder import ScanStart
+from cellwright.runtime.recorder.replay import Replay
+from cellwright.runtime.recorder.replay_image import ReplayImage
+from cellwright.runtime.scan.cycle import COMMANDS_PER_CYCLE
 from cellwright.tasks.api import Program, ProgramOptions, ScanContext
 
 TASKS = 12

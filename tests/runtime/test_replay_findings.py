@@ -13,11 +13,11 @@ from replayed_cell import identical, replayed
 from cellwright.io.messages import (
     PartArrived,
 )
-from cellwright.io.recording import Keyframe, Recording
-from cellwright.io.recording_store import Policy
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.recorder import Tape
-from cellwright.runtime.replay import Replay
+from cellwright.io.plan import CellState
+from cellwright.io.recording.file import Keyframe, Recording
+from cellwright.io.recording.store import Policy
+from cellwright.runtime.recorder.recorder import Tape
+from cellwright.runtime.recorder.replay import Replay
 from cellwright.tasks.api import (
     BOOL,
     DINT,
@@ -159,7 +159,7 @@ def test_the_state_in_a_file_cannot_call_functions(tmp_path: Path) -> None:
     import os  # noqa: PLC0415
     import pickle  # noqa: PLC0415
 
-    from cellwright.runtime.recorder_state import Frozen, StateError, thaw  # noqa: PLC0415
+    from cellwright.runtime.recorder.keyframe import Frozen, StateError, thaw  # noqa: PLC0415
 
     class Evil:
         def __reduce__(self) -> Any:

@@ -9,12 +9,11 @@ from typing import Any
 from plans import POLL_NS
 from recorded_cell import RecordedCell
 
+from cellwright.io.image import RingFull
 from cellwright.io.messages import Deliver, PartArrived, SerialRefused, SetMode, encode
-from cellwright.io.plan import ScanSettings
-from cellwright.io.recording import RecordingWriter
-from cellwright.io.rings import RingFull
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.replay import Replay
+from cellwright.io.plan import CellState, ScanSettings
+from cellwright.io.recording.file import RecordingWriter
+from cellwright.runtime.recorder.replay import Replay
 from cellwright.tasks.api import DINT, LREAL, Output, Program, ProgramOptions, ScanContext
 
 

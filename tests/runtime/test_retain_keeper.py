@@ -11,11 +11,11 @@ import pytest
 from plans import make_tag
 from scan_bench import Bench, program
 
-from cellwright.io.journal import JournalReader
-from cellwright.io.journal_writer import KEEP_NS, JournalPump
+from cellwright.io.journal.journal import JournalReader
+from cellwright.io.journal.retain import RetainStore
+from cellwright.io.journal.writer import KEEP_NS, JournalPump
 from cellwright.io.messages import WriteTag
-from cellwright.io.retain import RetainStore
-from cellwright.runtime.processes.common import Membership
+from cellwright.runtime.cell.membership import Membership
 from cellwright.runtime.processes.journal import Purger, RetainKeeper
 from cellwright.tasks.api import ScanContext
 

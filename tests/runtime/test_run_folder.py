@@ -13,10 +13,10 @@ import pytest
 from forked import process
 from plans import make_plan, make_tag
 
-from cellwright.io import plan as plans
 from cellwright.io.image import Image, ImageError
 from cellwright.io.plan import Plan
-from cellwright.runtime.run_folder import (
+from cellwright.io.plan import plan as plans
+from cellwright.runtime.cell.run_folder import (
     CellLock,
     RunError,
     RunFolder,

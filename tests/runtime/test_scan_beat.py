@@ -13,10 +13,10 @@ from plans import POLL_NS
 from scan_bench import MS
 from task_log import free_task, noting_cell
 
-from cellwright.io.clock import SimulatedClock
+from cellwright.io.image import SCAN
 from cellwright.io.messages import FaultRaised, SetMode
-from cellwright.io.statistics import SCAN
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState
+from cellwright.io.timing.clock import SimulatedClock
 from cellwright.runtime.processes import scan as process
 
 

@@ -9,9 +9,8 @@ import pytest
 from plans import POLL_NS, make_tag
 from scan_bench import BOOT_ID, MS, UTC_NS, Bench, coupler, input_bit, output_bit, program
 
-from cellwright.io import quality
 from cellwright.io.messages import ForceTag, ModeChanged, PartArrived, SetMode, WriteTag, encode
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState, quality
 from cellwright.tasks.api import BOOL, INT, UDINT, Input, Output, ScanContext
 
 

@@ -9,7 +9,6 @@ import pytest
 from plans import POLL_NS, make_tag
 from scan_bench import MS, UTC_NS, Bench, coupler, input_bit, output_bit, program
 
-from cellwright.io import quality
 from cellwright.io.messages import (
     CommandRefused,
     FaultRaised,
@@ -18,8 +17,7 @@ from cellwright.io.messages import (
     ReplyCode,
     WriteTag,
 )
-from cellwright.io.plan import OnLoss
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState, OnLoss, quality
 from cellwright.tasks.api import BOOL, INT, Input, Output, ScanContext
 
 

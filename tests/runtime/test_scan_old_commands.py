@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from plans import small_plan
 
-from cellwright.io.clock import SimulatedClock
 from cellwright.io.image import Image
+from cellwright.io.image.command_client import CommandClient, CommandFailed
 from cellwright.io.messages import ReplyCode, SetMode
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.command_client import CommandClient, CommandFailed
-from cellwright.runtime.run_folder import ScanStart
-from cellwright.runtime.scan import Scan
+from cellwright.io.plan import CellState
+from cellwright.io.timing.clock import SimulatedClock
+from cellwright.runtime.cell.run_folder import ScanStart
+from cellwright.runtime.scan.cycle import Scan
 
 
 def test_a_start_that_was_asked_of_a_dead_scan_is_refused_by_its_successor(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from plans import make_tag
 from scan_bench import BOOT_ID, Bench, coupler, output_bit, program, scan_start
 
-from cellwright.io.journal import JournalReader, Record
-from cellwright.io.journal_writer import JournalWriter
+from cellwright.io.journal.journal import JournalReader, Record
+from cellwright.io.journal.writer import JournalWriter
 from cellwright.io.messages import (
     AnyEvent,
     FaultRaised,
@@ -25,8 +25,8 @@ from cellwright.io.messages import (
     WriteTag,
     encode,
 )
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.left_behind import open_events, told_change
+from cellwright.io.plan import CellState
+from cellwright.runtime.supervision.handover import open_events, told_change
 from cellwright.tasks.api import BOOL, INT, UDINT, Input, Output, Retained, ScanContext
 
 

@@ -11,6 +11,7 @@ import pytest
 from plans import POLL_NS, make_tag
 from scan_bench import MS, Bench, coupler, input_bit, output_bit, program, scan_start
 
+from cellwright.io.image import Reply
 from cellwright.io.messages import (
     FaultRaised,
     ForceChanged,
@@ -20,9 +21,7 @@ from cellwright.io.messages import (
     SetMode,
     WriteTag,
 )
-from cellwright.io.plan import OnLoss, Tag
-from cellwright.io.rings import Reply
-from cellwright.io.system_tags import CellState, KeyPosition
+from cellwright.io.plan import CellState, KeyPosition, OnLoss, Tag
 from cellwright.tasks.api import (
     BOOL,
     UDINT,

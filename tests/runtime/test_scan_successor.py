@@ -9,8 +9,8 @@ import pytest
 from plans import make_tag
 from scan_bench import Bench, coupler, output_bit, program, scan_start
 
+from cellwright.io.drivers.output_gate import GateState, OutputGate
 from cellwright.io.messages import WriteTag
-from cellwright.io.output_gate import GateState, OutputGate
 from cellwright.tasks.api import BOOL, Output, ScanContext
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from plans import POLL_NS, make_plan
 
-from cellwright.io.clock import SimulatedClock
 from cellwright.io.image import Image
-from cellwright.io.plan import ScanSettings
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.run_folder import ScanStart
-from cellwright.runtime.scan import Scan
+from cellwright.io.plan import CellState, ScanSettings
+from cellwright.io.timing.clock import SimulatedClock
+from cellwright.runtime.cell.run_folder import ScanStart
+from cellwright.runtime.scan.cycle import Scan
 
 
 @pytest.mark.parametrize(("slow_cycles", "state"), [(1, CellState.RUN), (2, CellState.FAULT)])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.plan import Edge, Task
-from cellwright.runtime.scheduler import Schedule, next_tick, sees, tick_start_ns
+from cellwright.runtime.scan.execution.schedule import Schedule, next_tick, sees, tick_start_ns
 
 BASE = 10_000_000
 

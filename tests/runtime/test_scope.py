@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recorded_cell import RecordedCell
 
-from cellwright.runtime.scope import (
+from cellwright.runtime.diagnosis.scope import (
     MOST_POINTS,
     ScopeError,
     Trace,

@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellwright.io import quality
 from cellwright.io.messages import ModeChanged, TagWritten
-from cellwright.io.plan import Plan
-from cellwright.io.recording_list import kept_recordings
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.config import compile_file, write_template
-from cellwright.runtime.replay import Replay
+from cellwright.io.plan import CellState, Plan, quality
+from cellwright.io.recording.listing import kept_recordings
+from cellwright.runtime.cli.template import write_template
+from cellwright.runtime.config import compile_file
+from cellwright.runtime.recorder.replay import Replay
 from cellwright.runtime.simulation import EventQueue, Rank, SimulatedCell, SimulationError
 
 BENCH = Path(__file__).parent / "cells" / "bench" / "cell.yaml"

@@ -12,8 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cellwright.io.plan import Plan
-from cellwright.runtime.cli import app
-from cellwright.runtime.config import check_file, compile_file, write_template
+from cellwright.runtime.cli.main import app
+from cellwright.runtime.cli.template import write_template
+from cellwright.runtime.config import check_file, compile_file
 from cellwright.runtime.simulation import SimulatedCell, SimulationError
 from cellwright.runtime.simulation.inputs import play, read_script
 

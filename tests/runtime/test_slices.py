@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cellwright.runtime.slices import Slices, StillRunsError
+from cellwright.runtime.online_change.slices import Slices, StillRunsError
 
 FOR_EVER_NS = 60_000_000_000
 

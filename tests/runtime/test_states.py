@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.states import (
+from cellwright.io.plan import CellState
+from cellwright.runtime.scan.modes.states import (
     DRIVING,
     STARTS,
     TRANSITIONS,

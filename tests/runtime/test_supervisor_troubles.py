@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from small_cell import SmallCell
 
-from cellwright.io.journal import JournalReader
+from cellwright.io.journal.journal import JournalReader
 from cellwright.io.messages import FaultRaised, ModeChanged
-from cellwright.runtime.crash_loops import FILE, CrashLoops
+from cellwright.runtime.supervision.crash_loops import FILE, CrashLoops
 
 DEFECTIVE = """
 from cellwright.io.system_tags import CellState

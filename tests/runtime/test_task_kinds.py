@@ -15,8 +15,7 @@ from task_log import free_task as free
 from task_log import noting_cell as cell
 
 from cellwright.io.messages import ForceTag, WriteTag
-from cellwright.io.plan import Edge
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState, Edge
 from cellwright.tasks.api import BOOL, Input, Output, ScanContext
 
 # --- events ---------------------------------------------------------------------------------------

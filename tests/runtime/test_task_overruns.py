@@ -14,10 +14,9 @@ from task_log import Log
 from task_log import free_task as free
 from task_log import noting_cell as cell
 
+from cellwright.io.image import SCAN
 from cellwright.io.messages import FaultRaised, ResetStatistics
-from cellwright.io.plan import OverrunPolicy
-from cellwright.io.statistics import SCAN
-from cellwright.io.system_tags import CellState
+from cellwright.io.plan import CellState, OverrunPolicy
 
 SKIP, LATE, FAULT = OverrunPolicy
 

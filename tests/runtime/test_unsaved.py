@@ -10,7 +10,7 @@ from pathlib import Path
 
 from small_cell import SmallCell
 
-from cellwright.io.journal import JournalReader
+from cellwright.io.journal.journal import JournalReader
 from cellwright.io.messages import TagWritten
 
 

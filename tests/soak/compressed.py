@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellwright.mes.parts import counts
-from cellwright.runtime import logs
+from cellwright.runtime.cell import logs
+from cellwright.runtime.cell.run_folder import JOURNAL_FILE
 from cellwright.runtime.config import compile_file
-from cellwright.runtime.footprint import Contents, Footprint, slope
 from cellwright.runtime.processes.recorder import RECORDINGS
-from cellwright.runtime.run_folder import JOURNAL_FILE
 from cellwright.runtime.simulation import SimulatedCell
+from cellwright.runtime.simulation.footprint import Contents, Footprint, slope
 from cellwright.runtime.simulation.records import ServiceMes
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "blade_marking"

@@ -27,11 +27,11 @@ sys.path[:0] = [str(ROOT / "examples" / "blade_marking"), str(ROOT / "tests" / "
 
 from cells import CellUnderTest  # noqa: E402 - its folder is known now
 
-from cellwright.io.system_tags import CellState  # noqa: E402
+from cellwright.io.image.command_client import CommandFailed  # noqa: E402
+from cellwright.io.plan import CellState  # noqa: E402
 from cellwright.mes.parts import counts  # noqa: E402
-from cellwright.runtime.command_client import CommandFailed  # noqa: E402
-from cellwright.runtime.footprint import Contents, Footprint, slope  # noqa: E402
 from cellwright.runtime.processes.recorder import RECORDINGS  # noqa: E402
+from cellwright.runtime.simulation.footprint import Contents, Footprint, slope  # noqa: E402
 
 EVERY_S = 10.0
 MIB = 1 << 20

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from cellwright.io.iec import TagType, Value
 from cellwright.io.messages import AnyEvent, Result, TaskMessage
+from cellwright.io.plan import TagType, Value
 from cellwright.tasks.api import Program, ProgramOptions, Retained, ScanContext
 
 P = TypeVar("P", bound=Program[Any])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cellwright.tasks.marking.symbol import modules
+from cellwright.tasks.symbology.data_matrix import modules
 
 Gray = npt.NDArray[np.uint8]
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellwright.io.iec import TagType
 from cellwright.io.image import Image
-from cellwright.io.process_image import ProcessImage
+from cellwright.io.plan import TagType
+from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.runtime.config import compile_file
 from cellwright.tasks.api import (
     BOOL,

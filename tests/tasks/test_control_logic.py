@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellwright.io.iec import Code, TagType
+from cellwright.io.plan import Code, TagType
 from cellwright.tasks.api import ARRAY, DINT, INT, REAL, SINT, UDINT, ULINT, USINT
 from cellwright.tasks.control.blocks import CTD, CTU, CTUD, F_TRIG, R_TRIG, RS, SR, ParameterError
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellwright.tasks.marking.lua_engine import (
+from cellwright.tasks.marking.lua.engine import (
     CACHED_TEMPLATES,
     LuaEngine,
     LuaLimits,

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from cellwright.tasks.marking.lua_engine import Template, TemplateError
-from cellwright.tasks.marking.lua_process import LuaProcess, WatchdogError
+from cellwright.tasks.marking.lua.engine import Template, TemplateError
+from cellwright.tasks.marking.lua.process import LuaProcess, WatchdogError
 
 GOOD = Template(
     "good.lua",

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cellwright.tasks.marking.symbol import modules
+from cellwright.tasks.symbology.data_matrix import modules
 from cellwright.tasks.vision.reader import read_marks, shrink, soften
 from tasks.marks import Look, draw, empty
 

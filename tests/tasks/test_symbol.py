@@ -8,7 +8,7 @@ import zxingcpp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellwright.tasks.marking.symbol import MAX_MODULES, SymbolError, modules
+from cellwright.tasks.symbology.data_matrix import MAX_MODULES, SymbolError, modules
 
 #: ISO/IEC 16022, table 7: sides of the square ECC 200 symbols.
 SIDES = {10, 12, 14, 16, 18, 20, 22, 24, 26, 32, 36, 40, 44, 48, 52, 64, 72, 80, 88, 96, 104, 120,

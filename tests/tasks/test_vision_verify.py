@@ -8,7 +8,7 @@ import zxingcpp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cellwright.tasks.marking.symbol import SymbolError, modules
+from cellwright.tasks.symbology.data_matrix import SymbolError, modules
 from cellwright.tasks.vision.grid import centres, fit_grid
 from cellwright.tasks.vision.reader import read_marks
 from cellwright.tasks.vision.verify import Limits, Verdict, Verification, verify

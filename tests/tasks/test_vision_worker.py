@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from cellwright.io.cameras.base import Frame
-from cellwright.io.frames import FrameRing
+from cellwright.io.cameras.frames import FrameRing
 from cellwright.io.plan import Device
 from cellwright.tasks.api import JobError, WorkerContext
 from cellwright.tasks.vision.frames import RejectedFrames, png

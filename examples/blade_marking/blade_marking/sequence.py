@@ -26,9 +26,11 @@ from cellwright.tasks.api import (
     ProgramOptions,
     Retained,
     ScanContext,
+    TableStation,
+    Transition,
+    clip,
 )
 from cellwright.tasks.control.blocks import TON, T_s
-from cellwright.tasks.station import TableStation, Transition, clip
 
 GOOD = "good"
 REJECTED = "rejected"

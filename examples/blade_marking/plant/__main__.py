@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from cellwright.io.frames import FrameError
+from cellwright.io.cameras.frames import FrameError
 from plant.faults import KINDS, Fault
 from plant.simulator import Settings, Simulator
 

@@ -9,7 +9,7 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from cellwright.io.frames import FrameRing
+from cellwright.io.cameras.frames import FrameRing
 from plant.log import PlantLog
 from plant.physics import Blade, Cell
 from plant.render import Gray, Renderer, View

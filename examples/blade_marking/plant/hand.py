@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Self
 
-from cellwright.io.frames import FrameRing, RingFrame
+from cellwright.io.cameras.frames import FrameRing, RingFrame
 from plant.points import COILS, DISCRETE_INPUTS
 from plant.process import PlantError, PlantProcess
 

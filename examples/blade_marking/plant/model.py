@@ -25,7 +25,7 @@ from cellwright.io.markers.base import (
 )
 from cellwright.io.plan import Device, Plan
 from cellwright.tasks.api import JobError, Worker, WorkerContext
-from cellwright.tasks.plant import PlantModel, PlantOptions, PlantTime
+from cellwright.tasks.api.plant import PlantModel, PlantOptions, PlantTime
 from plant import symbol
 from plant.camera import view_of
 from plant.faults import Fault, FaultPlan

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cellwright.io.frames import ring_path
+from cellwright.io.cameras.frames import ring_path
 
 _EXAMPLE = Path(__file__).resolve().parent.parent
 _PAUSE_S = 0.01

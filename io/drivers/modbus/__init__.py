@@ -1,0 +1,9 @@
+"""Modbus TCP: the client, and the coupler's own watchdog."""
+
+from cellwright.io.drivers.modbus.client import ModbusOptions, ModbusTcp, frame_fault
+
+__all__ = [
+    "ModbusOptions",
+    "ModbusTcp",
+    "frame_fault",
+]

@@ -1,0 +1,1 @@
+"""Files as the whole house reads and replaces them; knows nothing of what they say."""

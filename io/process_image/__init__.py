@@ -1,0 +1,1 @@
+"""The image as the scan works on it: latch, overlay, commit, publish."""

@@ -1,0 +1,1 @@
+"""Finds drivers, markers, cameras and programs by their entry points."""

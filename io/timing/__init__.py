@@ -1,0 +1,1 @@
+"""Clocks, and pauses between tries."""

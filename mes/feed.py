@@ -1,0 +1,90 @@
+"""Feeds the MES from the journal, exactly once, and carries its answers back to the cell.
+
+Runs as a thread of the gateway. The MES keeps its position in the journal in the same transaction
+as what it did with the event, so a kill at any point repeats nothing and loses nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from cellwright.io.image.command_client import CommandClient, CommandFailed
+from cellwright.io.journal.consumed import Consumed
+from cellwright.io.journal.journal import JournalError, JournalReader
+from cellwright.mes.background_store import GatewayStore
+from cellwright.mes.consumer import consume, position
+from cellwright.mes.errors import MesError
+from cellwright.runtime.cell.run_folder import JOURNAL_FILE
+
+BATCH: Final = 200
+IDLE_S: Final = 0.02
+RETRY_S: Final = 1.0
+
+
+class MesFeed:
+    """The thread and its position."""
+
+    def __init__(self, data: Path, store: GatewayStore, commands: CommandClient) -> None:
+        self._file = data / JOURNAL_FILE
+        self._store = store
+        self._commands = commands
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mes-feed", daemon=True)
+        self._log = structlog.get_logger(__name__)
+        self._told = ""
+        self._consumed = Consumed(data)
+
+    def start(self) -> None:
+        """Begin to feed."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the event at hand."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            if not self._store.wait_open(IDLE_S):
+                continue
+            try:
+                with JournalReader(self._file) as reader:
+                    self._follow(reader)
+            except (JournalError, MesError) as error:
+                self._tell(str(error))
+                self._stop.wait(RETRY_S)
+            except Exception as error:  # noqa: BLE001 - the thread's outermost edge
+                self._tell(f"{type(error).__name__}: {error}", exc_info=True)
+                self._stop.wait(RETRY_S)
+
+    def _tell(self, sentence: str, **more: object) -> None:
+        """Log a trouble once, not at every retry."""
+        if sentence != self._told:
+            self._told = sentence
+            self._log.error("MES feed waits and tries again", error=sentence, **more)
+
+    def _follow(self, reader: JournalReader) -> None:
+        source = reader.identity
+        with self._store.session() as session:
+            last = position(session, source)
+        while not self._stop.is_set():
+            rows = reader.read(last, BATCH)
+            self._consumed.tell(source, last)
+            if not rows:
+                self._stop.wait(IDLE_S)
+                continue
+            for sequence, event in rows:
+                with self._store.session() as session:
+                    answers = consume(session, source, sequence, event)
+                last = sequence
+                for command in answers:
+                    try:
+                        self._commands.post(command)
+                    except CommandFailed as error:
+                        # The program asks again until it is answered; nothing is lost here.
+                        self._log.warning("answer not delivered", error=str(error))
+            self._told = ""

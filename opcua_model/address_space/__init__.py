@@ -1,0 +1,1 @@
+"""Nodes as such: builder, identifiers, values. Knows neither cell nor MES."""

@@ -1,0 +1,179 @@
+"""One publishing pass: what changed in the image becomes new values of the nodes.
+
+Called by the server after it has taken a snapshot. Writes straight into the nodes and offers the
+value to the monitored items; it never waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from asyncua import ua
+from asyncua.server.address_space import NodeData
+
+from cellwright.io.plan import CellState, Plan, Value, is_bad
+from cellwright.opcua_model.address_space.builder import replace
+from cellwright.opcua_model.address_space.ids import status_code
+from cellwright.opcua_model.address_space.values import NS_PER_MS, utc_datetime, wire_type
+from cellwright.opcua_model.nodes.cell_tree import CellNodes
+from cellwright.opcua_model.services.command_sender import ImageReader
+
+_PACKML = {
+    CellState.INIT: (15, "Resetting"),
+    CellState.STOP: (2, "Stopped"),
+    CellState.RUN: (6, "Execute"),
+    CellState.PAUSE: (11, "Held"),
+    CellState.FAULT: (9, "Aborted"),
+}
+_ITEM_STATE = {
+    CellState.INIT: 0,
+    CellState.FAULT: 1,
+    CellState.STOP: 2,
+    CellState.PAUSE: 2,
+    CellState.RUN: 3,
+}
+
+_Slot = tuple[Any, ua.VariantType, bool, Callable[[Value], Any]]
+
+
+class TagPublisher:
+    """Tag index to node, resolved once."""
+
+    def __init__(self, plan: Plan, nodes: Sequence[NodeData]) -> None:
+        self._slots: list[_Slot] = []
+        for tag, node in zip(plan.tags, nodes, strict=True):
+            wire = wire_type(tag.type)
+            self._slots.append(
+                (
+                    node.attributes[ua.AttributeIds.Value],
+                    wire.variant,
+                    tag.type.is_array,
+                    wire.encode,
+                )
+            )
+        self._status: dict[int, ua.StatusCode] = {}
+        self._times: dict[int, ua.DateTime] = {}
+
+    def publish(self, reader: ImageReader, indices: Iterable[int]) -> int:
+        """Write these tags' values with quality and source timestamp; gives their number.
+
+        A Bad value goes out as null (OPC 10000-4, 7.11.1).
+        """
+        slots, statuses, times = self._slots, self._status, self._times
+        times.clear()
+        now = utc_datetime(reader.utc_ns)
+        count = 0
+        for index in indices:
+            held, variant, is_array, encode = slots[index]
+            quality = reader.quality(index)
+            status = statuses.get(quality)
+            if status is None:
+                status = statuses[quality] = status_code(quality)
+            stamp_ns = reader.timestamp_ns(index)
+            stamp = times.get(stamp_ns)
+            if stamp is None:
+                stamp = times[stamp_ns] = utc_datetime(stamp_ns)
+            if is_bad(quality):
+                content = ua.Variant(None, ua.VariantType.Null)
+            else:
+                content = ua.Variant(encode(reader.value(index)), variant, None, is_array)
+            value = ua.DataValue(content, status, stamp, now)
+            held.value = value
+            for callback in held.datachange_callbacks.values():
+                callback.sample(value)
+            count += 1
+        return count
+
+
+class Diagnostics:
+    """Status of the cell, statistics of tasks and devices."""
+
+    def __init__(self, plan: Plan, nodes: CellNodes) -> None:
+        self._plan = plan
+        self._nodes = nodes
+        self._state_index = next((tag.index for tag in plan.tags if tag.name == "sys.state"), None)
+        self._skipped_index = next(
+            (tag.index for tag in plan.tags if tag.name == "sys.skipped"), None
+        )
+        self._running_since: int | None = None
+        """Tick of the last look, when the cell was in RUN. Ticks, for the wall clock may jump."""
+        self._ran_ticks = 0
+
+    def publish(self, reader: ImageReader) -> int:
+        """Write what differs; gives its number."""
+        at = utc_datetime(reader.utc_ns)
+        count = self._status(reader, at)
+        for task, nodes in zip(self._plan.tasks, self._nodes.tasks, strict=True):
+            held = reader.task(task.index)
+            count += _write(
+                nodes,
+                {
+                    "CycleTime": held.cycle_ns / NS_PER_MS,
+                    "MaxCycleTime": held.max_cycle_ns / NS_PER_MS,
+                    "Jitter": held.jitter_ns / NS_PER_MS,
+                    "Runs": held.runs,
+                    "Overruns": held.overruns,
+                    "Skips": held.skips,
+                    "WatchdogHits": held.watchdog_hits,
+                    "LateRuns": held.late_runs,
+                    "Omitted": held.omitted,
+                    "JobTimeouts": held.job_timeouts,
+                    "LateAnswers": held.late_answers,
+                    "Resets": held.resets,
+                    "Load": 100.0 * held.cycle_ns / (task.interval_ns or self._plan.scan.base_ns),
+                },
+                at,
+            )
+        for index, nodes in enumerate(self._nodes.devices):
+            device = reader.device(index)
+            count += _write(
+                nodes,
+                {
+                    "Connected": device.connected,
+                    "Polls": device.polls,
+                    "Errors": device.errors,
+                    "Reconnects": device.reconnects,
+                },
+                at,
+            )
+        return count
+
+    def _status(self, reader: ImageReader, at: ua.DateTime) -> int:
+        state = CellState.INIT
+        if self._state_index is not None:
+            state = CellState(int(reader.value(self._state_index)))  # type: ignore[arg-type]
+        ticks = reader.cycle
+        if self._skipped_index is not None:
+            ticks += int(reader.value(self._skipped_index))  # type: ignore[arg-type]
+        if state is CellState.RUN and self._running_since is not None:
+            self._ran_ticks += max(0, ticks - self._running_since)
+        self._running_since = ticks if state is CellState.RUN else None
+        number, text = _PACKML[state]
+        return _write(
+            self._nodes.status,
+            {
+                "State": int(state),
+                "StateText": state.name,
+                "CurrentState": ua.LocalizedText(text),
+                "CurrentStateNumber": number,
+                "MachineryItemState": _ITEM_STATE[state],
+                "PowerOnDuration": ticks * self._plan.scan.base_ns / NS_PER_MS,
+                "OperationDuration": self._ran_ticks * self._plan.scan.base_ns / NS_PER_MS,
+            },
+            at,
+        )
+
+
+def _write(nodes: dict[str, NodeData], values: dict[str, Any], at: ua.DateTime) -> int:
+    count = 0
+    for name, value in values.items():
+        node = nodes[name]
+        held = node.attributes[ua.AttributeIds.Value].value
+        assert held is not None
+        assert held.Value is not None
+        if held.Value.Value != value or held.SourceTimestamp is None:
+            content = ua.Variant(value, held.Value.VariantType)
+            replace(node, ua.DataValue(content, SourceTimestamp=at, ServerTimestamp=at))
+            count += 1
+    return count

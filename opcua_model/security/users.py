@@ -1,0 +1,216 @@
+"""The users of the server: the user file, password checks, and lock-out after failed logins.
+
+Called when a session is activated and by the command line (`add_user`, `remove_user`). Passwords
+are only ever kept as argon2 hashes; an unknown user costs the same work and gets the same answer as
+a wrong password.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import argon2
+from argon2.exceptions import InvalidHashError, VerificationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from cellwright.io.timing.clock import Clock
+from cellwright.opcua_model.errors import UsersError
+
+LOCK_AFTER: Final = 5
+"""Failed logins in a row that lock a user name."""
+LOCK_NS: Final = 30_000_000_000
+"""How long a user name stays locked, and how long failures are remembered."""
+_REMEMBERED: Final = 10_000
+MAX_PASSWORD_BYTES: Final = 1024
+
+STRONG: Final = argon2.PasswordHasher()
+"""The library's defaults (RFC 9106, low memory); tests take a cheaper one."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """One user of the file."""
+
+    name: str
+    password_hash: str
+    roles: frozenset[str]
+
+
+def load_users(path: Path) -> dict[str, UserRecord]:
+    """The users of a file; an absent file means that nobody may log in.
+
+    Raises UsersError that names the file, the entry and the remedy.
+    """
+    return {name: _record(path, name, entry) for name, entry in _read(path).items()}
+
+
+def add_user(
+    path: Path,
+    name: str,
+    password: str,
+    roles: list[str],
+    *,
+    hasher: argon2.PasswordHasher = STRONG,
+) -> None:
+    """Add a user or give an existing one a new password and roles.
+
+    A new file gets mode 0600; one that is there keeps owner, group and mode. Raises UsersError for
+    an empty name, a password shorter than 8 characters or no role.
+    """
+    if not name or name != name.strip():
+        raise UsersError(f"user name {name!r} is empty or has spaces around it; give another")
+    if len(password) < 8 or len(password.encode()) > MAX_PASSWORD_BYTES:
+        raise UsersError(
+            f"the password of {name} must have at least 8 characters "
+            f"and at most {MAX_PASSWORD_BYTES} bytes"
+        )
+    if not roles or not all(roles):
+        raise UsersError(f"user {name} has no role; give at least one, for example Operator")
+    entries = _read(path)
+    entries[name] = {"password": hasher.hash(password), "roles": list(roles)}
+    _write(path, entries)
+
+
+def remove_user(path: Path, name: str) -> None:
+    """Take a user away. Raises UsersError when there is none of that name."""
+    entries = _read(path)
+    if name not in entries:
+        known = ", ".join(sorted(entries)) or "nobody"
+        raise UsersError(f"there is no user '{name}' in {path}; it names {known}")
+    del entries[name]
+    _write(path, entries)
+
+
+def _write(path: Path, entries: dict[str, Any]) -> None:
+    """Replace the file as a whole. Raises UsersError."""
+    temporary = path.with_name(path.name + ".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # what a kill left may have another mode
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            if path.exists():
+                was = path.stat()
+                os.fchown(descriptor, was.st_uid, was.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(was.st_mode))
+            YAML().dump({"users": entries}, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise UsersError(
+            f"cannot write the user file {path}: {error}; check the folder's permissions"
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsersError(
+            f"cannot read the user file {path}: {error}; check its permissions"
+        ) from error
+    try:
+        content = YAML(typ="safe").load(text)
+    except YAMLError as error:
+        raise UsersError(f"{path} is not YAML: {error}; mend it or make it anew") from error
+    users = content.get("users") if isinstance(content, Mapping) else None
+    if not isinstance(users, Mapping) or not all(isinstance(name, str) for name in users):
+        raise UsersError(f"{path}: expected 'users:' with one entry for each user name")
+    return dict(users)
+
+
+def _record(path: Path, name: str, entry: object) -> UserRecord:
+    where = f"{path}: user {name}"
+    if not isinstance(entry, Mapping):
+        raise UsersError(f"{where}: expected 'password' and 'roles'")
+    unknown = set(entry) - {"password", "roles"}
+    if unknown:
+        raise UsersError(
+            f"{where}: unknown key {', '.join(sorted(map(str, unknown)))}; "
+            "a user has 'password' and 'roles'"
+        )
+    password, roles = entry.get("password"), entry.get("roles")
+    if not isinstance(password, str) or not password.startswith("$argon2"):
+        raise UsersError(
+            f"{where}: 'password' must be an argon2 hash; "
+            "set the password with the command line instead of writing it here"
+        )
+    if not isinstance(roles, list) or not roles or not all(isinstance(r, str) and r for r in roles):
+        raise UsersError(f"{where}: 'roles' must be a list of at least one role name")
+    try:
+        argon2.extract_parameters(password)
+    except InvalidHashError as error:
+        raise UsersError(f"{where}: the argon2 hash is damaged; set the password anew") from error
+    return UserRecord(name, password, frozenset(roles))
+
+
+@dataclass(slots=True)
+class _Failures:
+    count: int
+    last_ns: int
+
+
+class Authenticator:
+    """Checks names and passwords, and locks a name after `LOCK_AFTER` failures for `LOCK_NS`.
+
+    `check` works for some tens of milliseconds on purpose: call it in a thread, one at a time.
+    """
+
+    def __init__(
+        self,
+        users: Mapping[str, UserRecord],
+        clock: Clock,
+        hasher: argon2.PasswordHasher = STRONG,
+    ) -> None:
+        """``hasher`` sets what an unknown user costs; it should be the one of the user file."""
+        self._users = dict(users)
+        self._clock = clock
+        self._failures: OrderedDict[str, _Failures] = OrderedDict()
+        self._hasher = hasher
+        self._decoy = hasher.hash(secrets.token_hex(16))
+
+    def locked(self, name: str) -> bool:
+        """True while logins under this name are refused without a look at the password."""
+        failures = self._failures.get(name)
+        return (
+            failures is not None
+            and failures.count >= LOCK_AFTER
+            and self._clock.now_ns() - failures.last_ns < LOCK_NS
+        )
+
+    def check(self, name: str, password: str) -> UserRecord | None:
+        """The user, or None for a wrong password, an unknown name or a locked one."""
+        if self.locked(name) or len(password.encode()) > MAX_PASSWORD_BYTES:
+            return None
+        user = self._users.get(name)
+        try:
+            self._hasher.verify(self._decoy if user is None else user.password_hash, password)
+        except VerificationError:
+            user = None
+        if user is None:
+            self._failed(name)
+        else:
+            self._failures.pop(name, None)
+        return user
+
+    def _failed(self, name: str) -> None:
+        now_ns = self._clock.now_ns()
+        failures = self._failures.pop(name, None)
+        if failures is None or now_ns - failures.last_ns >= LOCK_NS:
+            failures = _Failures(0, now_ns)
+        failures.count += 1
+        failures.last_ns = now_ns
+        self._failures[name] = failures
+        if len(self._failures) > _REMEMBERED:
+            self._failures.popitem(last=False)

@@ -1,0 +1,352 @@
+"""Sessions: random tokens, the user behind them, and every service call on that user's behalf.
+
+asyncua's connection handler calls these methods. A session touches only its own subscriptions
+and continuation points; writes go to the write path, never into the address space.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncua import ua
+from asyncua.common.utils import ServiceError, create_nonce
+from asyncua.server.internal_session import InternalSession, SessionState
+
+from cellwright.opcua_model.address_space.builder import READ, WRITE
+from cellwright.opcua_model.address_space.ids import status_code
+from cellwright.opcua_model.address_space.values import utc_now
+from cellwright.opcua_model.security.access import ANONYMOUS, Caller, CellUser
+from cellwright.opcua_model.services import limits, ranges
+from cellwright.opcua_model.services.subscriptions import CellSubscription
+from cellwright.opcua_model.services.views import ContinuationPoints
+
+if TYPE_CHECKING:
+    from cellwright.opcua_model.services.internal_server import CellInternalServer
+
+_A = ua.AttributeIds
+_DEFAULT_ENCODINGS: Final = (None, "", "Default Binary")
+
+
+class CellSession(InternalSession):
+    """One client's session."""
+
+    def __init__(self, iserver: CellInternalServer, name: str) -> None:
+        super().__init__(
+            iserver, iserver.aspace, iserver.subscription_service, name, ANONYMOUS, external=False
+        )
+        self.cell: CellInternalServer = iserver
+        self.session_id = ua.NodeId(ua.Int32(iserver.next_session_number()), ua.Int16(1))
+        self.auth_token = ua.NodeId(
+            ua.ByteString(secrets.token_bytes(32)), ua.Int16(0), ua.NodeIdType.ByteString
+        )
+        self.external = True
+        self.channel: Any = None
+        """The connection that the session is bound to."""
+        self.client_certificate: bytes | None = None
+        self.description = ua.ApplicationDescription()
+        self.timed_out = False
+        """The session was closed because its client had been silent for too long."""
+        self.label = ""
+        self.endpoint_url = ""
+        self.created = utc_now()
+        self.last_contact = self.created
+        self._points = ContinuationPoints()
+        iserver.register_external_session(self)
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks, for access and audit."""
+        user = self.user
+        assert isinstance(user, CellUser)
+        return Caller(user, self.session_id.to_string(), self.label)
+
+    def touch(self) -> None:
+        """The client has given a sign of life."""
+        super().touch()
+        self.last_contact = utc_now()
+
+    async def create_session(
+        self, params: ua.CreateSessionParameters, sockname: tuple[str, int] | None = None
+    ) -> ua.CreateSessionResult:
+        """Answer CreateSession; the timeout watch starts here, not only at activation."""
+        self.description = params.ClientDescription
+        self.label = params.SessionName or ""
+        self.endpoint_url = params.EndpointUrl or ""
+        if math.isnan(params.RequestedSessionTimeout):
+            # Every comparison with it is false, so that no limit would hold.
+            params.RequestedSessionTimeout = 0.0
+        result = await super().create_session(params, sockname)
+        result.MaxRequestMessageSize = ua.UInt32(limits.MAX_MESSAGE_BYTES)
+        self.touch()
+        self._start_timeout_watchdog()
+        return result
+
+    async def close_session(self, delete_subs: bool = True) -> None:
+        """End the session; its token is worth nothing from here on."""
+        if self.state is not SessionState.Closed:
+            self.channel = None
+            idle_s = time.monotonic() - self._last_activity
+            self.timed_out = idle_s >= (self.session_timeout or math.inf)
+            self.cell.counters.session_timeouts += self.timed_out
+            await super().close_session(delete_subs)
+
+    def activate(self, user: CellUser) -> ua.ActivateSessionResult:
+        """The user was checked: the session is theirs. Raises ServiceError."""
+        if self.state is SessionState.Closed:
+            raise ServiceError(ua.StatusCodes.BadSessionIdInvalid)
+        if self.state is SessionState.Activated:
+            if user != self.user:
+                raise ServiceError(ua.StatusCodes.BadIdentityChangeNotSupported)
+        else:
+            InternalSession._current_connections += 1
+        self.user = user
+        self.state = SessionState.Activated
+        self.nonce = create_nonce(32)
+        self.touch()
+        result = ua.ActivateSessionResult()
+        result.ServerNonce = ua.ByteString(self.nonce)
+        return result
+
+    async def read(self, params: ua.ReadParameters) -> list[ua.DataValue]:
+        """Read attributes with index ranges, access levels and the wanted timestamps."""
+        limits.check_count(params.NodesToRead, limits.MAX_NODES_PER_READ)
+        if params.MaxAge < 0:
+            raise ServiceError(ua.StatusCodes.BadMaxAgeInvalid)
+        wanted = _timestamps(params.TimestampsToReturn)
+        now = utc_now()
+        return [self._read_one(item, wanted, now) for item in params.NodesToRead]
+
+    def _read_one(
+        self, item: ua.ReadValueId, wanted: tuple[bool, bool], now: ua.DateTime
+    ) -> ua.DataValue:
+        encoding = item.DataEncoding.Name if item.DataEncoding is not None else None
+        if encoding not in _DEFAULT_ENCODINGS:
+            return _bad(ua.StatusCodes.BadDataEncodingUnsupported)
+        held = self.aspace.read_attribute_value(item.NodeId, item.AttributeId)
+        if item.AttributeId in _PER_USER:
+            return self._per_user(item, held)
+        if item.AttributeId != _A.Value:
+            if item.IndexRange:
+                return _bad(ua.StatusCodes.BadIndexRangeNoData)
+            return ua.DataValue(held.Value, held.StatusCode)
+        if held.StatusCode is not None and held.StatusCode.value in _NO_VALUE:
+            return held
+        return self._read_value(item, held, wanted, now)
+
+    def _read_value(
+        self, item: ua.ReadValueId, held: ua.DataValue, wanted: tuple[bool, bool], now: ua.DateTime
+    ) -> ua.DataValue:
+        level = self.aspace.read_attribute_value(item.NodeId, _A.AccessLevel).Value
+        if level is not None and level.Value is not None and not level.Value & READ:
+            return _bad(ua.StatusCodes.BadNotReadable)
+        value = held.Value
+        has_value = value is not None and value.Value is not None
+        if item.IndexRange and (has_value or held.StatusCode is None or held.StatusCode.is_good()):
+            try:
+                value = ranges.cut(value, item.IndexRange)
+            except ranges.RangeError as error:
+                return _bad(error.code)
+        return ua.DataValue(
+            value,
+            held.StatusCode,
+            held.SourceTimestamp if wanted[0] else None,
+            (held.ServerTimestamp or now) if wanted[1] else None,
+        )
+
+    def _per_user(self, item: ua.ReadValueId, held: ua.DataValue) -> ua.DataValue:
+        if held.Value is None or held.Value.Value is None:
+            return held
+        user = self.caller.user
+        if item.AttributeId == _A.UserExecutable:
+            method = self.cell.methods.methods.get(item.NodeId)
+            allowed = method is not None and user.may(method.roles)
+            return ua.DataValue(ua.Variant(allowed, ua.VariantType.Boolean))
+        level = int(held.Value.Value)
+        if not self.cell.writes.may_write(user, item.NodeId):
+            level &= ~WRITE
+        return ua.DataValue(ua.Variant(level, ua.VariantType.Byte))
+
+    async def write(self, params: ua.WriteParameters) -> list[ua.StatusCode]:
+        """Hand each write to the write path, in order."""
+        limits.check_count(params.NodesToWrite, limits.MAX_NODES_PER_WRITE)
+        return [await self._write_one(item) for item in params.NodesToWrite]
+
+    async def _write_one(self, item: ua.WriteValue) -> ua.StatusCode:
+        node = self.aspace.get(item.NodeId)
+        if node is None:
+            return status_code(ua.StatusCodes.BadNodeIdUnknown)
+        if item.AttributeId not in node.attributes:
+            return status_code(ua.StatusCodes.BadAttributeIdInvalid)
+        return await self.cell.writes.write(self.caller, item)
+
+    async def browse(self, params: ua.BrowseParameters) -> list[ua.BrowseResult]:
+        """Browse within the wanted maximum."""
+        limits.check_count(params.NodesToBrowse, limits.MAX_NODES_PER_BROWSE)
+        return self.cell.views.browse_for(params, self._points)
+
+    async def browse_next(self, parameters: ua.BrowseNextParameters) -> list[ua.BrowseResult]:
+        """Go on with a Browse, or let it go."""
+        limits.check_count(parameters.ContinuationPoints, limits.MAX_BROWSE_CONTINUATION_POINTS)
+        return self.cell.views.next_for(parameters, self._points)
+
+    async def translate_browsepaths_to_nodeids(
+        self, params: list[ua.BrowsePath]
+    ) -> list[ua.BrowsePathResult]:
+        """NodeIds at the ends of paths."""
+        limits.check_count(params, limits.MAX_NODES_PER_TRANSLATE)
+        return await super().translate_browsepaths_to_nodeids(params)
+
+    async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
+        """Call methods as this session's user."""
+        limits.check_count(params, limits.MAX_NODES_PER_CALL)
+        return await self.cell.methods.call_as(self.caller, params)
+
+    async def create_monitored_items(
+        self, params: ua.CreateMonitoredItemsParameters
+    ) -> list[ua.MonitoredItemCreateResult]:
+        """Create items in a subscription of this session."""
+        limits.check_count(params.ItemsToCreate, limits.MAX_ITEMS_PER_CALL)
+        _timestamps(params.TimestampsToReturn)
+        self._own(params.SubscriptionId)
+        return await super().create_monitored_items(params)
+
+    async def modify_monitored_items(
+        self, params: ua.ModifyMonitoredItemsParameters
+    ) -> list[ua.MonitoredItemModifyResult]:
+        """Modify items in a subscription of this session."""
+        limits.check_count(params.ItemsToModify, limits.MAX_ITEMS_PER_CALL)
+        self._own(params.SubscriptionId)
+        return await super().modify_monitored_items(params)
+
+    async def delete_monitored_items(
+        self, params: ua.DeleteMonitoredItemsParameters
+    ) -> list[ua.StatusCode]:
+        """Delete items of a subscription of this session."""
+        limits.check_count(params.MonitoredItemIds, limits.MAX_ITEMS_PER_CALL)
+        self._own(params.SubscriptionId)
+        return await super().delete_monitored_items(params)
+
+    async def set_monitoring_mode(self, params: ua.SetMonitoringModeParameters) -> list[Any]:
+        """Change the mode of items of this session."""
+        limits.check_count(params.MonitoredItemIds, limits.MAX_ITEMS_PER_CALL)
+        self._own(params.SubscriptionId)
+        return await super().set_monitoring_mode(params)
+
+    async def set_publishing_mode(
+        self, params: ua.SetPublishingModeParameters
+    ) -> list[ua.StatusCode]:
+        """Switch publishing of this session's subscriptions."""
+        limits.check_count(params.SubscriptionIds, limits.MAX_ITEMS_PER_CALL)
+        return await self._each(
+            params.SubscriptionIds,
+            lambda number: super(CellSession, self).set_publishing_mode(
+                dataclasses.replace(params, SubscriptionIds=[number])
+            ),
+        )
+
+    async def delete_subscriptions(self, ids: list[int]) -> list[ua.StatusCode]:
+        """Delete this session's subscriptions; another's look unknown."""
+        if self.state is not SessionState.Closed:
+            limits.check_count(ids, limits.MAX_ITEMS_PER_CALL)
+        delete = super().delete_subscriptions
+        return await self._each(ids, lambda number: delete([number]))
+
+    async def _each(
+        self, ids: list[int], act: Callable[[int], Awaitable[list[ua.StatusCode]]]
+    ) -> list[ua.StatusCode]:
+        mine = self.cell.subscriptions.of_session(self.session_id)
+        return [
+            (await act(number))[0]
+            if number in mine
+            else status_code(ua.StatusCodes.BadSubscriptionIdInvalid)
+            for number in ids
+        ]
+
+    def modify_subscription(
+        self, params: ua.ModifySubscriptionParameters
+    ) -> ua.ModifySubscriptionResult:
+        """Answer with what the subscription does; only for this session's own."""
+        self._own(params.SubscriptionId)
+        return super().modify_subscription(params)
+
+    def republish(self, params: ua.RepublishParameters) -> ua.NotificationMessage:
+        """A message of this session's subscription that was sent before and is still held."""
+        subscription = self._own(params.SubscriptionId)
+        held = subscription._not_acknowledged_results.get(params.RetransmitSequenceNumber)
+        if held is None:
+            raise ServiceError(ua.StatusCodes.BadMessageNotAvailable)
+        message: ua.NotificationMessage = held.NotificationMessage
+        return message
+
+    def publish(
+        self, acks: Iterable[ua.SubscriptionAcknowledgement] | None = None
+    ) -> tuple[int, list[ua.StatusCode]]:
+        """Take the acknowledgements; gives the number of this session's subscriptions."""
+        mine = self.cell.subscriptions.of_session(self.session_id)
+        if not mine:
+            raise ServiceError(ua.StatusCodes.BadNoSubscription)
+        results = []
+        for ack in acks or []:
+            subscription = mine.get(ack.SubscriptionId)
+            if subscription is None:
+                code = ua.StatusCodes.BadSubscriptionIdInvalid
+            elif ack.SequenceNumber not in subscription._not_acknowledged_results:
+                code = ua.StatusCodes.BadSequenceNumberUnknown
+            else:
+                subscription.publish([ack.SequenceNumber])
+                code = ua.StatusCodes.Good
+            results.append(status_code(code))
+        return len(mine), results
+
+    async def transfer_subscriptions(  # type: ignore[override]
+        self, params: ua.TransferSubscriptionsParameters, callback: Callable[..., Any]
+    ) -> list[ua.TransferResult]:
+        """Take over subscriptions of a session of the same user (OPC 10000-4, 5.13.7)."""
+        limits.check_count(params.SubscriptionIds, limits.MAX_ITEMS_PER_CALL)
+        results = []
+        for number in params.SubscriptionIds:
+            result = ua.TransferResult()
+            subscription = self.cell.subscriptions.subscriptions.get(int(number))
+            owner = self.cell.subscription_owner(subscription)
+            if subscription is None:
+                result.StatusCode = status_code(ua.StatusCodes.BadSubscriptionIdInvalid)
+            elif owner is None or owner.user != self.user or self.caller.user.anonymous:
+                result.StatusCode = status_code(ua.StatusCodes.BadUserAccessDenied)
+            else:
+                subscription.session_id = self.session_id
+                subscription.pub_result_callback = callback
+                subscription.pub_request_callback = self.channel.get_publish_request
+                result.AvailableSequenceNumbers = sorted(subscription._not_acknowledged_results)
+                if params.SendInitialValues and isinstance(subscription, CellSubscription):
+                    await subscription.resend()
+            results.append(result)
+        return results
+
+    def _own(self, number: int) -> Any:
+        subscription = self.cell.subscriptions.of_session(self.session_id).get(number)
+        if subscription is None:
+            raise ServiceError(ua.StatusCodes.BadSubscriptionIdInvalid)
+        return subscription
+
+
+_PER_USER: Final = frozenset({_A.UserExecutable, _A.UserAccessLevel})
+_NO_VALUE: Final = frozenset(
+    {ua.StatusCodes.BadAttributeIdInvalid, ua.StatusCodes.BadNodeIdUnknown}
+)
+
+
+def _bad(code: int) -> ua.DataValue:
+    return ua.DataValue(StatusCode=status_code(code))
+
+
+def _timestamps(wanted: ua.TimestampsToReturn) -> tuple[bool, bool]:
+    """Whether source and server timestamps are wanted."""
+    known = ua.TimestampsToReturn
+    if wanted not in (known.Source, known.Server, known.Both, known.Neither):
+        raise ServiceError(ua.StatusCodes.BadTimestampsToReturnInvalid)
+    return wanted in (known.Source, known.Both), wanted in (known.Server, known.Both)

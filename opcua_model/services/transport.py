@@ -1,0 +1,348 @@
+"""The connection: frames within limits, channels that were really opened, tokens bound to channels.
+
+asyncua's protocol and processor, subclassed. Whatever does not decode ends the connection that
+sent it and touches nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import structlog
+from asyncua import Server, ua
+from asyncua.common.connection import SecureConnection, TransportLimits
+from asyncua.common.utils import Buffer, ServiceError
+from asyncua.crypto import uacrypto
+from asyncua.crypto.security_policies import SecurityPolicyNone
+from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
+from asyncua.server.internal_session import SessionState
+from asyncua.server.uaprocessor import UaProcessor
+from asyncua.ua.ua_binary import header_from_binary, struct_from_binary, uatcp_to_binary
+
+from cellwright.opcua_model.address_space.ids import standard, status_code
+from cellwright.opcua_model.security.access import SERVICES
+from cellwright.opcua_model.services import limits
+from cellwright.opcua_model.services.internal_server import CellInternalServer
+from cellwright.opcua_model.services.session import CellSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_log = structlog.get_logger(__name__)
+
+_FRAME: Final = struct.Struct("<3scI")
+_KINDS: Final = frozenset({b"HEL", b"OPN", b"MSG", b"CLO"})
+_LARGEST_HELLO: Final = 4096 + 32
+
+
+def _request(name: str) -> ua.NodeId:
+    return standard(getattr(ua.ObjectIds, f"{name}Request_Encoding_DefaultBinary"))
+
+
+_CREATE: Final = _request("CreateSession")
+_ACTIVATE: Final = _request("ActivateSession")
+_BROWSE_NEXT: Final = _request("BrowseNext")
+_REGISTERING: Final = frozenset({_request("RegisterNodes"), _request("UnregisterNodes")})
+"""Both carry one list of NodeIds and nothing else."""
+_SESSIONLESS: Final = frozenset(
+    {_request("FindServers"), _request("GetEndpoints"), _request("CloseSecureChannel")}
+)
+
+
+class CellConnection(SecureConnection):
+    """A secure channel whose token lives within our limits."""
+
+    def open(self, params: Any, server: Any) -> ua.OpenSecureChannelResult:
+        """Open or renew; the requested lifetime is revised."""
+        params.RequestedLifetime = min(
+            max(params.RequestedLifetime, limits.MIN_CHANNEL_LIFETIME_MS),
+            limits.MAX_CHANNEL_LIFETIME_MS,
+        )
+        return super().open(params, server)
+
+
+class CellProcessor(UaProcessor):
+    """The services of one connection; holds at most one session."""
+
+    def __init__(self, server: CellInternalServer, transport: Any, policies: list[Any]) -> None:
+        super().__init__(server, transport, _transport_limits())
+        self.cell = server
+        self._connection = CellConnection(SecurityPolicyNone(), self._limits)
+        self._offered = frozenset((policy.cls.URI, policy.mode) for policy in policies)
+        # asyncua's processor has no annotations; these calls go through an untyped name.
+        self._untyped = cast(Any, self)
+        self._untyped.set_policies(policies)
+        self._greeted = False
+
+    async def process(self, header: ua.Header, body: Buffer) -> bool:
+        """One frame; False ends the connection."""
+        kind: Any = header.MessageType
+        if kind == ua.MessageType.Hello:
+            hello = struct_from_binary(ua.Hello, body.copy())
+            if self._greeted or not _acceptable(hello):
+                raise ua.UaStatusCodeError(ua.StatusCodes.BadTcpMessageTypeInvalid)
+            self._greeted = True
+        elif not self._greeted or (
+            kind != ua.MessageType.SecureOpen and not self._connection.is_open()
+        ):
+            raise ua.UaStatusCodeError(ua.StatusCodes.BadTcpSecureChannelUnknown)
+        parent: Any = super()
+        return bool(await parent.process(header, body))
+
+    async def _process_message(
+        self, typeid: ua.NodeId, requesthdr: Any, seqhdr: Any, body: Buffer
+    ) -> bool:
+        try:
+            return await self._dispatch(typeid, requesthdr, seqhdr, body)
+        except (ServiceError, ua.UaStatusCodeError) as error:
+            self.cell.counters.rejected_requests += 1
+            if error.code in _SECURITY_CODES:
+                self.cell.counters.security_rejected_requests += 1
+            raise
+
+    async def _dispatch(
+        self, typeid: ua.NodeId, requesthdr: Any, seqhdr: Any, body: Buffer
+    ) -> bool:
+        if typeid == _CREATE:
+            self._check_may_create()
+        elif typeid == _ACTIVATE:
+            await self._activate(requesthdr, seqhdr, body)
+            return True
+        elif typeid in SERVICES:
+            session = self.session
+            if session is None or session.state is SessionState.Closed:
+                raise ServiceError(ua.StatusCodes.BadSessionIdInvalid)
+            if requesthdr.AuthenticationToken != session.auth_token:
+                raise ServiceError(ua.StatusCodes.BadSecureChannelIdInvalid)
+        elif typeid not in _SESSIONLESS:
+            raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
+        if typeid in _REGISTERING:
+            # Registering does nothing here, so that nothing behind this looks at the request.
+            nodes = struct_from_binary(ua.RegisterNodesParameters, body.copy()).NodesToRegister
+            limits.check_count(nodes, limits.MAX_NODES_PER_REGISTER)
+        if typeid == _BROWSE_NEXT:
+            await self._browse_next(requesthdr, seqhdr, body)
+            return True
+        parent: Any = super()
+        done = bool(await parent._process_message(typeid, requesthdr, seqhdr, body))
+        if typeid == _CREATE and isinstance(self.session, CellSession):
+            self.session.channel = self
+            self.session.client_certificate = self._connection.security_policy.peer_certificate
+        return done
+
+    def _check_may_create(self) -> None:
+        policy = self._connection.security_policy
+        # A channel without security may always be opened to ask for endpoints (OPC 10000-4,
+        # 5.5.4); a session on it needs an endpoint that offers it.
+        if (policy.URI, policy.Mode) not in self._offered:
+            self.cell.counters.security_rejected_sessions += 1
+            raise ServiceError(ua.StatusCodes.BadSecurityPolicyRejected)
+        if self.session is not None and self.session.state is not SessionState.Closed:
+            raise ServiceError(ua.StatusCodes.BadTooManySessions)
+
+    async def _activate(self, requesthdr: Any, seqhdr: Any, body: Buffer) -> None:
+        params = struct_from_binary(ua.ActivateSessionParameters, body)
+        session = self._session_to_activate(requesthdr.AuthenticationToken)
+        policy = self._connection.security_policy
+        challenge = (policy.host_certificate or b"") + (session.nonce or b"")
+        try:
+            policy.asymmetric_cryptography.verify(
+                challenge, params.ClientSignature.Signature or b""
+            )
+        except uacrypto.InvalidSignature as error:
+            raise ServiceError(ua.StatusCodes.BadApplicationSignatureInvalid) from error
+        user = await self.cell.login(
+            session,
+            params.UserIdentityToken,
+            channel_encrypts=policy.Mode == ua.MessageSecurityMode.SignAndEncrypt,
+        )
+        result = session.activate(user)
+        if session is not self.session:
+            self._take_over(session)
+        response = ua.ActivateSessionResponse()
+        response.Parameters = result
+        self._untyped.send_response(requesthdr.RequestHandle, seqhdr, response)
+
+    def _session_to_activate(self, token: ua.NodeId) -> CellSession:
+        own = self.session
+        if isinstance(own, CellSession) and own.state is not SessionState.Closed:
+            if own.auth_token != token:
+                raise ServiceError(ua.StatusCodes.BadSessionIdInvalid)
+            return own
+        session = self.cell.lookup_external_session(token)
+        if not isinstance(session, CellSession) or not self.cell.is_live(session):
+            raise ServiceError(ua.StatusCodes.BadSessionIdInvalid)
+        # Another channel may take a session over only with the certificate that made the
+        # session; its key has just signed, or is about to (OPC 10000-4, 5.6.3).
+        certificate = self._connection.security_policy.peer_certificate
+        if certificate is None or certificate != session.client_certificate:
+            self.cell.counters.security_rejected_sessions += 1
+            raise ServiceError(ua.StatusCodes.BadSecureChannelIdInvalid)
+        return session
+
+    def _take_over(self, session: CellSession) -> None:
+        before = session.channel
+        if isinstance(before, CellProcessor) and before.session is session:
+            before.session = None
+        self.session = session
+        session.channel = self
+        for subscription in self.cell.subscriptions.of_session(session.session_id).values():
+            subscription.pub_result_callback = self.forward_publish_response
+            subscription.pub_request_callback = self._untyped.get_publish_request
+
+    async def _browse_next(self, requesthdr: Any, seqhdr: Any, body: Buffer) -> None:
+        assert self.session is not None
+        if not self.session.is_activated():
+            raise ServiceError(ua.StatusCodes.BadSessionNotActivated)
+        self.session.touch()
+        params = struct_from_binary(ua.BrowseNextParameters, body)
+        response = ua.BrowseNextResponse()
+        response.Parameters.Results = await self.session.browse_next(params)
+        self._untyped.send_response(requesthdr.RequestHandle, seqhdr, response)
+
+    async def close(self) -> None:
+        """The connection is gone: what waits to be published must not go into it."""
+        self._publish_requests.clear()
+        session = self.session
+        was_open = session is not None and session.state is not SessionState.Closed
+        parent: Any = super()
+        await parent.close()
+        if was_open and isinstance(session, CellSession):
+            aborted = session.state is SessionState.Closed and not session.timed_out
+            self.cell.counters.session_aborts += aborted
+
+
+_SECURITY_CODES: Final = frozenset(
+    {
+        ua.StatusCodes.BadSessionIdInvalid,
+        ua.StatusCodes.BadSecureChannelIdInvalid,
+        ua.StatusCodes.BadSecurityPolicyRejected,
+        ua.StatusCodes.BadUserAccessDenied,
+        ua.StatusCodes.BadIdentityTokenRejected,
+        ua.StatusCodes.BadIdentityTokenInvalid,
+        ua.StatusCodes.BadApplicationSignatureInvalid,
+    }
+)
+
+
+def _acceptable(hello: ua.Hello) -> bool:
+    return min(hello.ReceiveBufferSize, hello.SendBufferSize) >= limits.MIN_CHUNK_BYTES
+
+
+def _transport_limits() -> TransportLimits:
+    return TransportLimits(
+        max_recv_buffer=limits.MAX_CHUNK_BYTES,
+        max_send_buffer=limits.MAX_CHUNK_BYTES,
+        max_chunk_count=limits.MAX_CHUNKS,
+        max_message_size=limits.MAX_MESSAGE_BYTES,
+    )
+
+
+class CellProtocol(OPCUAProtocol):
+    """Cuts the byte stream into frames and feeds them to the processor one by one."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self._bytes = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Accept, with our processor."""
+        super().connection_made(transport)
+        if self.processor is not None:
+            assert isinstance(self.iserver, CellInternalServer)
+            self.processor = CellProcessor(self.iserver, transport, self.policies)
+
+    def data_received(self, data: bytes) -> None:
+        """Queue every whole frame; a frame of a wrong kind or size ends the connection."""
+        held = self._bytes
+        held += data
+        while len(held) >= _FRAME.size:
+            kind, chunk, size = _FRAME.unpack_from(held)
+            largest = _LARGEST_HELLO if kind == b"HEL" else limits.MAX_CHUNK_BYTES
+            if kind not in _KINDS or chunk not in b"FCA":
+                self._abort(ua.StatusCodes.BadTcpMessageTypeInvalid, "unknown message type")
+                return
+            if not _FRAME.size < size <= largest:
+                self._abort(ua.StatusCodes.BadTcpMessageTooLarge, f"frame of {size} bytes")
+                return
+            if len(held) < size:
+                return
+            frame = Buffer(bytes(held[:size]))
+            del held[:size]
+            try:
+                self.messages.put_nowait((header_from_binary(frame), frame))
+            except asyncio.QueueFull:
+                self._abort(ua.StatusCodes.BadTcpNotEnoughResources, "too many requests waiting")
+                return
+            except (ua.UaError, ValueError, struct.error) as error:
+                self._abort(ua.StatusCodes.BadDecodingError, f"frame header: {error}")
+                return
+
+    async def _process_received_message_loop(self) -> None:
+        while True:
+            header, frame = await self.messages.get()
+            if header is None:
+                return
+            try:
+                if not await self._process_one_msg(header, frame):
+                    return
+            except Exception as error:  # noqa: BLE001 - the connection's outermost edge
+                code = getattr(error, "code", ua.StatusCodes.BadDecodingError)
+                self._abort(code, f"{type(error).__name__}: {error}")
+                return
+
+    def _abort(self, code: int, why: str) -> None:
+        _log.warning(
+            "connection closed",
+            client=str(self.peer_name),
+            why=why[:200],
+            status=status_code(code).name,
+        )
+        self._bytes.clear()
+        if self.transport is None or self.transport.is_closing():
+            return
+        message = ua.ErrorMessage(status_code(code), ua.String("refused"))
+        kind: Any = ua.MessageType.Error
+        self.transport.write(uatcp_to_binary(kind, message))
+        self.transport.close()
+
+
+class CellBinaryServer(BinaryServer):
+    """Listens with `CellProtocol`."""
+
+    def _make_protocol(self) -> OPCUAProtocol:
+        return CellProtocol(
+            iserver=self.iserver,
+            policies=self._policies,
+            clients=self.clients,
+            closing_tasks=self.closing_tasks,
+            limits=self.limits,
+        )
+
+
+class CellTransportServer(Server):
+    """asyncua's server object with our listener; `on_ready` runs before the port opens."""
+
+    iserver: CellInternalServer
+
+    def __init__(self, iserver: CellInternalServer, on_ready: Callable[[], None]) -> None:
+        super().__init__(iserver=iserver)
+        self.limits = _transport_limits()
+        self._on_ready = on_ready
+
+    async def start(self) -> None:
+        """Open the endpoints; OSError when the port cannot be had."""
+        await self._setup_server_nodes()
+        await self.iserver.start()
+        self._on_ready()
+        host, port = self._get_bind_socket_info()
+        listener = CellBinaryServer(self.iserver, host or "0.0.0.0", port or 0, self.limits)
+        listener.set_policies(self._policies)
+        try:
+            await listener.start()
+        except OSError:
+            await self.iserver.stop()
+            raise
+        self.bserver = listener

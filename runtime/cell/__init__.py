@@ -1,0 +1,1 @@
+"""A running cell as its processes and tools find it: run folder, lock, membership, logs."""

@@ -1,0 +1,248 @@
+"""Where a running cell keeps its image and plan, and how other processes find it.
+
+One folder a cell under the run base (``CELLWRIGHT_RUN`` or ``/dev/shm/cellwright-<uid>``): made
+by the supervisor, volatile, removed at an orderly end. The data folder's lock makes sure that one
+supervisor at a time owns a cell.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from cellwright.io.image import Image
+from cellwright.io.plan import Plan
+from cellwright.io.plan import plan as plans
+
+JOURNAL_FILE: Final = "journal.db"
+"""Name of the journal in the data folder."""
+
+
+class RunError(Exception):
+    """The running cell cannot be found, made or joined; the sentence says what to do."""
+
+
+class ScanStart(msgspec.Struct, frozen=True):
+    """What the supervisor tells a starting scan process beside the plan."""
+
+    boot_id: str
+    retained: dict[str, Any]
+    """Tag name to value, as the retain store or the last image had them."""
+    open_events: list[bytes]
+    """Encoded events of the part in the cell, oldest first."""
+    restarted: bool
+    """True when this scan replaces one that died: then nothing starts by itself."""
+    notes: list[str]
+    simulated: bool = False
+    """The scan runs in simulated time, without devices."""
+    told_change: str = ""
+    """Of the last event that told of a change of programs: which change (SHA-256)."""
+
+
+def run_base() -> Path:
+    """The folder that holds one folder per running cell."""
+    configured = os.environ.get("CELLWRIGHT_RUN")
+    if configured:
+        return Path(configured)
+    memory = Path("/dev/shm")
+    root = memory if os.access(memory, os.W_OK) else Path("/tmp")
+    return root / f"cellwright-{os.getuid()}"
+
+
+def folder_for(plan: Plan) -> Path:
+    """The run folder of a cell; two cells with the same data folder share it on purpose."""
+    digest = hashlib.sha256(plan.data.encode()).hexdigest()[:12]
+    return run_base() / f"{plan.cell}-{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one running cell."""
+
+    path: Path
+
+    @property
+    def image(self) -> Path:
+        """The memory-mapped process image."""
+        return self.path / "image"
+
+    @property
+    def plan_file(self) -> Path:
+        """The compiled plan."""
+        return self.path / "plan.msgpack"
+
+    @property
+    def start_file(self) -> Path:
+        """`ScanStart` for the next scan process."""
+        return self.path / "start.msgpack"
+
+    def plan(self) -> Plan:
+        """The plan that the running cell was started with; raises RunError."""
+        try:
+            return plans.load(self.plan_file.read_bytes())
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.plan_file}: {error}; is the cell still running?") from error
+
+    def attach(self) -> tuple[Plan, Image]:
+        """Plan and image of the running cell."""
+        plan = self.plan()
+        return plan, Image.attach(self.image, plan)
+
+    def write_start(self, start: ScanStart) -> None:
+        """Leave the next scan process what it must know."""
+        replace_file(self.start_file, msgspec.msgpack.encode(start))
+
+    def read_start(self) -> ScanStart:
+        """What the supervisor left; raises RunError."""
+        try:
+            return msgspec.msgpack.decode(self.start_file.read_bytes(), type=ScanStart)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise RunError(f"{self.start_file}: {error}; start the cell with 'run'") from error
+
+    def remove(self) -> None:
+        """Delete the folder's files; what is mapped elsewhere lives until it is unmapped.
+
+        Half-written files of a supervisor that was killed go too.
+        """
+        if self.path.exists():
+            for file in self.path.iterdir():
+                file.unlink(missing_ok=True)
+            self.path.rmdir()
+
+
+def replace_file(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file as a whole: readers see the old content or the new, never a part.
+
+    ``durable``: when this returns, a power failure does not bring the old content back.
+    """
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("wb") as file:
+        file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    temporary.replace(path)
+    if durable:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def known_cells() -> list[tuple[RunFolder, Plan]]:
+    """All cells with a plan that this version reads, by name; not all of them run."""
+    base = run_base()
+    if not base.is_dir():
+        return []
+    found = []
+    for path in sorted(base.iterdir()):
+        folder = RunFolder(path)
+        try:
+            found.append((folder, folder.plan()))
+        except RunError:
+            continue  # left by another version of the program
+    return found
+
+
+def find(selector: str | None, cwd: Path) -> RunFolder:
+    """The running cell that ``selector`` means: a cell name, its folder or its file.
+
+    Without a selector it is the cell whose file lies in ``cwd``, else the only one that runs.
+    Raises RunError that lists what runs, or says that the cell that is meant died.
+    """
+    known = known_cells()
+    running = [(folder, plan) for folder, plan in known if CellLock(Path(plan.data)).owner_lives()]
+    candidates = _meant(selector, cwd, running)
+    if len(candidates) == 1:
+        return candidates[0][0]
+    dead = [] if candidates else _meant(selector, cwd, known)
+    if len(dead) == 1:
+        _, plan = dead[0]
+        raise RunError(
+            f"cell '{plan.cell}' is not running: its supervisor is gone without an orderly end; "
+            f"start it again with 'cellwright run {plan.source}'"
+        )
+    raise RunError(_not_one(selector, bool(candidates), (plan for _, plan in running)))
+
+
+def _meant(
+    selector: str | None, cwd: Path, cells: list[tuple[RunFolder, Plan]]
+) -> list[tuple[RunFolder, Plan]]:
+    if selector is None:
+        return [cell for cell in cells if Path(cell[1].folder) == cwd.resolve()] or cells
+    path = (cwd / selector).resolve()
+    return [
+        (folder, plan)
+        for folder, plan in cells
+        if plan.cell == selector or Path(plan.source) == path or Path(plan.folder) == path
+    ]
+
+
+def _not_one(selector: str | None, several: bool, running: Iterable[Plan]) -> str:
+    names = ", ".join(f"{plan.cell} ({plan.source})" for plan in running)
+    if several:
+        return f"several cells run; name one with --cell: {names}"
+    wanted = f"no running cell matches '{selector}'" if selector else "no cell is running"
+    seen = f"running: {names}" if names else f"none is in {run_base()}, this user's folder"
+    return f"{wanted}; {seen}; start one with 'cellwright run FOLDER'"
+
+
+def _lives(pid: int) -> bool:
+    """True for a process that runs; one that is dead and not yet reaped does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return not stat.rpartition(") ")[2].startswith("Z")
+
+
+class CellLock:
+    """Exclusive ownership of a cell's data or run folder for the life of the supervisor."""
+
+    def __init__(self, data: Path) -> None:
+        self._path = data / "lock"
+        self._file: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock or raise RunError that names the owner's pid."""
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise RunError(
+                f"folder {self._path.parent}: {error.strerror}; give the cell a writable data "
+                f"folder (cell: {{data: ...}} or --data)"
+            ) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(file)
+            raise RunError(
+                f"the cell that uses {self._path.parent} already runs (pid {owner}); "
+                f"stop it first, or give this one another data folder"
+            ) from None
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        self._file = file
+
+    def owner_lives(self) -> bool:
+        """True while the process that took the lock last is there; takes nothing itself."""
+        try:
+            owner = int(self._path.read_text())
+        except (OSError, ValueError):
+            return False
+        return _lives(owner)
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

@@ -1,0 +1,202 @@
+"""The commands about alarms: list, acknowledge, shelve. Thin adapters to the view and the ring."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from pydantic_core import PydanticCustomError
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from cellwright.io.files.problems import nearest
+from cellwright.io.image import (
+    ACTIVE,
+    ANNUNCIATED,
+    UNACKNOWLEDGED,
+    AlarmStatus,
+    AlarmView,
+    SnapshotReader,
+)
+from cellwright.io.messages import AcknowledgeAlarm, ShelveAlarm, UnshelveAlarm
+from cellwright.io.plan import Plan
+from cellwright.runtime.cli.common import (
+    CellOption,
+    JsonOption,
+    ReasonOption,
+    actor,
+    attached,
+    counted,
+    fail,
+    out,
+    send,
+)
+from cellwright.runtime.cli.views.status import shown
+from cellwright.runtime.config.sections.durations import parse_duration, show_duration
+
+ALL = "all"
+"""Instead of an alarm's name: every one that waits for acknowledgement."""
+
+AlarmArgument = Annotated[str, typer.Argument(help="Name of the alarm.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program's."""
+    app.command()(alarms)
+    app.command()(ack)
+    app.command()(shelve)
+    app.command()(unshelve)
+
+
+def alarms(
+    cell: CellOption = None,
+    every: Annotated[bool, typer.Option("--all", help="Also those that are normal.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Live, until it is interrupted.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List alarms that stand, wait for acknowledgement, are put away or cannot be judged."""
+    with attached(cell) as (plan, image):
+        reader = image.snapshot_reader()
+        if as_json:
+            rows = [report(one) for one in _chosen(plan, reader, every)]
+            sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        elif watch:
+            _watch(plan, reader, every)
+        else:
+            out.print(_view(plan, _chosen(plan, reader, every)))
+
+
+def ack(
+    name: Annotated[str, typer.Argument(help="Name of the alarm, or 'all'.")],
+    cell: CellOption = None,
+    reason: ReasonOption = "",
+) -> None:
+    """Acknowledge an alarm, or all that wait for it."""
+    with attached(cell) as (plan, image):
+        if name != ALL:
+            _known(plan, name)
+        wanted = "" if name == ALL else name
+        send(image, AcknowledgeAlarm(alarm=wanted, actor=actor(), reason=reason))
+        out.print(f"{name} acknowledged", highlight=False)
+
+
+def shelve(
+    name: AlarmArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why; lands in the audit.")],
+    duration: Annotated[str, typer.Option("--for", help="How long, like 30min; a day at most.")],
+    cell: CellOption = None,
+) -> None:
+    """Put an alarm away for a time."""
+    try:
+        length_ns = parse_duration(duration)
+    except PydanticCustomError as error:
+        fail(error.message(), 2)
+    with attached(cell) as (plan, image):
+        _known(plan, name)
+        send(
+            image,
+            ShelveAlarm(alarm=name, duration_s=length_ns / 1e9, actor=actor(), reason=reason),
+        )
+        out.print(f"{name} shelved for {show_duration(length_ns)}", highlight=False)
+
+
+def unshelve(name: AlarmArgument, cell: CellOption = None, reason: ReasonOption = "") -> None:
+    """Bring a shelved alarm back before its time."""
+    with attached(cell) as (plan, image):
+        _known(plan, name)
+        send(image, UnshelveAlarm(alarm=name, actor=actor(), reason=reason))
+        out.print(f"{name} is back", highlight=False)
+
+
+def _known(plan: Plan, name: str) -> None:
+    names = [rule.name for rule in plan.alarms]
+    if name not in names:
+        fail(f"cell '{plan.cell}' has no alarm '{name}'; {nearest(name, names)}")
+
+
+# --- what is shown --------------------------------------------------------------------------------
+
+
+def report(status: AlarmStatus) -> dict[str, Any]:
+    """One alarm as plain data; ``since`` is UTC, None for one that has never been active."""
+    since = None
+    if status.since_utc_ns:
+        since = datetime.fromtimestamp(status.since_utc_ns / 1e9, UTC).isoformat()
+    return {
+        "name": status.name,
+        "state": status.state.name,
+        "active": status.state in ACTIVE,
+        "acknowledged": status.state not in UNACKNOWLEDGED,
+        "severity": status.severity,
+        "text": status.text,
+        "group": status.group,
+        "first_out": status.first_out,
+        "consequence": str(status.consequence),
+        "held": status.held,
+        "value": status.value,
+        "since": since,
+    }
+
+
+def _chosen(plan: Plan, reader: SnapshotReader, every: bool) -> list[AlarmStatus]:
+    """Most urgent first; the order of the configuration among equals."""
+    reader.read()
+    statuses = AlarmView(plan, reader).statuses()
+    if not every:
+        statuses = [one for one in statuses if one.state != 0 or one.held]
+    return sorted(statuses, key=lambda one: (one.state not in ANNUNCIATED, -one.severity))
+
+
+def _watch(plan: Plan, reader: SnapshotReader, every: bool) -> None:
+    try:
+        with Live(console=out, auto_refresh=False) as live:
+            while True:
+                live.update(_view(plan, _chosen(plan, reader, every)), refresh=True)
+                time.sleep(0.2)
+    except KeyboardInterrupt:
+        return
+    finally:
+        if not out.is_terminal:
+            out.line()
+
+
+def _view(plan: Plan, statuses: Iterable[AlarmStatus]) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("state", "alarm", "severity", "since", "value", "group", "text"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("state", "alarm", "since"))
+    standing = waiting = 0
+    for one in statuses:
+        standing += one.state in ACTIVE
+        waiting += one.state in UNACKNOWLEDGED
+        since = ""
+        if one.since_utc_ns:
+            since = time.strftime("%d.%m. %H:%M:%S", time.localtime(one.since_utc_ns / 1e9))
+        text = Text(one.text)
+        if one.first_out:
+            text.append("  first of its group", style="bold")
+        if one.held:
+            text.append(f"  kept, not judged: {one.held}", style="yellow")
+        table.add_row(
+            Text(one.state.name.replace("_", " "), style=_style(one)),
+            one.name,
+            str(one.severity),
+            since,
+            "" if one.value is None else shown(one.value),
+            one.group,
+            text,
+        )
+    head = f"{plan.cell}: {counted(standing, 'alarm')} standing, {waiting} to acknowledge"
+    return Group(Text(head), table) if table.row_count else Text(head)
+
+
+def _style(status: AlarmStatus) -> str:
+    if status.state in UNACKNOWLEDGED:
+        return "bold red"
+    return "red" if status.state in ACTIVE else "dim"

@@ -1,0 +1,156 @@
+"""``cellwright change``: a running cell goes on with changed programs, or with those before.
+
+A thin adapter over the check of a change and the command ring; `register` hangs it into the
+command line.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.markup import escape
+
+from cellwright.io.image import Image
+from cellwright.io.image.command_client import CommandClient, CommandFailed
+from cellwright.io.plan import Plan
+from cellwright.runtime.cell.run_folder import RunFolder
+from cellwright.runtime.cli.common import (
+    CellOption,
+    ReasonOption,
+    actor,
+    attached,
+    counted,
+    fail,
+    out,
+    show_problems,
+)
+from cellwright.runtime.online_change.check import ChangeError, Checked, check
+from cellwright.runtime.programs.package import (
+    Asked,
+    Package,
+    PackageError,
+    change_file,
+    leave_change,
+    read_before,
+    read_running,
+)
+
+PATIENCE_S: Final = 30.0
+"""Longest wait for the scan to load a change."""
+MOST_FILES: Final = 8
+"""Files named in the command and in the audit."""
+SHOWN: Final = 12
+"""Characters of a SHA-256 that people see."""
+
+
+def change(
+    cell: CellOption = None,
+    reason: ReasonOption = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and change nothing.")
+    ] = False,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Go back to the programs before the last change.")
+    ] = False,
+) -> None:
+    """Let a running cell go on with its changed program files, between two cycles.
+
+    Exit codes: 0 changed or nothing to change, 1 refused, 2 the changed cell is not correct.
+    """
+    with attached(cell) as (plan, image):
+        folder = RunFolder(image.path.parent)
+        try:
+            running = read_running(folder)
+            before = _before(folder) if rollback else None
+            checked = check(plan, image, running, before)
+        except PackageError as error:
+            fail(str(error))
+        except ChangeError as error:
+            if error.problems:
+                show_problems(error.problems)
+                fail(f"refused: {error}; the running programs go on", 2)
+            fail("refused: " + "\n  ".join([*error.reasons, "the running programs go on"]))
+        if checked.nothing:
+            out.print(f"{plan.cell}: nothing to change", highlight=False)
+            return
+        _show(plan, checked)
+        if dry_run:
+            out.print(f"{plan.cell}: can be changed; nothing was done (--dry-run)", highlight=False)
+            return
+        if not yes and not typer.confirm(f"Change {plan.cell} while it runs?"):
+            fail("nothing was changed")
+        _apply(folder, image, checked, reason, rolled_back=rollback)
+        done = "went back to" if rollback else "goes on with"
+        out.print(f"{plan.cell}: {done} programs {checked.new[:SHOWN]}", highlight=False)
+        if rollback:
+            out.print(
+                f"the files in {plan.folder} are still the changed ones; the next "
+                "'cellwright run' or 'change' takes those",
+                highlight=False,
+            )
+
+
+def _before(folder: RunFolder) -> Package:
+    before = read_before(folder)
+    if before is None:
+        fail("there is nothing to go back to: the programs have not been changed since the start")
+    return before
+
+
+def _show(plan: Plan, checked: Checked) -> None:
+    for file, (old, new) in checked.files.items():
+        was, now = old[:SHOWN] or "(none)", new[:SHOWN] or "(gone)"
+        out.print(escape(f"{file}: {was} -> {now}"), highlight=False)
+    for task in checked.options:
+        out.print(escape(f"task {task}: other options"), highlight=False)
+    for task in checked.tasks:
+        taken = checked.taken.get(task)
+        notes = []
+        if taken is not None:
+            notes = [
+                f"{what} {', '.join(names)}"
+                for what, names in (
+                    ("new:", taken.new),
+                    ("dropped:", taken.dropped),
+                    ("starts anew:", tuple(taken.reset)),
+                )
+                if names
+            ]
+            notes.insert(0, f"{counted(len(taken.kept), 'attribute')} carried over")
+        text = f"task {task}: loaded anew" + (f" ({'; '.join(notes)})" if notes else "")
+        out.print(escape(text), highlight=False)
+
+
+def _apply(
+    folder: RunFolder, image: Image, checked: Checked, reason: str, *, rolled_back: bool
+) -> None:
+    files: list[str] = list(checked.files)
+    asked = Asked(
+        actor=actor(),
+        reason=reason,
+        old=checked.old,
+        tasks=checked.tasks,
+        files=files[:MOST_FILES],
+        rolled_back=rolled_back,
+        token=secrets.token_hex(8),
+    )
+    try:
+        command = leave_change(folder, checked.package, asked, time.time_ns())
+    except OSError as error:
+        fail(f"the change cannot be left in {folder.path}: {error.strerror}")
+    try:
+        CommandClient(image, PATIENCE_S).send(command)
+    except CommandFailed as error:
+        fail(f"refused: {error}")
+    finally:
+        Path(change_file(folder, command.sha256)).unlink(missing_ok=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(change)

@@ -1,0 +1,281 @@
+"""``cellwright record``, ``recordings``, ``replay`` and ``scope``: recordings and their use.
+
+Thin adapters over replay and scope; `register` hangs them into the command line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from cellwright.io.plan import Plan, Tag, quality
+from cellwright.io.recording.cycle import CycleRecord, RecordError
+from cellwright.io.recording.file import RecordingError
+from cellwright.io.recording.listing import kept_recordings
+from cellwright.io.recording.values import ImageView
+from cellwright.runtime.cell.run_folder import RunError, RunFolder
+from cellwright.runtime.cli.common import (
+    CellOption,
+    JsonOption,
+    ReasonOption,
+    actor,
+    attached,
+    cell_file,
+    compiled,
+    fail,
+    out,
+)
+from cellwright.runtime.cli.views import status as views
+from cellwright.runtime.diagnosis import scope as scopes
+from cellwright.runtime.processes.recorder import RECORDINGS, RecordRequest, ask
+from cellwright.runtime.recorder.replay import Outcome, Replay, ReplayError
+from cellwright.runtime.recorder.triggers import ConditionError, asked_for
+
+MOST_CHANGES: Final = 20
+"""Tags shown of one cycle."""
+LOOK_S: Final = 10.0
+"""How long the scope looks at a cell when nothing else is said."""
+PATIENCE_S: Final = 30.0
+"""Longest wait for a file that was asked for, beside the time after that it may hold."""
+
+FileArgument = Annotated[Path, typer.Argument(help="A .cwrec file.")]
+
+
+def record(
+    cell: CellOption = None,
+    reason: ReasonOption = "",
+    when: Annotated[
+        str,
+        typer.Option(help="Wait for this, like 'pressure > 6.5 and not air_ok'; else now."),
+    ] = "",
+) -> None:
+    """Keep the flight recorder's window and what follows in a file of its own."""
+    with attached(cell) as (plan, image):
+        if when:
+            try:
+                asked_for(plan, when)
+            except ConditionError as error:
+                fail(str(error), 2)
+        before = image.recorder.newest
+        try:
+            ask(RunFolder(image.path.parent), RecordRequest(actor(), reason, when))
+        except (OSError, RunError) as error:
+            fail(f"the recorder cannot be asked: {error}")
+        if when:
+            out.print(f"{plan.cell}: the recorder waits for {when}", highlight=False)
+            return
+        patience_s = PATIENCE_S + 2 * plan.recorder.after_ns / 1e9
+        deadline = time.monotonic() + patience_s
+        while image.recorder.newest == before:
+            if time.monotonic() > deadline:
+                fail(
+                    f"no file within {patience_s:g} s; "
+                    f"{image.recorder.error or 'see whether the recorder runs (cellwright status)'}"
+                )
+            time.sleep(0.1)
+        out.print(str(Path(plan.data) / RECORDINGS / image.recorder.newest), highlight=False)
+
+
+def recordings(
+    place: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A cell's file or folder, or a folder with recordings; else the running cell."
+        ),
+    ] = None,
+    cell: CellOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the recordings that are kept, with the trigger or other cause of each."""
+    if place is None:
+        with attached(cell) as (plan, _):
+            folder = Path(plan.data) / RECORDINGS
+    elif cell_file(place).is_file():
+        folder = Path(compiled(place).data) / RECORDINGS
+    elif place.is_dir():
+        folder = place
+    else:
+        fail(f"there is no cell and no folder {place}; recordings lie in the data folder", 2)
+    found = kept_recordings(folder)
+    if as_json:
+        rows = [
+            {
+                "file": str(one.path),
+                "at": one.at,
+                "name": one.name,
+                "cause": one.cause,
+                "size_bytes": one.size,
+            }
+            for one in found
+        ]
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        return
+    if not found:
+        out.print(f"no recording is kept in {folder}", highlight=False)
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("file", "at (UTC)", "cause"):
+        table.add_column(title, overflow="fold")
+    table.add_column("MiB", justify="right")
+    for one in found:
+        at = one.at.replace("T", " ").removesuffix("Z")
+        table.add_row(one.path.name, at, escape(one.cause), f"{one.size / (1 << 20):.1f}")
+    out.print(table)
+
+
+def replay(
+    file: FileArgument,
+    until: Annotated[int | None, typer.Option(help="Last cycle to replay.")] = None,
+    step: Annotated[bool, typer.Option("--step", help="One cycle per Enter; q ends.")] = False,
+    watch: Annotated[
+        list[str] | None, typer.Option(help="Print this tag when it changes; may be repeated.")
+    ] = None,
+    programs: Annotated[
+        Path | None, typer.Option(help="Folder of the programs instead of the recorded one.")
+    ] = None,
+) -> None:
+    """Run a recording again and compare every cycle; exit code 0 identical, 1 different."""
+    try:
+        with Replay(file, folder=programs) as run:
+            watched = [_known(run.plan, name) for name in watch or ()]
+            observer = _Observer(run.plan, watched, step=step) if step or watched else None
+            begin = time.perf_counter()
+            outcome = run.run(until, observer)
+            took_s = time.perf_counter() - begin
+    except (ReplayError, RecordingError, RecordError) as error:
+        fail(str(error), 2)
+    _show(outcome, took_s)
+    raise typer.Exit(0 if outcome.identical else 1)
+
+
+def _known(plan: Plan, name: str) -> Tag:
+    try:
+        return plan.tag(name)
+    except KeyError:
+        fail(views.unknown_tag(plan, name), 2)
+
+
+class _Observer:
+    """Prints after each cycle what changed; with ``step`` it waits for Enter."""
+
+    def __init__(self, plan: Plan, watched: list[Tag], *, step: bool) -> None:
+        self._tags = watched or list(plan.tags)
+        self._everything = not watched
+        self._step = step
+        self._before: dict[int, tuple[bytes, int]] = {}
+
+    def __call__(self, run: Replay, record: CycleRecord) -> bool:
+        view = ImageView(run.plan, run.process_image.region)
+        now = {tag.index: (view.bytes_of(tag), view.quality(tag)) for tag in self._tags}
+        changed = [tag for tag in self._tags if self._before.get(tag.index) != now[tag.index]]
+        if self._everything and not self._before:
+            changed = []
+        self._before = now
+        if changed or self._step:
+            out.print(f"cycle {record.cycle}", highlight=False)
+        for tag in changed:
+            status = quality.name(view.quality(tag))
+            note = "" if status == "GOOD" else f"  {status}"
+            value = views.shown(view.value(tag))
+            out.print(escape(f"  {tag.name} = {value}{note}"), highlight=False)
+        return not self._step or _entered()
+
+
+def _entered() -> bool:
+    """True after Enter; False after q or at the end of the input."""
+    try:
+        return input().strip().lower() != "q"
+    except EOFError:
+        return False
+
+
+def _show(outcome: Outcome, took_s: float) -> None:
+    for note in outcome.notes:
+        out.print(f"note: {escape(note)}", highlight=False)
+    difference = outcome.difference
+    if difference is not None:
+        first = difference.changes[0] if difference.changes else None
+        where = f" in task '{first.writer}', tag '{first.tag}'" if first else ""
+        out.print(
+            f"DIFFERENT at cycle {difference.cycle}{escape(where)} "
+            f"(after {outcome.cycles} identical cycles)",
+            highlight=False,
+        )
+        for change in difference.changes[:MOST_CHANGES]:
+            out.print(
+                escape(
+                    f"  {change.tag} ({change.writer}): "
+                    f"recorded {views.shown(change.recorded)} "
+                    f"{quality.name(change.recorded_quality)}, "
+                    f"replayed {views.shown(change.replayed)} "
+                    f"{quality.name(change.replayed_quality)}"
+                ),
+                highlight=False,
+            )
+        if len(difference.changes) > MOST_CHANGES:
+            out.print(f"  and {len(difference.changes) - MOST_CHANGES} more tags", highlight=False)
+        if difference.said:
+            out.print("  the events or jobs of the cycle differ", highlight=False)
+        return
+    if not outcome.cycles:
+        out.print("nothing was compared", highlight=False)
+        return
+    recorded_s = outcome.recorded_ns / 1e9
+    out.print(
+        f"identical: {outcome.cycles} cycles ({outcome.first} to {outcome.last}, "
+        f"{recorded_s:.1f} s) in {took_s:.1f} s, {recorded_s / max(took_s, 1e-9):.0f} times "
+        f"real time",
+        highlight=False,
+    )
+    if outcome.chain:
+        out.print(f"chain {outcome.chain}", highlight=False)
+
+
+def scope(  # noqa: PLR0917 - a command has the options that it has
+    tags: Annotated[list[str], typer.Argument(help="Tags to show: BOOL and numbers.")],
+    cell: CellOption = None,
+    file: Annotated[Path | None, typer.Option(help="A .cwrec file instead of a cell.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="How long to look; of a file, its last part.")
+    ] = None,
+    interval: Annotated[float, typer.Option(min=0.001, help="Seconds between looks.")] = 0.02,
+    page: Annotated[
+        Path | None, typer.Option("--html", help="Write a page here instead of plotting.")
+    ] = None,
+) -> None:
+    """Plot tags over time, live from a running cell or from a recording."""
+    try:
+        if file is not None:
+            traces = scopes.from_recording(file, tags, seconds)
+            title = file.name
+        else:
+            with attached(cell) as (plan, image):
+                traces = scopes.from_cell(
+                    plan, image, tags, seconds=seconds or LOOK_S, interval_s=interval
+                )
+                title = plan.cell
+    except (scopes.ScopeError, ReplayError, RecordingError, RecordError) as error:
+        fail(str(error), 2)
+    if page is None:
+        out.print(scopes.plot(traces, width=max(20, out.width - 1)))
+        return
+    try:
+        page.write_text(scopes.page(traces, title), encoding="utf-8")
+    except OSError as error:
+        fail(f"the page {page} cannot be written: {error.strerror}")
+    out.print(f"wrote {page}", highlight=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(record)
+    app.command()(recordings)
+    app.command()(replay)
+    app.command()(scope)

@@ -1,0 +1,105 @@
+"""``cellwright user``: who may log in to the cell's OPC UA server.
+
+Works on the users file that the cell's file names, whether the cell runs or not; the gateway reads
+it when it starts.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cellwright.io.files.located_yaml import read
+from cellwright.io.files.problems import Problems, nearest
+from cellwright.runtime.cli.common import FileArgument, cell_file, fail, out, show_problems
+from cellwright.runtime.config.sections.model import ROLES
+
+app = typer.Typer(help="People who may use the OPC UA server.", no_args_is_help=True)
+
+
+@app.command("add")
+def user_add(
+    name: Annotated[str, typer.Argument(help="Name to log in with.")],
+    file: FileArgument = Path(),
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{', '.join(ROLES)}; may be repeated. Operator when left out."),
+    ] = None,
+    password_env: Annotated[
+        str, typer.Option(help="Environment variable that holds the password; else it is asked.")
+    ] = "",
+) -> None:
+    """Add a person to the cell's users file, or give them a new password and roles."""
+    from cellwright.opcua_model.errors import UsersError  # noqa: PLC0415 - brings asyncua
+    from cellwright.opcua_model.security.users import add_user  # noqa: PLC0415
+
+    users = _users_file(cell_file(file))
+    for unknown in set(role or []) - set(ROLES):
+        fail(f"'{unknown}' is no role; {nearest(unknown, ROLES)}", 2)
+    try:
+        add_user(users, name, _password(name, password_env), role or ["Operator"])
+    except (UsersError, OSError) as error:
+        fail(str(error))
+    out.print(f"{name}: {', '.join(role or ['Operator'])}", highlight=False)
+
+
+@app.command("list")
+def user_list(file: FileArgument = Path()) -> None:
+    """List the people of the cell's users file with their roles."""
+    from cellwright.opcua_model.errors import UsersError  # noqa: PLC0415 - brings asyncua
+    from cellwright.opcua_model.security.users import load_users  # noqa: PLC0415
+
+    users = _users_file(cell_file(file))
+    try:
+        found = load_users(users)
+    except UsersError as error:
+        fail(str(error))
+    if not found:
+        out.print(f"{users} names nobody; see 'cellwright user add --help'", highlight=False)
+    for name, user in sorted(found.items()):
+        out.print(f"{name}: {', '.join(sorted(user.roles))}", highlight=False, markup=False)
+
+
+@app.command("remove")
+def user_remove(
+    name: Annotated[str, typer.Argument(help="Name of the person.")], file: FileArgument = Path()
+) -> None:
+    """Take a person out of the cell's users file."""
+    from cellwright.opcua_model.errors import UsersError  # noqa: PLC0415 - brings asyncua
+    from cellwright.opcua_model.security.users import remove_user  # noqa: PLC0415
+
+    users = _users_file(cell_file(file))
+    try:
+        remove_user(users, name)
+    except UsersError as error:
+        fail(str(error))
+    out.print(f"{name} is no longer in {users.name}", highlight=False, markup=False)
+
+
+def _password(name: str, variable: str) -> str:
+    """From the environment, or asked twice: what is typed does not show."""
+    if variable:
+        if variable not in os.environ:
+            fail(f"the environment variable '{variable}' is not set; export it, or leave it out", 2)
+        return os.environ[variable]
+    password = getpass.getpass(f"password of {name}: ")
+    if getpass.getpass("the same again: ") != password:
+        fail("the two passwords differ; nothing was changed, try again")
+    return password
+
+
+def _users_file(file: Path) -> Path:
+    """The users file that the cell names. It need not exist: the first user makes it."""
+    problems = Problems(str(file))
+    root = read(file, problems)
+    if root is None:
+        show_problems(problems.ordered())
+        raise typer.Exit(2)
+    entry = root.section("opcua").get("users")
+    if entry is None or not isinstance(entry.node.value, str) or not entry.node.value:
+        fail(f"{file}: opcua has no users file; add 'users: users.yaml' to it", 2)
+    return file.resolve().parent / entry.node.value

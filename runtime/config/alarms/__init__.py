@@ -1,0 +1,1 @@
+"""From the sections on alarms and the recorder to their part of the plan."""

@@ -1,0 +1,87 @@
+"""Alarms and heartbeats between the file and the plan, and the tags that conditions may name.
+
+Data of the module `alarms`, which judges it; the recorder's triggers are conditions on the same
+tags.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from cellwright.io.files.located_yaml import Node
+from cellwright.io.files.problems import Mark, Problems
+from cellwright.io.plan import LimitKind, TagType
+from cellwright.runtime.config.alarms.conditions import Condition, ConditionError, parse_condition
+from cellwright.runtime.config.sections import model
+from cellwright.runtime.config.tags.tags import Tags
+from cellwright.runtime.config.tasks.binding import Use
+from cellwright.runtime.config.tasks.programs import Tasks
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmDraft:
+    """One alarm that is to be: an entry of the section, one of its limits, or a lost heartbeat."""
+
+    name: str
+    entry: str
+    mark: Mark
+    model: model.Alarm
+    limit: LimitKind | None = None
+    lost: str = ""
+    """System tag that says that a heartbeat is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatDraft:
+    """One heartbeat of the section."""
+
+    name: str
+    mark: Mark
+    model: model.Heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTags:
+    """The tags that conditions may name, and those about which something is already said."""
+
+    uses: dict[str, Use]
+    tags: Tags
+    tasks: Tasks
+    places: dict[str, int] = field(init=False)
+    """Place of each tag among all of them."""
+
+    def __post_init__(self) -> None:
+        places = {name: number for number, name in enumerate(self.uses)}
+        object.__setattr__(self, "places", places)
+
+    def type(self, name: str) -> TagType | None:
+        """Type of the tag; None when there is none."""
+        use = self.uses.get(name)
+        return None if use is None else use.type
+
+    def broken(self, name: str) -> bool:
+        """Something is already said about the tag or its task."""
+        return name in self.tags.broken or name.partition(".")[0] in self.tasks.broken
+
+    def broken_in(self, text: str) -> bool:
+        """The same for any tag that a condition names."""
+        return any(self.broken(name) for name in re.findall(r"[\w.]+", text))
+
+    def condition(self, text: str, node: Node, owner: str, problems: Problems) -> Condition | None:
+        """The condition that stands at ``node``; None when something is wrong, which is told.
+
+        ``owner`` is what it belongs to, for the complaint. Steps name tags by their place among
+        all tags of the cell, which is their place in the plan.
+        """
+        try:
+            return parse_condition(text, self.type, self.uses, self.places.__getitem__)
+        except ConditionError as error:
+            if self.broken_in(text):
+                return None  # what is wrong with that tag is already said
+            mark = node.mark
+            if node.inset is not None:
+                mark = Mark(mark.line, mark.column + node.inset + error.column)
+            what = f"the condition of {owner} is not right: {error.what}"
+            problems.error(mark, what, error.why, error.remedy)
+            return None

@@ -1,0 +1,1 @@
+"""The sections of ``cell.yaml`` as models: what may stand where."""

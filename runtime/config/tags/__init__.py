@@ -1,0 +1,1 @@
+"""From devices, addresses and tags to their part of the plan."""

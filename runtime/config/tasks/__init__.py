@@ -1,0 +1,1 @@
+"""From tasks and programs to their part of the plan."""

@@ -1,0 +1,1 @@
+"""Measures a cell from outside: start jitter, scope, metrics."""

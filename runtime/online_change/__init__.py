@@ -1,0 +1,1 @@
+"""Changes the programs of a running cell: check, load in turns, swap."""

@@ -1,0 +1,363 @@
+"""Takes changed programs into a running scan: loads them in the slack, swaps between two cycles.
+
+The scan process calls `OnlineChange.step` after a cycle while a change is wanted. Whatever goes
+wrong on the way leaves the running programs as they were, and is told in a sentence.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from cellwright.io.messages import ChangeProgram, ProgramsLoaded, UntoldChange
+from cellwright.io.plan import CellState, Plan
+from cellwright.runtime.cell.run_folder import RunFolder, ScanStart
+from cellwright.runtime.online_change.slices import Slices, StillRunsError
+from cellwright.runtime.programs.carry_over import CarryError, carry_over
+from cellwright.runtime.programs.module_set import (
+    SetFinder,
+    install,
+    of_folder,
+    resolved,
+    worker_files,
+)
+from cellwright.runtime.programs.package import (
+    Package,
+    PackageError,
+    affected,
+    change_that_runs,
+    code_of,
+    command_of,
+    prepare_take_over,
+    read_change,
+    read_running,
+    supervisor_boot,
+    take_over,
+    with_options,
+    write_running,
+)
+from cellwright.runtime.programs.resolve import resolve
+from cellwright.runtime.programs.scratch_image import Aside, settle
+from cellwright.runtime.recorder.keyframe import culprit, freeze_program
+from cellwright.runtime.scan.modes.states import DRIVING
+from cellwright.tasks.api import Program, clip, names_in
+
+if TYPE_CHECKING:
+    from cellwright.runtime.recorder.recorder import ScanRecorder
+    from cellwright.runtime.scan.cycle import Scan
+
+LOAD_LIMIT_NS: Final = 20_000_000_000
+"""Longest time for a change to be loaded; a module that does not end its import is given up."""
+MARGIN: Final = 5
+"""The part of a base interval that is left free before a tick: a fifth."""
+ERROR_BYTES: Final = 1000
+"""Longest reason why a change was not made."""
+
+
+class RefusedChangeError(Exception):
+    """A change that was not made; the sentence says why."""
+
+
+@dataclass
+class _Prepared:
+    """Everything of a change that could be made beforehand."""
+
+    package: Package
+    plan: Plan
+    """The running one with the options of the change."""
+    tasks: list[int]
+    classes: dict[int, type[Program[Any]]] = field(default_factory=dict)
+    programs: dict[int, Program[Any]] = field(default_factory=dict)
+    """Fresh ones; empty when no program ran at the time."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The programs that a scan process starts with."""
+
+    plan: Plan
+    """With the options that belong to them."""
+    package: Package
+    classes: list[type[Program[Any]]]
+    """One a task."""
+    finder: SetFinder
+    kept: bool
+    """They are those of the scan before, whatever lies in the cell's folder by now."""
+    untold: ChangeProgram | None
+    """The scan before changed to them and died before an event told it."""
+
+
+def load_programs(folder: RunFolder, plan: Plan, start: ScanStart, utc_ns: int) -> Loaded:
+    """What a scan runs: the cell's folder at the first start, then what ran before its restart.
+
+    ``utc_ns`` is now, for people. Raises RegistryError, and whatever the modules raise.
+    """
+    boot = supervisor_boot(start.boot_id)
+    package = _kept(folder, plan, boot) if start.restarted else None
+    place = Path(plan.folder)
+    finder = SetFinder(place, None if package is None else package.programs)
+    install(finder)
+    classes = resolved((task.program for task in plan.tasks), finder)
+    kept = package is not None
+    if package is None:
+        package = Package(
+            boot=boot,
+            layout_hash=plan.layout_hash,
+            programs=finder.found,
+            options=[task.options for task in plan.tasks],
+            workers={
+                task.name: worker_files(place, task.worker)
+                for task in plan.tasks
+                if task.worker is not None
+            },
+            utc_ns=utc_ns,
+        )
+        write_running(folder, package)
+    untold = change_that_runs(folder) if kept else None
+    if untold is not None and untold.sha256 == start.told_change:
+        untold = None
+    return Loaded(with_options(plan, package.options), package, classes, finder, kept, untold)
+
+
+def _kept(folder: RunFolder, plan: Plan, boot: str) -> Package | None:
+    """What this supervisor's scan ran before; None when it came to nothing."""
+    try:
+        package = read_running(folder)
+    except PackageError:
+        return None
+    return package if (package.boot, package.layout_hash) == (boot, plan.layout_hash) else None
+
+
+class Shelf:
+    """The cell's modules of two sets, of which one at a time is the one that can be imported."""
+
+    def __init__(self, folder: Path, finder: SetFinder) -> None:
+        self._folder = folder
+        self.finder = finder
+        """Of the set that can be imported now."""
+        self._new: SetFinder | None = None
+        self._there: dict[str, ModuleType] = {}
+        self._names: frozenset[str] = frozenset()
+
+    def names(self, package: Package) -> frozenset[str]:
+        """Names of both sets, those of the packages that hold them included."""
+        names = {*package.programs.names(), *of_folder(self._folder)}
+        for name in list(names):
+            parts = name.split(".")
+            names.update(".".join(parts[:count]) for count in range(1, len(parts)))
+        return frozenset(names)
+
+    def begin(self, finder: SetFinder, names: frozenset[str]) -> None:
+        """From now on there is an empty second set; imports see it."""
+        self._names, self._new, self._there = names, finder, {}
+        self.swap()
+
+    def swap(self) -> None:
+        """Let imports see the other set."""
+        if self._new is None:
+            return
+        here = {name: sys.modules.pop(name) for name in self._names if name in sys.modules}
+        sys.modules.update(self._there)
+        self._there = here
+        sys.meta_path.remove(self.finder)
+        self.finder, self._new = self._new, self.finder
+        sys.meta_path.insert(0, self.finder)
+
+
+class OnlineChange:
+    """The changes of one scan process, one at a time."""
+
+    def __init__(
+        self,
+        scan: Scan,
+        folder: RunFolder,
+        loaded: Loaded,
+        *,
+        recorder: ScanRecorder,
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._scan = scan
+        self._plan = loaded.plan
+        self._folder = folder
+        self._recorder = recorder
+        self._now_ns = now_ns
+        self._finder = loaded.finder
+        self._shelf = Shelf(Path(loaded.plan.folder), loaded.finder)
+        self._slices: Slices[_Prepared] = Slices(now_ns)
+        self._loading = False
+        self._prepared: _Prepared | None = None
+        self._begun_ns = 0
+        self.running = loaded.package
+        if loaded.untold is not None:
+            scan.ask(UntoldChange(actor="scan", change=loaded.untold))
+
+    @property
+    def busy(self) -> bool:
+        """There is something for `step` to do."""
+        return self._scan.changes.wanted is not None
+
+    def close(self) -> None:
+        """End the loader; the scan process does not need it, since it ends as a whole."""
+        self._slices.close()
+
+    def step(self, tick_ns: int) -> None:
+        """Between two cycles: go on with the change that is wanted, until shortly before a tick."""
+        wanted = self._scan.changes.wanted
+        if wanted is None:
+            return
+        try:
+            if self._prepared is not None:
+                self._swap(wanted, self._prepared)
+                self._finish("")
+            else:
+                self._load(wanted, tick_ns)
+        except RefusedChangeError as error:
+            self._finish(str(error))
+
+    def _finish(self, error: str) -> None:
+        self._loading, self._prepared = False, None
+        # Both hold the modules that do not run.
+        self._shelf = Shelf(Path(self._plan.folder), self._finder)
+        self._slices.forget()
+        # What a module raises may be no text for a message, or far too much of it.
+        told = clip(error.encode(errors="backslashreplace").decode(), ERROR_BYTES)
+        self._scan.changes.deliver(ProgramsLoaded(actor="scan", error=told))
+
+    # --- loading, in turns ------------------------------------------------------------------------
+
+    def _load(self, wanted: ChangeProgram, tick_ns: int) -> None:
+        if not self._loading:
+            self._begun_ns = self._now_ns()
+            # One of its own: a load that was given up may still put its own back later.
+            self._shelf = shelf = Shelf(Path(self._plan.folder), self._finder)
+            try:
+                self._slices.begin(lambda: self._prepare(wanted, shelf), shelf.swap, shelf.swap)
+            except StillRunsError as still:
+                raise RefusedChangeError(
+                    "a change that was given up is still being loaded; stop the cell and start it "
+                    "again"
+                ) from still
+            self._loading = True
+        margin_ns = self._plan.scan.base_ns // MARGIN
+        if not self._slices.step(tick_ns - margin_ns, tick_ns - margin_ns // 4):
+            if self._now_ns() - self._begun_ns > LOAD_LIMIT_NS:
+                self._slices.cancel()
+                raise RefusedChangeError(
+                    f"the changed programs were not loaded within {LOAD_LIMIT_NS / 1e9:g} s of the "
+                    "slack between cycles; take what lasts out of the modules' bodies"
+                )
+            return
+        error = self._slices.error
+        if error is not None:
+            raise RefusedChangeError(_said(error)) from error
+        self._prepared = self._slices.result
+
+    def _prepare(self, wanted: ChangeProgram, shelf: Shelf) -> _Prepared:
+        """Load modules and make programs; runs in turns and touches nothing that runs."""
+        package = read_change(self._folder, wanted.sha256)
+        self._check(package, wanted)
+        plan = with_options(self._plan, package.options)
+        prepared = _Prepared(package, plan, affected(plan, package.programs))
+        finder = SetFinder(Path(plan.folder), package.programs, code_of(package))
+        names = shelf.names(package)
+        self._slices.at_once(lambda: shelf.begin(finder, names))
+        for module in package.programs.modules:
+            import_module(module.name)
+        stray = set(of_folder(Path(plan.folder))) - package.programs.names()
+        if stray:
+            raise RefusedChangeError(f"{', '.join(sorted(stray))} was not validated")
+        for index in prepared.tasks:
+            kind = resolve(plan.tasks[index].program)
+            names_in(kind)
+            prepared.classes[index] = kind
+            if self._scan.state in DRIVING:
+                prepared.programs[index] = self._make(prepared, index)
+        prepare_take_over(self._folder)
+        return prepared
+
+    def _check(self, package: Package, wanted: ChangeProgram) -> None:
+        running = self.running
+        if package.boot != running.boot or package.layout_hash != running.layout_hash:
+            raise RefusedChangeError("it was made for another start of the cell; give it again")
+        if wanted.old != running.programs.digest or wanted.new != package.programs.digest:
+            raise RefusedChangeError("the programs were changed meanwhile; give it again")
+        tasks = [self._plan.tasks[index].name for index in affected(self._plan, package.programs)]
+        if tasks != wanted.tasks:
+            raise RefusedChangeError("it names other tasks than it has programs for")
+        asked = package.asked
+        if asked is None or command_of(asked, wanted.new, wanted.sha256) != wanted:
+            raise RefusedChangeError("its file tells another story than the command; give it again")
+
+    def _make(self, prepared: _Prepared, index: int) -> Program[Any]:
+        kind, task = prepared.classes[index], prepared.plan.tasks[index]
+        try:
+            options = kind.Options.model_validate(task.options)
+            return kind(Aside(self._scan.process_image), task.binding, options)
+        except Exception as error:
+            raise RefusedChangeError(
+                f"the program of task '{task.name}' cannot be made: {type(error).__name__}: {error}"
+            ) from error
+
+    # --- the swap, in one step --------------------------------------------------------------------
+
+    def _swap(self, wanted: ChangeProgram, prepared: _Prepared) -> None:
+        """All of it or nothing; the next cycle runs the changed programs."""
+        if self._scan.state is CellState.FAULT:
+            raise RefusedChangeError("the cell went to FAULT meanwhile; reset it first")
+        execution, image = self._scan.execution, self._scan.process_image
+        states = self._states(prepared)
+        self._shelf.swap()
+        try:
+            programs = list(execution.programs)
+            modules = frozenset(
+                name.partition(".")[0] for name in prepared.package.programs.names()
+            )
+            for index, state in states.items():
+                program = prepared.programs.get(index) or self._make(prepared, index)
+                carry_over(state, program, image, modules)
+                settle(program, image)
+                programs[index] = program
+            take_over(self._folder, wanted.sha256)
+        except (RefusedChangeError, CarryError, OSError) as error:
+            self._shelf.swap()
+            raise RefusedChangeError(str(error)) from error
+        classes = [prepared.classes.get(i, kind) for i, kind in enumerate(execution.classes)]
+        execution.replace(prepared.plan, classes, programs)
+        self.running, self._finder = prepared.package, self._shelf.finder
+        self._plan = prepared.plan
+        self._recorder.programs_changed(
+            prepared.package.programs.digest, prepared.package.options, self._now_ns()
+        )
+
+    def _states(self, prepared: _Prepared) -> dict[int, bytes]:
+        """What the running programs know; empty where a start makes new ones anyway."""
+        execution, image = self._scan.execution, self._scan.process_image
+        states = {}
+        for index in prepared.tasks if self._scan.state in DRIVING else ():
+            program, name = execution.programs[index], self._plan.tasks[index].name
+            try:
+                states[index] = freeze_program(program, image)
+            except Exception as error:
+                why = culprit(program, image) or f"its state cannot be saved ({error})"
+                raise RefusedChangeError(f"task '{name}': {why}") from error
+        return states
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, RefusedChangeError | CarryError | PackageError):
+        return str(error)
+    # Not `extract_tb`, which reads source files.
+    places = [
+        f" ({frame.f_code.co_filename}:{line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    return (
+        f"the changed programs cannot be loaded: {type(error).__name__}: {error}"
+        f"{places[-1] if places else ''}"
+    )

@@ -1,0 +1,1 @@
+"""Authors' classes: find, load, freeze, carry over. Start-up and online change load here."""

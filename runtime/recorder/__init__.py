@@ -1,0 +1,1 @@
+"""Flight recorder: records, keyframes, triggers; and the replay of what it kept."""

@@ -1,0 +1,1 @@
+"""The cycle. Imports no other room of the runtime."""

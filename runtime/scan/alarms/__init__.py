@@ -1,0 +1,1 @@
+"""Alarms, their conditions and states, and heartbeats."""

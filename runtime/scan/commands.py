@@ -1,0 +1,252 @@
+"""What the scan does with a command: check it, obey it, leave an event for the audit.
+
+Called by the scan at the start of a cycle. A command that cannot be obeyed is refused with a
+code for machines and a sentence for people; nothing is obeyed by half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import singledispatchmethod
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from cellwright.io.image import Statistics
+from cellwright.io.messages import (
+    AcknowledgeAlarm,
+    AnyCommand,
+    AnyEvent,
+    Deliver,
+    ForceChanged,
+    ForceTag,
+    ReplyCode,
+    ResetStatistics,
+    SetMode,
+    ShelveAlarm,
+    StatisticsReset,
+    TagWritten,
+    TaskMessage,
+    UnforceTag,
+    UnshelveAlarm,
+    WriteTag,
+)
+from cellwright.io.plan import Direction, Plan, Tag, Value
+from cellwright.io.process_image.process_image import ProcessImage
+from cellwright.runtime.scan.cycle_state import Part
+from cellwright.runtime.scan.modes.states import BY_RUNTIME, Request
+
+if TYPE_CHECKING:
+    from cellwright.runtime.scan.alarms.engine import AlarmDesk
+
+INBOX_LIMIT: Final = 64
+"""Messages that may wait for a task; more means that it does not read them."""
+
+
+OPERATOR_REQUESTS: Final = tuple(request for request in Request if request not in BY_RUNTIME)
+"""What a command may ask for; the other requests are the runtime's own."""
+
+
+class RefusalError(Exception):
+    """A command that is not obeyed."""
+
+    def __init__(self, code: ReplyCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class CommandDesk(Part):
+    """Applies commands to the process image and the state machine."""
+
+    CARRIED: ClassVar = ("inboxes",)
+
+    def __init__(
+        self,
+        plan: Plan,
+        process_image: ProcessImage,
+        statistics: Statistics,
+        ask_mode: Callable[[Request, str, str, bool], None],
+        emit: Callable[[AnyEvent], int],
+        *,
+        alarms: AlarmDesk,
+    ) -> None:
+        self._alarms = alarms
+        self._tags: Mapping[str, Tag] = {tag.name: tag for tag in plan.tags}
+        self._tasks: Mapping[str, int] = {task.name: task.index for task in plan.tasks}
+        self._image = process_image
+        self._statistics = statistics
+        self._ask_mode = ask_mode
+        self._emit = emit
+        self.inboxes: list[list[TaskMessage]] = [[] for _ in plan.tasks]
+        """Unread messages of each task."""
+        self._utc_ns = 0
+        self._cycle = 0
+
+    def apply(self, command: AnyCommand, utc_ns: int, cycle: int) -> None:
+        """Obey or raise RefusalError (or RefusedError from the state machine)."""
+        self._utc_ns = utc_ns
+        self._cycle = cycle
+        self._obey(command)
+
+    def take_inbox(self, task: int) -> tuple[TaskMessage, ...]:
+        """Messages for a task since its last execution."""
+        inbox = self.inboxes[task]
+        if not inbox:
+            return ()
+        messages = tuple(inbox)
+        inbox.clear()
+        return messages
+
+    @singledispatchmethod
+    def _obey(self, command: AnyCommand) -> None:
+        raise RefusalError(ReplyCode.MALFORMED, f"{type(command).__name__} is not for the scan")
+
+    @_obey.register
+    def _write(self, command: WriteTag) -> None:
+        tag = self._tag(command.tag)
+        if tag.direction is Direction.SYSTEM:
+            raise RefusalError(
+                ReplyCode.NOT_WRITABLE, f"'{tag.name}' tells the runtime's own state; not written"
+            )
+        if tag.direction is Direction.INPUT or tag.writer is not None:
+            owner = f"task '{tag.writer}'" if tag.writer else "its device"
+            raise RefusalError(
+                ReplyCode.NOT_WRITABLE,
+                f"tag '{tag.name}' is written by {owner}; force it if you must",
+            )
+        value = _typed(tag, command.value)
+        _in_range(tag, value)
+        self._record(
+            TagWritten(
+                task="runtime",
+                utc_ns=self._utc_ns,
+                cycle=self._cycle,
+                tag=tag.name,
+                old=self._image.get(tag.index),
+                new=value,
+                actor=command.actor,
+                reason=command.reason,
+            )
+        )
+        self._image.set(tag.index, value)
+
+    @_obey.register
+    def _force(self, command: ForceTag) -> None:
+        tag = self._tag(command.tag)
+        if tag.direction is Direction.SYSTEM:
+            raise RefusalError(
+                ReplyCode.NOT_WRITABLE, f"'{tag.name}' tells the runtime's own state; not forced"
+            )
+        value = _typed(tag, command.value)
+        self._force_changed(tag.name, value, command.actor, command.reason)
+        self._image.force(tag.index, value)
+
+    @_obey.register
+    def _unforce(self, command: UnforceTag) -> None:
+        index = self._tag(command.tag).index if command.tag else None
+        self._image.unforce(index)
+        self._force_changed(command.tag, None, command.actor, command.reason)
+
+    def _force_changed(self, tag: str, value: Value | None, actor: str, reason: str) -> None:
+        self._record(
+            ForceChanged(
+                task="runtime",
+                utc_ns=self._utc_ns,
+                cycle=self._cycle,
+                tag=tag,
+                value=value,
+                actor=actor,
+                reason=reason,
+            )
+        )
+
+    def _record(self, event: AnyEvent) -> None:
+        """What cannot be audited is not done."""
+        try:
+            self._emit(event)
+        except ValueError as error:
+            raise RefusalError(ReplyCode.OUT_OF_RANGE, str(error)) from error
+
+    @_obey.register
+    def _mode(self, command: SetMode) -> None:
+        try:
+            request = Request(command.request)
+        except ValueError:
+            request = None
+        if request not in OPERATOR_REQUESTS:
+            raise RefusalError(
+                ReplyCode.UNKNOWN_REQUEST,
+                f"'{command.request}' is no request; use {', '.join(OPERATOR_REQUESTS)}",
+            )
+        self._ask_mode(request, command.actor, command.reason, command.remote)
+
+    @_obey.register
+    def _deliver(self, command: Deliver) -> None:
+        index = self._task(command.task)
+        inbox = self.inboxes[index]
+        if len(inbox) >= INBOX_LIMIT:
+            raise RefusalError(
+                ReplyCode.INVALID_STATE,
+                f"task '{command.task}' has {len(inbox)} unread messages; is it running?",
+            )
+        inbox.append(command.body)
+
+    @_obey.register
+    def _acknowledge_alarm(self, command: AcknowledgeAlarm) -> None:
+        self._alarms.acknowledge(command.alarm, command.actor, command.reason)
+
+    @_obey.register
+    def _shelve_alarm(self, command: ShelveAlarm) -> None:
+        self._alarms.shelve(command.alarm, command.duration_s, command.actor, command.reason)
+
+    @_obey.register
+    def _unshelve_alarm(self, command: UnshelveAlarm) -> None:
+        self._alarms.unshelve(command.alarm, command.actor, command.reason)
+
+    @_obey.register
+    def _reset_statistics(self, command: ResetStatistics) -> None:
+        index = self._task(command.task) if command.task else None
+        self._record(
+            StatisticsReset(
+                task="runtime",
+                utc_ns=self._utc_ns,
+                cycle=self._cycle,
+                of=command.task,
+                actor=command.actor,
+                reason=command.reason,
+            )
+        )
+        self._statistics.reset(index)
+
+    def _tag(self, name: str) -> Tag:
+        tag = self._tags.get(name)
+        if tag is None:
+            raise RefusalError(ReplyCode.UNKNOWN_TAG, f"there is no tag '{name}'")
+        return tag
+
+    def _task(self, name: str) -> int:
+        index = self._tasks.get(name)
+        if index is None:
+            raise RefusalError(
+                ReplyCode.UNKNOWN_TASK,
+                f"there is no task '{name}'; tasks: {', '.join(self._tasks)}",
+            )
+        return index
+
+
+def _typed(tag: Tag, value: object) -> Value:
+    try:
+        return tag.type.check(value)
+    except ValueError as error:
+        raise RefusalError(ReplyCode.TYPE_MISMATCH, f"tag '{tag.name}': {error}") from error
+
+
+def _in_range(tag: Tag, value: Value) -> None:
+    if tag.range is None:
+        return
+    low, high = tag.range
+    unit = f" {tag.unit}" if tag.unit else ""
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, int | float) and not low <= item <= high:
+            raise RefusalError(
+                ReplyCode.OUT_OF_RANGE,
+                f"tag '{tag.name}' takes {low:g} to {high:g}{unit}, not {item:g}",
+            )

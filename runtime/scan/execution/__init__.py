@@ -1,0 +1,1 @@
+"""Which tasks are due, their calls and their workers' jobs."""

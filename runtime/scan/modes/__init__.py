@@ -1,0 +1,1 @@
+"""Operating states, keyswitch, and what keeps a cell from running."""

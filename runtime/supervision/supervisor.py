@@ -1,0 +1,496 @@
+"""Starts the processes of a cell in order, keeps them alive, and stops them in order.
+
+The supervisor owns the run folder and the data folder's lock. It decides nothing about parts; it
+sees to it that a scan that died comes back in STOP, and that everything else comes back by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from cellwright.io.image import Image, ImageError, RingError
+from cellwright.io.image.command_client import CommandClient, CommandFailed
+from cellwright.io.journal.journal import JournalError, JournalReader
+from cellwright.io.journal.retain import RetainError, RetainStore, fit
+from cellwright.io.journal.writer import JournalWriter
+from cellwright.io.messages import (
+    FaultRaised,
+    SetMode,
+    encode,
+)
+from cellwright.io.plan import CellState, Plan, Value
+from cellwright.io.plan import plan as plans
+from cellwright.io.timing.clock import MonotonicClock
+from cellwright.native import lib
+from cellwright.runtime.cell.run_folder import (
+    JOURNAL_FILE,
+    CellLock,
+    RunError,
+    RunFolder,
+    ScanStart,
+    folder_for,
+    replace_file,
+)
+from cellwright.runtime.realtime.grants import acquire_for_supervisor
+from cellwright.runtime.supervision.crash_loops import CrashLoops
+from cellwright.runtime.supervision.handover import open_events, told_change
+from cellwright.runtime.supervision.signals import end_on_signals
+from cellwright.runtime.supervision.unsaved_events import take_over, unsaved
+
+POLL_S: Final = 0.01
+SILENCE_NS: Final = {
+    "scan": 1_000_000_000,
+    "journal": 15_000_000_000,
+    "recorder": 15_000_000_000,
+    "gateway": 15_000_000_000,
+}
+"""A process that has not beaten for so long hangs and is killed."""
+WORKER_SILENCE_NS: Final = 300_000_000_000
+"""A worker does not beat during a job, and a mark may take long; programs give up before."""
+DRIVER_SILENCE_NS: Final = 2_000_000_000
+OWN_STALL_NS: Final = 250_000_000
+"""A pause longer by so much: the supervisor stood still itself, maybe with the whole machine."""
+START_GRACE_NS: Final = 20_000_000_000
+"""How long the supervisor tries to start the cell."""
+FIRST_BEAT_NS: Final = 60_000_000_000
+"""A process that has not beaten for so long after its start hangs; imports may take long."""
+BACKOFF_FIRST_S: Final = 0.05
+BACKOFF_LAST_S: Final = 5.0
+STEADY_S: Final = 0.5
+"""A process that has beaten for so long begins again with the shortest pause."""
+DETAIL_BYTES: Final = 120
+"""What the process table holds of a reason."""
+STOP_S: Final = 5.0
+REMEDY: Final = "make room on the disk of the data folder"
+
+
+class ProcessState(IntEnum):
+    """What the process table shows."""
+
+    STOPPED = 0
+    RUNNING = 1
+    WAITING = 2
+    """Died; waits for its restart."""
+    CRASH_LOOP = 3
+    """Died over and over; waits for its restart with growing pauses."""
+
+
+@dataclass
+class Child:
+    """One supervised process."""
+
+    name: str
+    module: str
+    arguments: tuple[str, ...]
+    silence_ns: int
+    popen: subprocess.Popen[bytes] | None = None
+    restarts: int = 0
+    started_at: float = 0.0
+    working_since: float | None = None
+    """When its first beat was seen."""
+    due_at: float = 0.0
+    backoff_s: float = BACKOFF_FIRST_S
+    killed: bool = False
+    """It hung and was sent SIGKILL, which takes effect a little later."""
+    before: Callable[[], None] = field(default=lambda: None)
+    """Done before each start."""
+
+
+class Supervisor:
+    """The processes of one cell."""
+
+    def __init__(self, plan: Plan, tell: Callable[[str], None]) -> None:
+        self._plan = plan
+        self._listener = tell
+        self._data = Path(plan.data)
+        self.folder = RunFolder(folder_for(plan))
+        # Two locks: a data folder that is deleted and made anew takes its lock with it.
+        self._locks = (CellLock(self._data), CellLock(self.folder.path))
+        self._log = structlog.get_logger(__name__)
+        self._stop = False
+        self._clean_start = True
+        self._told_state: int = CellState.STOP
+        self._started_it = False
+        """The next change to RUN is the supervisor's own doing."""
+        self._awake_since_ns = time.monotonic_ns()
+        self._children: list[Child] = []
+
+    def run(self) -> int:
+        """Run the cell until SIGTERM, SIGINT or SIGHUP; 0 after an orderly end. Raises RunError.
+
+        An end that leaves events behind which are not durable is none: 1.
+        """
+        self._prepare()
+        self._log.info("supervisor starts", lacking=acquire_for_supervisor(self._plan.scan))
+        try:
+            end_on_signals(self._on_signal)
+            self._children = self._plan_children()
+            for child in self._children:
+                self._start(child)
+            self._tell(f"cell '{self._plan.cell}' is up: {len(self._children)} processes")
+            if self._plan.start == "run":
+                self._start_by_itself()
+            while not self._stop:
+                self._watch()
+                self._pause(POLL_S)
+            self._tell("stopping")
+            self._shut_down()
+            if not unsaved(self._image):
+                self._dirty_mark.unlink(missing_ok=True)
+        finally:
+            try:
+                # After an error as well: killed drivers would leave their outputs as they are.
+                self._shut_down()
+            finally:
+                self._kill_rest()
+            left = unsaved(self._image)
+            self._image.close()
+            if left:
+                self._tell(f"{left}: {self.folder.path} keeps them for the next start; {REMEDY}")
+            else:
+                self.folder.remove()
+            self._release()
+        return 1 if left else 0
+
+    def _tell(self, sentence: str) -> None:
+        """Say it to whoever started the cell; that nobody listens any more is no reason to end."""
+        try:
+            self._listener(sentence)
+        except (OSError, SystemExit) as error:  # rich leaves the process on a broken pipe
+            self._log.warning("not told", sentence=sentence, error=str(error))
+
+    def _release(self) -> None:
+        for lock in self._locks:
+            lock.release()
+
+    # --- start ----------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        data_lock, run_lock = self._locks
+        try:
+            _make(self._data, "data", "give the cell a writable one (cell: {data: ...} or --data)")
+            data_lock.acquire()
+            _make(self.folder.path, "run", "let CELLWRIGHT_RUN name a writable one", 0o700)
+            run_lock.acquire()
+        except RunError:
+            self._release()
+            raise
+        try:
+            if taken := take_over(self.folder, self._data / JOURNAL_FILE, MonotonicClock()):
+                self._tell(taken)
+        except JournalError as error:
+            self._release()
+            raise RunError(f"{error}; {REMEDY}, then start the cell again") from error
+        try:
+            JournalWriter(self._data / JOURNAL_FILE).close()
+            self._boot_id = secrets.token_hex(4)
+            replace_file(self.folder.plan_file, plans.dump(self._plan))
+            self._image = Image.create(self.folder.image, self._plan, self._boot_id)
+            restored = RetainStore(self._data).load()
+            self._dirty_mark = self._data / "running"
+            self._clean_start = not self._dirty_mark.exists()
+            self._dirty_mark.write_text(f"{os.getpid()}\n")
+            within_s = self._plan.crash_within_ns / 1e9
+            self._crashes = CrashLoops(self._data, self._plan.crash_deaths, within_s, self._tell)
+        except (OSError, JournalError, RetainError, ImageError) as error:
+            self.folder.remove()
+            self._release()
+            raise RunError(f"the cell cannot keep its records: {error}") from error
+        types = {tag.name: tag.type for tag in self._plan.tags if tag.retain}
+        fitted = fit(restored, types, self._plan.layout_hash)
+        for note in (*restored.notes, *fitted.notes):
+            self._tell(note)
+        self._retained: dict[str, Value] = fitted.values
+        self._commands = CommandClient(self._image)
+        self._image.processes["supervisor"].pid = os.getpid()
+
+    def _plan_children(self) -> list[Child]:
+        module, scan = "cellwright.runtime.processes.", self._plan.scan
+        children = [
+            Child(name, module + name, (), SILENCE_NS[name]) for name in ("journal", "recorder")
+        ]
+        children += [
+            Child(
+                f"device:{device.name}",
+                module + "driver",
+                ("--device", device.name),
+                DRIVER_SILENCE_NS,
+            )
+            for device in self._plan.devices
+            if device.kind == "driver"
+        ]
+        children += [
+            Child(
+                f"worker:{task.name}", module + "worker", ("--task", task.name), WORKER_SILENCE_NS
+            )
+            for task in self._plan.tasks
+            if task.worker is not None
+        ]
+        # A slow beat is no silence, nor is a cycle that its watchdog allows.
+        silence_ns = max(SILENCE_NS["scan"], 2 * scan.base_ns + scan.watchdog_ns)
+        children.append(
+            Child("scan", module + "scan", (), silence_ns, before=self._leave_scan_start)
+        )
+        if self._plan.opcua or self._plan.database is not None or self._plan.metrics:
+            children.append(Child("gateway", module + "gateway", (), SILENCE_NS["gateway"]))
+        return children
+
+    def _start(self, child: Child) -> None:
+        try:
+            child.before()
+        except (JournalError, RingError, OSError) as error:
+            self._not_yet(child, error)
+            return
+        slot = self._image.processes[child.name]
+        slot.restarts = child.restarts
+        arguments = list(child.arguments)
+        if child.name.startswith("worker:"):
+            arguments += ["--incarnation", str(child.restarts)]
+        now_ns = time.monotonic_ns()
+        child.started_at = now_ns / 1e9
+        child.working_since = None
+        child.killed = False
+        slot.beat_ns = now_ns
+        try:
+            child.popen = subprocess.Popen(
+                [sys.executable, "-m", child.module, "--run", str(self.folder.path), *arguments],
+                stdin=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            self._not_yet(child, error)
+            return
+        slot.pid = child.popen.pid
+        slot.state = ProcessState.RUNNING
+        self._log.info("process started", name=child.name, pid=child.popen.pid)
+
+    def _not_yet(self, child: Child, error: Exception) -> None:
+        self._tell(f"process '{child.name}' cannot be started yet: {error}")
+        child.due_at = time.monotonic() + BACKOFF_LAST_S
+
+    def _leave_scan_start(self) -> None:
+        """Write what the next scan must know: retained values and the part in the cell."""
+        scan = next(child for child in self._children if child.name == "scan")
+        restarted = scan.restarts > 0
+        if restarted:
+            reader = self._image.snapshot_reader()
+            if reader.read():
+                self._retained = {
+                    tag.name: reader.value(tag.index) for tag in self._plan.tags if tag.retain
+                }
+        # First the ring, then the journal: what moves from one to the other meanwhile is in both.
+        pending = self._pending_events() if restarted else []
+        with JournalReader(self._data / JOURNAL_FILE) as journal:
+            events = open_events(journal, pending)
+            told = told_change(journal, pending) if restarted else ""
+        self.folder.write_start(
+            ScanStart(
+                boot_id=f"{self._boot_id}{scan.restarts:02x}",
+                retained=self._retained,
+                open_events=[encode(event) for event in events],
+                restarted=restarted,
+                notes=[],
+                told_change=told,
+            )
+        )
+
+    def _pending_events(self) -> list[bytes]:
+        """What the dead scan had put on its ring and the journal has not taken yet."""
+        ring = self._image.events["scan"]
+        pending = [data for _, data in ring.peek()]
+        waiting = ring.written - ring.acknowledged
+        if waiting > len(pending):
+            raise JournalError(f"{waiting} events of the scan wait for the journal")
+        return pending
+
+    def _start_by_itself(self) -> None:
+        if self._crashes.reason:
+            self._tell(
+                f"the cell waits in STOP: {self._crashes.reason}; look at its log, then "
+                "'cellwright start'"
+            )
+            return
+        if not self._clean_start:
+            self._tell(
+                "the cell did not end in order last time: it waits in STOP; "
+                "look at it, then 'cellwright start'"
+            )
+            return
+        self._await_scan()
+        scan = next(child for child in self._children if child.name == "scan")
+        reason = "the scan does not beat"
+        deadline = time.monotonic() + START_GRACE_NS / 1e9
+        while not self._stop and scan.restarts == 0 and time.monotonic() < deadline:
+            if self._crashes.reason:
+                reason = self._crashes.reason
+                break
+            try:
+                self._started_it = True
+                self._commands.send(
+                    SetMode(request="start", actor="supervisor", reason="configured start: run")
+                )
+            except CommandFailed as error:
+                self._started_it = False
+                reason = str(error)
+                if self._image.scan.state == CellState.FAULT:
+                    break
+                self._watch()
+                self._pause(0.5)
+            else:
+                return
+        if not self._stop:
+            state = CellState(self._image.scan.state).name
+            self._tell(f"the cell stays in {state}: {reason}; after that 'cellwright start'")
+
+    def _await_scan(self) -> None:
+        deadline = time.monotonic() + START_GRACE_NS / 1e9
+        while self._image.scan.cycle == 0 and not self._stop and time.monotonic() < deadline:
+            self._watch()
+            self._pause(POLL_S)
+
+    # --- watch ----------------------------------------------------------------------------------
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep; who was silent during a stall of the supervisor's own is not blamed for it."""
+        begin_ns = time.monotonic_ns()
+        time.sleep(seconds)
+        now_ns = time.monotonic_ns()
+        if now_ns - begin_ns > seconds * 1e9 + OWN_STALL_NS:
+            self._awake_since_ns = now_ns
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        self._image.processes["supervisor"].beat_ns = time.monotonic_ns()
+        self._image.supervisor.utc_synchronised = bool(lib.cw_clock_synchronised())
+        self._tell_state()
+        for child in self._children:
+            if child.popen is None:
+                if now >= child.due_at:
+                    self._start(child)
+                continue
+            code = child.popen.poll()
+            if code is not None:
+                self._bury(child, code, now)
+            elif not child.killed and self._hangs(child, now):
+                child.killed = True
+                self._tell(f"process '{child.name}' hangs and is killed")
+                self._log.error("process hangs and is killed", name=child.name)
+                child.popen.kill()
+
+    def _tell_state(self) -> None:
+        """Say when the cell has gone to another operating state, and why to FAULT."""
+        state = self._image.scan.state
+        if state in (self._told_state, CellState.INIT):
+            return
+        by_person = state == CellState.RUN and not self._started_it
+        if by_person or (self._told_state, state) == (CellState.FAULT, CellState.STOP):
+            self._crashes.acknowledge()
+            for child in self._children:
+                self._image.processes[child.name].detail = ""
+        self._started_it = False
+        self._told_state = state
+        text = CellState(state).name
+        if state == CellState.FAULT:
+            text += f": {self._image.scan.fault_text}; go on by 'cellwright reset' and 'start'"
+        self._tell(text)
+
+    def _hangs(self, child: Child, now: float) -> bool:
+        heard_ns = max(self._image.processes[child.name].beat_ns, self._awake_since_ns)
+        silence_ns = time.monotonic_ns() - heard_ns
+        grace = not self._has_beaten(child) and (now - child.started_at) * 1e9 < FIRST_BEAT_NS
+        return not grace and silence_ns > child.silence_ns
+
+    def _has_beaten(self, child: Child) -> bool:
+        if child.working_since is None and self._beat_s(child) > child.started_at + 0.001:
+            child.working_since = self._beat_s(child)
+        return child.working_since is not None
+
+    def _beat_s(self, child: Child) -> float:
+        return self._image.processes[child.name].beat_ns / 1e9
+
+    def _bury(self, child: Child, code: int, now: float) -> None:
+        """Account for a process that ended by itself and plan its restart."""
+        if child.working_since is not None and self._beat_s(child) > child.working_since + STEADY_S:
+            child.backoff_s = BACKOFF_FIRST_S
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        loop = self._crashes.died(child.name, now, how)
+        child.popen = None
+        child.restarts += 1
+        child.due_at = now + (self._crashes.pause_s(child.name) if loop else child.backoff_s)
+        child.backoff_s = min(BACKOFF_LAST_S, child.backoff_s * 2)
+        slot = self._image.processes[child.name]
+        slot.pid = 0
+        slot.state = ProcessState.CRASH_LOOP if loop else ProcessState.WAITING
+        slot.detail = loop.encode()[:DETAIL_BYTES].decode(errors="ignore")
+        slot.restarts = child.restarts
+        text = f"process '{child.name}' ended ({how}) and is started again"
+        if loop:
+            text += f" in {child.due_at - now:g} s; {loop}: nothing goes to RUN by itself now"
+        if child.name == "scan":
+            self._image.scan.state = self._told_state = CellState.STOP
+            text += "; the cell waits in STOP for an operator"
+        self._tell(text)
+        self._log.error("process ended", name=child.name, how=how, restarts=child.restarts)
+        self._record("crash_loop" if loop else "process_ended", text)
+
+    def _record(self, code: str, text: str) -> None:
+        event = FaultRaised(task="supervisor", utc_ns=time.time_ns(), code=code, text=text)
+        try:
+            self._image.events["supervisor"].put(encode(event))
+        except RingError as error:
+            self._log.error("event not recorded", error=str(error))
+
+    # --- stop -----------------------------------------------------------------------------------
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._stop = True
+
+    def _shut_down(self) -> None:
+        """Scan first (outputs fall), then who serves it, drivers, and the journal at last."""
+        order = ["scan", "gateway", "worker:", "device:", "recorder", "journal"]
+        for prefix in order:
+            group = [child for child in self._children if child.name.startswith(prefix)]
+            for child in group:
+                if child.popen is not None:
+                    child.popen.send_signal(signal.SIGCONT)
+                    child.popen.terminate()
+            deadline = time.monotonic() + STOP_S + self._plan.scan.base_ns / 1e9  # one more cycle
+            for child in group:
+                self._await_end(child, deadline)
+
+    def _await_end(self, child: Child, deadline: float) -> None:
+        if child.popen is None:
+            return
+        try:
+            child.popen.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._log.error("process did not stop and is killed", name=child.name)
+            child.popen.kill()
+            child.popen.wait()
+        child.popen = None
+        self._image.processes[child.name].state = ProcessState.STOPPED
+
+    def _kill_rest(self) -> None:
+        for child in self._children:
+            if child.popen is not None:
+                child.popen.kill()
+                child.popen.wait()
+                child.popen = None
+
+
+def _make(folder: Path, kind: str, remedy: str, mode: int = 0o777) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=mode)
+    except OSError as error:
+        raise RunError(f"{kind} folder {folder}: {error.strerror}; {remedy}") from error

@@ -1,0 +1,1 @@
+"""Lua templates in a process of their own, under a budget."""

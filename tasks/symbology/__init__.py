@@ -1,0 +1,1 @@
+"""Symbols that marks are made of: Data Matrix (ISO/IEC 16022)."""
