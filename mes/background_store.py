@@ -24,7 +24,7 @@ from cellwright.mes.store import Store
 RETRY_S: Final = 2.0
 
 
-class GatewayStore:
+class BackgroundStore:
     """Opens `Store` in a thread and hands out its sessions."""
 
     def __init__(self, url: str, master_data: Path | None) -> None:

@@ -14,11 +14,10 @@ import structlog
 
 from cellwright.io.image.command_client import CommandClient, CommandFailed
 from cellwright.io.journal.consumed import Consumed
-from cellwright.io.journal.journal import JournalError, JournalReader
-from cellwright.mes.background_store import GatewayStore
+from cellwright.io.journal.journal import JOURNAL_FILE, JournalError, JournalReader
+from cellwright.mes.background_store import BackgroundStore
 from cellwright.mes.consumer import consume, position
 from cellwright.mes.errors import MesError
-from cellwright.runtime.cell.run_folder import JOURNAL_FILE
 
 BATCH: Final = 200
 IDLE_S: Final = 0.02
@@ -28,7 +27,7 @@ RETRY_S: Final = 1.0
 class MesFeed:
     """The thread and its position."""
 
-    def __init__(self, data: Path, store: GatewayStore, commands: CommandClient) -> None:
+    def __init__(self, data: Path, store: BackgroundStore, commands: CommandClient) -> None:
         self._file = data / JOURNAL_FILE
         self._store = store
         self._commands = commands

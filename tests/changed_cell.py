@@ -16,15 +16,16 @@ import msgspec
 from cellwright.io.image import Image, Reply
 from cellwright.io.messages import AnyCommand, AnyEvent, ChangeProgram, SetMode, decode_event
 from cellwright.io.messages import encode as encoded
+from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import plan as plans
 from cellwright.io.recording.file import Header
-from cellwright.io.recording.store import Policy, RecordingStore
+from cellwright.io.recording.store import RECORDINGS, Policy, RecordingStore
 from cellwright.io.timing.clock import SimulatedClock
-from cellwright.runtime.cell.run_folder import RunFolder, ScanStart
+from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.online_change.check import Checked, check
-from cellwright.runtime.online_change.swap import OnlineChange, load_programs
-from cellwright.runtime.processes.recorder import RECORDINGS
+from cellwright.runtime.online_change.swap import OnlineChange
+from cellwright.runtime.programs.loading import load_programs
 from cellwright.runtime.programs.module_set import of_folder
 from cellwright.runtime.programs.package import Asked, leave_change, read_before, read_running
 from cellwright.runtime.recorder.recorder import ScanRecorder
@@ -156,17 +157,18 @@ class ChangedCell:
         self.image.journal.ok = True
         loaded = load_programs(self.folder, self.plan, start, self.clock.utc_ns())
         self.kept_programs = loaded.kept
-        self.recorder = ScanRecorder(self.image)
+        self.recorder = ScanRecorder(self.image, self.clock)
         self.recorder.digest = loaded.package.programs.digest
         self.recorder.options = loaded.package.options
         self.scan = Scan(
             loaded.plan,
             self.image,
             start,
-            self.clock,
+            self.recorder.clock,
             loaded.classes,
-            tape=self.recorder,
+            observer=self.recorder,
         )
+        self.recorder.bind(self.scan)
         self.change = OnlineChange(
             self.scan,
             self.folder,

@@ -14,9 +14,9 @@ from modbus_coupler import Coupler
 
 from cellwright.io.drivers.modbus import ModbusOptions, ModbusTcp
 from cellwright.io.drivers.poll_loop import DevicePoller, WatchdogLimits
-from cellwright.io.drivers.poll_schedule import BackOffLimits
 from cellwright.io.image import DevicePort, Image, Inputs
 from cellwright.io.plan import Device, Plan, PollGroup, ScanSettings, quality
+from cellwright.io.timing.backoff import BackOffLimits
 from cellwright.io.timing.clock import MonotonicClock
 
 MS = 1_000_000

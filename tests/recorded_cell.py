@@ -13,14 +13,14 @@ from plans import make_tag
 from scan_bench import Bench, coupler, input_bit, output_bit, scan_start
 
 from cellwright.io.messages import PartArrived, PartDeparted, Result, decode_job, encode
+from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import Deadline, Edge, OnLoss, OverrunPolicy, Tag
 from cellwright.io.plan import plan as plans
 from cellwright.io.recording.file import Header
 from cellwright.io.recording.store import Policy, RecordingStore, Watcher
 from cellwright.io.timing.clock import SimulatedClock
-from cellwright.runtime.cell.run_folder import ScanStart
+from cellwright.runtime.recorder.provenance import sources_of
 from cellwright.runtime.recorder.recorder import ScanRecorder
-from cellwright.runtime.recorder.replay import sources_of
 from cellwright.runtime.scan.cycle import Scan
 from cellwright.tasks.api import (
     BOOL,
@@ -160,15 +160,16 @@ class RecordedCell(Bench):
         self.image.scan.skipped_ticks = 0
         self.tick = 0
         self.image.journal.ok = True
-        self.recorder = ScanRecorder(self.image)
+        self.recorder = ScanRecorder(self.image, clock)
         self.scan = Scan(
             self.plan,
             self.image,
             start or scan_start(),
-            clock,
+            self.recorder.clock,
             self.programs,
-            tape=self.recorder,
+            observer=self.recorder,
         )
+        self.recorder.bind(self.scan)
         self.recorder.step(clock.now_ns())
 
     def new_store(self) -> RecordingStore:

@@ -16,7 +16,7 @@ from cellwright.io.image import Image
 from cellwright.io.messages import SetMode, encode
 from cellwright.io.plan import Address, Direction, Plan, ScanSettings, TagType, quality
 from cellwright.io.plan import plan as plans
-from cellwright.io.recording.cycle import Around
+from cellwright.io.recording.cycle import PeerStatus
 from cellwright.io.recording.file import Header
 from cellwright.io.recording.store import Policy, RecordingStore
 from cellwright.io.timing.clock import Clock, MonotonicClock, SimulatedClock
@@ -77,7 +77,7 @@ class TimedRecorder(ScanRecorder):
         super().latched()
         self._sum += time.perf_counter_ns() - begin
 
-    def around(self, around: Around) -> None:
+    def around(self, around: PeerStatus) -> None:
         """Timed."""
         begin = time.perf_counter_ns()
         super().around(around)
@@ -113,8 +113,11 @@ class LoadedCell:
         self.image.scan.started_ns = self.clock.now_ns()
         self.image.journal.ok = True
         self.port = self.image.device(0)
-        self.recorder = recorded(self.image) if recorded else None
-        self.scan = Scan(plan, self.image, scan_start(), self.clock, [Sum], tape=self.recorder)
+        self.recorder = recorded(self.image, self.clock) if recorded else None
+        clock = self.clock if self.recorder is None else self.recorder.clock
+        self.scan = Scan(plan, self.image, scan_start(), clock, [Sum], observer=self.recorder)
+        if self.recorder is not None:
+            self.recorder.bind(self.scan)
         self.tick = 0
         self._number = 0
         self.header = Header("load", plans.dump(plan), plan.layout_hash, {}, 0)

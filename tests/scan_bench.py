@@ -14,9 +14,9 @@ from plans import POLL_NS, make_device, make_group, make_plan, make_tag, make_ta
 
 from cellwright.io.image import Image, Reply, SnapshotReader
 from cellwright.io.messages import AnyCommand, AnyEvent, SetMode, decode_event, encode
+from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import Address, Device, Direction, OnLoss, Plan, Tag, TagType, quality
 from cellwright.io.timing.clock import SimulatedClock
-from cellwright.runtime.cell.run_folder import ScanStart
 from cellwright.runtime.scan.cycle import Scan
 from cellwright.tasks.api import Program, ProgramOptions, ScanContext, Variable
 

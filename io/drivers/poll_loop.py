@@ -16,8 +16,9 @@ import structlog
 
 from cellwright.io.drivers.base import Driver, DriverError, SafeOutputs
 from cellwright.io.drivers.output_gate import OutputGate, Trip, safe_payload
-from cellwright.io.drivers.poll_schedule import BackOff, BackOffLimits, PollSchedule
+from cellwright.io.drivers.poll_schedule import PollSchedule
 from cellwright.io.plan import Device, PollGroup, quality
+from cellwright.io.timing.backoff import BackOff, BackOffLimits
 from cellwright.io.timing.clock import Clock
 
 GUARD_PERIOD_NS: Final = 2_000_000

@@ -6,6 +6,7 @@ Each record has one writer; everybody reads. States and texts only, no decisions
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import IntEnum
 
 from cellwright.io.image.areas import Area, Int64, Record, Text
 from cellwright.io.image.areas import Flag as _Flag
@@ -180,3 +181,14 @@ SUPERVISED_SIZE = _Supervised.size
 """Bytes of the supervisor's record of one process."""
 BEAT_SIZE = _Beat.size
 """Bytes of a process's own record."""
+
+
+class ProcessState(IntEnum):
+    """What the process table shows."""
+
+    STOPPED = 0
+    RUNNING = 1
+    WAITING = 2
+    """Died; waits for its restart."""
+    CRASH_LOOP = 3
+    """Died over and over; waits for its restart with growing pauses."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from cellwright.runtime.cell.run_folder import replace_file
+from cellwright.io.files.replace import replace_file
 
 FILE: Final = "mes_position.json"
 STEP: Final = 500

@@ -253,3 +253,7 @@ class JournalReader:
 def _last_sequence(connection: sqlite3.Connection) -> int:
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
     return 0 if row is None else int(row[0])
+
+
+JOURNAL_FILE: Final = "journal.db"
+"""Name of the journal in the data folder."""

@@ -12,6 +12,7 @@ from cellwright.io.plan.iec import (
     Scalar,
     TagType,
     Value,
+    clip,
     integer_range,
 )
 from cellwright.io.plan.plan import (
@@ -110,6 +111,7 @@ __all__ = [
     "TaskKind",
     "Value",
     "WireOrder",
+    "clip",
     "integer_range",
     "is_bad",
     "is_good",

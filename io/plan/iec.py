@@ -232,3 +232,11 @@ def integer_range(code: Code) -> tuple[int, int]:
     if FORMAT[code].isupper():
         return 0, (1 << bits) - 1
     return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+
+
+def clip(text: str, size: int) -> str:
+    """``text`` cut to at most ``size`` UTF-8 bytes, ending in ``...`` when it was longer."""
+    data = text.encode()
+    if len(data) <= size:
+        return text
+    return data[: size - 3].decode(errors="ignore") + "..."

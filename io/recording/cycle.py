@@ -28,7 +28,7 @@ class RecordError(ValueError):
     """Bytes that are no record of a cycle."""
 
 
-class Around(msgspec.Struct, frozen=True, array_like=True):
+class PeerStatus(msgspec.Struct, frozen=True, array_like=True):
     """What a cycle knows of the processes around it."""
 
     durable: int = 0
@@ -50,7 +50,7 @@ class Notes(msgspec.Struct, array_like=True, omit_defaults=True):
     """Task and what its worker left."""
     restarts: list[tuple[int, int]] = []
     """Task and how often its worker had been restarted, when that changed."""
-    around: Around | None = None
+    around: PeerStatus | None = None
     """When it changed."""
     texts: list[tuple[int, str]] = []
     """Why a device (its place in the plan) or the journal (-1) is unwell, when the scan asked."""

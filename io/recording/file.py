@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Final, Self
 import msgspec
 
 from cellwright.io.process_image.process_image import Checkpoint
-from cellwright.io.recording.cycle import Around, CycleRecord, RecordError, Shadow
+from cellwright.io.recording.cycle import CycleRecord, PeerStatus, RecordError, Shadow
 from cellwright.native import lib
 
 MAGIC: Final = b"CWRECORD"
@@ -61,7 +61,7 @@ class Header(msgspec.Struct, frozen=True):
 
     cell: str
     plan: bytes
-    """`cellwright.io.plan.dump`."""
+    """`cellwright.io.plan.plan.dump`."""
     layout_hash: bytes
     sources: dict[str, Source]
     """By task."""
@@ -80,7 +80,7 @@ class Keyframe(msgspec.Struct, frozen=True):
     epoch: int
     """Monotonic start of the scan process: jobs carry it."""
     image: Checkpoint
-    around: Around
+    around: PeerStatus
     restarts: dict[int, int]
     """Task to restarts of its worker process."""
     events_written: int

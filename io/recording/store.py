@@ -400,3 +400,7 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+RECORDINGS: Final = "recordings"
+"""Name of the folder in the data folder."""

@@ -21,7 +21,7 @@ from cellwright.opcua_model.isa95.structures import ISA95JobOrderDataType, ISA95
 from cellwright.opcua_model.isa95.work_orders import WorkOrders
 from cellwright.opcua_model.security.access import ANYONE, CHANGE_ORDERS, CREATE_ORDERS, Caller
 from cellwright.opcua_model.services import limits
-from cellwright.opcua_model.services.views import Argument, CellMethods, Method, Outcome
+from cellwright.opcua_model.services.methods import Argument, CellMethods, Method, Outcome
 
 _log = structlog.get_logger(__name__)
 _T = ua.VariantType

@@ -20,7 +20,7 @@ from cellwright.opcua_model.errors import CommandUnavailableError
 from cellwright.opcua_model.security.access import CONTROL_CELL, Caller
 from cellwright.opcua_model.services import limits
 from cellwright.opcua_model.services.command_sender import CommandSender
-from cellwright.opcua_model.services.views import Argument, CellMethods, Method, Outcome
+from cellwright.opcua_model.services.methods import Argument, CellMethods, Method, Outcome
 
 _log = structlog.get_logger(__name__)
 _T = ua.VariantType

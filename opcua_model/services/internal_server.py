@@ -9,7 +9,6 @@ import asyncio
 import itertools
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -25,9 +24,10 @@ from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.security.access import ANONYMOUS, CellUser
 from cellwright.opcua_model.security.users import Authenticator
 from cellwright.opcua_model.services import limits
-from cellwright.opcua_model.services.session import CellSession
+from cellwright.opcua_model.services.methods import CellMethods
+from cellwright.opcua_model.services.session import CellSession, Counters
 from cellwright.opcua_model.services.subscriptions import CellSubscriptionService
-from cellwright.opcua_model.services.views import CellMethods, CellViews
+from cellwright.opcua_model.services.views import CellViews
 from cellwright.opcua_model.services.writes import WritePath
 
 _log = structlog.get_logger(__name__)
@@ -37,19 +37,6 @@ _DECRYPT: Final[dict[str, Callable[..., Any]]] = {
     "http://opcfoundation.org/UA/security/rsa-oaep-sha2-256": uacrypto.decrypt_rsa_oaep_sha256,
 }
 """PKCS#1 v1.5 is left out: it is open to padding oracles and no policy of ours names it."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What ServerDiagnosticsSummary shows, since the start."""
-
-    sessions: int = 0
-    rejected_sessions: int = 0
-    security_rejected_sessions: int = 0
-    rejected_requests: int = 0
-    security_rejected_requests: int = 0
-    session_timeouts: int = 0
-    session_aborts: int = 0
 
 
 class CellInternalServer(InternalServer):

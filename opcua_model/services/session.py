@@ -11,7 +11,8 @@ import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, cast
 
 from asyncua import ua
 from asyncua.common.utils import ServiceError, create_nonce
@@ -22,25 +23,58 @@ from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.values import utc_now
 from cellwright.opcua_model.security.access import ANONYMOUS, Caller, CellUser
 from cellwright.opcua_model.services import limits, ranges
-from cellwright.opcua_model.services.subscriptions import CellSubscription
-from cellwright.opcua_model.services.views import ContinuationPoints
-
-if TYPE_CHECKING:
-    from cellwright.opcua_model.services.internal_server import CellInternalServer
+from cellwright.opcua_model.services.methods import CellMethods
+from cellwright.opcua_model.services.subscriptions import CellSubscription, CellSubscriptionService
+from cellwright.opcua_model.services.views import CellViews, ContinuationPoints
+from cellwright.opcua_model.services.writes import WritePath
 
 _A = ua.AttributeIds
 _DEFAULT_ENCODINGS: Final = (None, "", "Default Binary")
 
 
+@dataclass(slots=True)
+class Counters:
+    """What ServerDiagnosticsSummary shows, since the start."""
+
+    sessions: int = 0
+    rejected_sessions: int = 0
+    security_rejected_sessions: int = 0
+    rejected_requests: int = 0
+    security_rejected_requests: int = 0
+    session_timeouts: int = 0
+    session_aborts: int = 0
+
+
+class SessionHost(Protocol):
+    """What a session needs of the server that it belongs to."""
+
+    aspace: Any
+    subscription_service: Any
+    counters: Counters
+    methods: CellMethods
+    views: CellViews
+    writes: WritePath
+    subscriptions: CellSubscriptionService
+
+    def next_session_number(self) -> int:
+        """Number in a session's NodeId; not a secret."""
+
+    def subscription_owner(self, subscription: Any) -> CellSession | None:
+        """The live session that a subscription belongs to."""
+
+    def register_external_session(self, session: CellSession) -> None:
+        """A client has this session from now on."""
+
+
 class CellSession(InternalSession):
     """One client's session."""
 
-    def __init__(self, iserver: CellInternalServer, name: str) -> None:
+    def __init__(self, host: SessionHost, name: str) -> None:
         super().__init__(
-            iserver, iserver.aspace, iserver.subscription_service, name, ANONYMOUS, external=False
+            cast(Any, host), host.aspace, host.subscription_service, name, ANONYMOUS, external=False
         )
-        self.cell: CellInternalServer = iserver
-        self.session_id = ua.NodeId(ua.Int32(iserver.next_session_number()), ua.Int16(1))
+        self.host = host
+        self.session_id = ua.NodeId(ua.Int32(host.next_session_number()), ua.Int16(1))
         self.auth_token = ua.NodeId(
             ua.ByteString(secrets.token_bytes(32)), ua.Int16(0), ua.NodeIdType.ByteString
         )
@@ -56,7 +90,7 @@ class CellSession(InternalSession):
         self.created = utc_now()
         self.last_contact = self.created
         self._points = ContinuationPoints()
-        iserver.register_external_session(self)
+        host.register_external_session(self)
 
     @property
     def caller(self) -> Caller:
@@ -92,7 +126,7 @@ class CellSession(InternalSession):
             self.channel = None
             idle_s = time.monotonic() - self._last_activity
             self.timed_out = idle_s >= (self.session_timeout or math.inf)
-            self.cell.counters.session_timeouts += self.timed_out
+            self.host.counters.session_timeouts += self.timed_out
             await super().close_session(delete_subs)
 
     def activate(self, user: CellUser) -> ua.ActivateSessionResult:
@@ -163,11 +197,11 @@ class CellSession(InternalSession):
             return held
         user = self.caller.user
         if item.AttributeId == _A.UserExecutable:
-            method = self.cell.methods.methods.get(item.NodeId)
+            method = self.host.methods.methods.get(item.NodeId)
             allowed = method is not None and user.may(method.roles)
             return ua.DataValue(ua.Variant(allowed, ua.VariantType.Boolean))
         level = int(held.Value.Value)
-        if not self.cell.writes.may_write(user, item.NodeId):
+        if not self.host.writes.may_write(user, item.NodeId):
             level &= ~WRITE
         return ua.DataValue(ua.Variant(level, ua.VariantType.Byte))
 
@@ -182,17 +216,17 @@ class CellSession(InternalSession):
             return status_code(ua.StatusCodes.BadNodeIdUnknown)
         if item.AttributeId not in node.attributes:
             return status_code(ua.StatusCodes.BadAttributeIdInvalid)
-        return await self.cell.writes.write(self.caller, item)
+        return await self.host.writes.write(self.caller, item)
 
     async def browse(self, params: ua.BrowseParameters) -> list[ua.BrowseResult]:
         """Browse within the wanted maximum."""
         limits.check_count(params.NodesToBrowse, limits.MAX_NODES_PER_BROWSE)
-        return self.cell.views.browse_for(params, self._points)
+        return self.host.views.browse_for(params, self._points)
 
     async def browse_next(self, parameters: ua.BrowseNextParameters) -> list[ua.BrowseResult]:
         """Go on with a Browse, or let it go."""
         limits.check_count(parameters.ContinuationPoints, limits.MAX_BROWSE_CONTINUATION_POINTS)
-        return self.cell.views.next_for(parameters, self._points)
+        return self.host.views.next_for(parameters, self._points)
 
     async def translate_browsepaths_to_nodeids(
         self, params: list[ua.BrowsePath]
@@ -204,7 +238,7 @@ class CellSession(InternalSession):
     async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
         """Call methods as this session's user."""
         limits.check_count(params, limits.MAX_NODES_PER_CALL)
-        return await self.cell.methods.call_as(self.caller, params)
+        return await self.host.methods.call_as(self.caller, params)
 
     async def create_monitored_items(
         self, params: ua.CreateMonitoredItemsParameters
@@ -259,7 +293,7 @@ class CellSession(InternalSession):
     async def _each(
         self, ids: list[int], act: Callable[[int], Awaitable[list[ua.StatusCode]]]
     ) -> list[ua.StatusCode]:
-        mine = self.cell.subscriptions.of_session(self.session_id)
+        mine = self.host.subscriptions.of_session(self.session_id)
         return [
             (await act(number))[0]
             if number in mine
@@ -287,7 +321,7 @@ class CellSession(InternalSession):
         self, acks: Iterable[ua.SubscriptionAcknowledgement] | None = None
     ) -> tuple[int, list[ua.StatusCode]]:
         """Take the acknowledgements; gives the number of this session's subscriptions."""
-        mine = self.cell.subscriptions.of_session(self.session_id)
+        mine = self.host.subscriptions.of_session(self.session_id)
         if not mine:
             raise ServiceError(ua.StatusCodes.BadNoSubscription)
         results = []
@@ -311,8 +345,8 @@ class CellSession(InternalSession):
         results = []
         for number in params.SubscriptionIds:
             result = ua.TransferResult()
-            subscription = self.cell.subscriptions.subscriptions.get(int(number))
-            owner = self.cell.subscription_owner(subscription)
+            subscription = self.host.subscriptions.subscriptions.get(int(number))
+            owner = self.host.subscription_owner(subscription)
             if subscription is None:
                 result.StatusCode = status_code(ua.StatusCodes.BadSubscriptionIdInvalid)
             elif owner is None or owner.user != self.user or self.caller.user.anonymous:
@@ -328,7 +362,7 @@ class CellSession(InternalSession):
         return results
 
     def _own(self, number: int) -> Any:
-        subscription = self.cell.subscriptions.of_session(self.session_id).get(number)
+        subscription = self.host.subscriptions.of_session(self.session_id).get(number)
         if subscription is None:
             raise ServiceError(ua.StatusCodes.BadSubscriptionIdInvalid)
         return subscription

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from asyncua import ua
-from asyncua.server.address_space import AddressSpace, MethodService, ViewService
+from asyncua.server.address_space import AddressSpace, ViewService
 
-from cellwright.opcua_model.address_space.builder import COMPONENT
-from cellwright.opcua_model.address_space.ids import standard, status_code
-from cellwright.opcua_model.security.access import ANYONE, Caller
+from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.services import limits
 
 _log = structlog.get_logger(__name__)
@@ -118,137 +114,3 @@ class CellViews(ViewService):
 
 def _class_of(node: Any) -> Any:
     return node.attributes[ua.AttributeIds.NodeClass].value.Value.Value
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """One input or output of a method; ``structure`` is the class that a structure must be."""
-
-    name: str
-    data_type: ua.NodeId
-    variant: ua.VariantType
-    is_array: bool = False
-    structure: type | None = None
-    text: str = ""
-
-    def description(self) -> ua.Argument:
-        """The standard's description of the argument."""
-        out = ua.Argument()
-        out.Name = ua.String(self.name)
-        out.DataType = self.data_type
-        out.ValueRank = ua.Int32(1 if self.is_array else -1)
-        out.ArrayDimensions = [ua.UInt32(0)] if self.is_array else []
-        out.Description = ua.LocalizedText(self.text)
-        return out
-
-    def takes(self, value: ua.Variant) -> bool:
-        """True when the variant is of the declared type; null is an empty array or string."""
-        if value.Value is None:
-            return self.is_array or self.variant is ua.VariantType.String
-        if value.VariantType is not self.variant or bool(value.is_array) is not self.is_array:
-            return False
-        if len(value.Dimensions or ()) > 1:
-            return False
-        if self.structure is None:
-            return True
-        items = value.Value if self.is_array else [value.Value]
-        return all(isinstance(item, self.structure) for item in items)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a method gives back; outputs reach the client only when the status is not Bad."""
-
-    outputs: list[ua.Variant] = field(default_factory=list)
-    status: int = ua.StatusCodes.Good
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """What stands behind a Method node."""
-
-    call: Callable[[Caller, list[Any]], Awaitable[Outcome]]
-    """Given the caller and the inputs' plain values."""
-    inputs: tuple[Argument, ...] = ()
-    outputs: tuple[Argument, ...] = ()
-    roles: frozenset[str] = ANYONE
-
-
-class CellMethods(MethodService):
-    """Calls methods on behalf of a user, after roles and arguments were checked."""
-
-    def __init__(self, aspace: AddressSpace) -> None:
-        super().__init__(aspace)
-        self.methods: dict[ua.NodeId, Method] = {}
-
-    async def call_as(
-        self, caller: Caller, requests: list[ua.CallMethodRequest]
-    ) -> list[ua.CallMethodResult]:
-        """Call one after the other; each has its own result."""
-        return [await self._call_one(caller, request) for request in requests]
-
-    async def _call_one(self, caller: Caller, request: ua.CallMethodRequest) -> ua.CallMethodResult:
-        result = ua.CallMethodResult()
-        inputs = list(request.InputArguments or [])
-        method = self.methods.get(request.MethodId)
-        refused = self._refusal(caller, request, method)
-        if refused is None and method is not None:
-            refused = _argument_refusal(method, inputs, result)
-        if refused is not None or method is None:
-            result.StatusCode = status_code(refused or ua.StatusCodes.BadMethodInvalid)
-            return result
-        outcome = await method.call(caller, [item.Value for item in inputs])
-        result.StatusCode = status_code(outcome.status)
-        result.OutputArguments = outcome.outputs
-        _log.info(
-            "method called",
-            method=str(request.MethodId.Identifier),
-            actor=caller.actor,
-            session=caller.session_id,
-            status=result.StatusCode.name,
-        )
-        return result
-
-    def _refusal(
-        self, caller: Caller, request: ua.CallMethodRequest, method: Method | None
-    ) -> int | None:
-        owner = self._aspace.get(request.ObjectId)
-        if owner is None:
-            return ua.StatusCodes.BadNodeIdUnknown
-        if request.MethodId not in self._aspace:
-            return ua.StatusCodes.BadMethodInvalid
-        if not any(
-            item.NodeId == request.MethodId and item.IsForward and item.ReferenceTypeId == COMPONENT
-            for item in owner.references
-        ):
-            return ua.StatusCodes.BadMethodInvalid
-        if method is None:
-            return ua.StatusCodes.BadNotImplemented
-        if not caller.user.may(method.roles):
-            _log.warning(
-                "method refused", method=str(request.MethodId.Identifier), actor=caller.actor
-            )
-            return ua.StatusCodes.BadUserAccessDenied
-        return None
-
-
-def _argument_refusal(
-    method: Method, inputs: list[ua.Variant], result: ua.CallMethodResult
-) -> int | None:
-    if len(inputs) < len(method.inputs):
-        return ua.StatusCodes.BadArgumentsMissing
-    if len(inputs) > len(method.inputs):
-        return ua.StatusCodes.BadTooManyArguments
-    verdicts = [
-        status_code(
-            ua.StatusCodes.Good if argument.takes(value) else ua.StatusCodes.BadTypeMismatch
-        )
-        for argument, value in zip(method.inputs, inputs, strict=True)
-    ]
-    result.InputArgumentResults = verdicts
-    if all(verdict.is_good() for verdict in verdicts):
-        return None
-    return ua.StatusCodes.BadInvalidArgument
-
-
-UINT32 = standard(ua.ObjectIds.UInt32)

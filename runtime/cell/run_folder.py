@@ -7,43 +7,20 @@ supervisor at a time owns a cell.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
 
 import msgspec
 
+from cellwright.io.files.replace import replace_file
 from cellwright.io.image import Image
+from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import Plan
 from cellwright.io.plan import plan as plans
-
-JOURNAL_FILE: Final = "journal.db"
-"""Name of the journal in the data folder."""
-
-
-class RunError(Exception):
-    """The running cell cannot be found, made or joined; the sentence says what to do."""
-
-
-class ScanStart(msgspec.Struct, frozen=True):
-    """What the supervisor tells a starting scan process beside the plan."""
-
-    boot_id: str
-    retained: dict[str, Any]
-    """Tag name to value, as the retain store or the last image had them."""
-    open_events: list[bytes]
-    """Encoded events of the part in the cell, oldest first."""
-    restarted: bool
-    """True when this scan replaces one that died: then nothing starts by itself."""
-    notes: list[str]
-    simulated: bool = False
-    """The scan runs in simulated time, without devices."""
-    told_change: str = ""
-    """Of the last event that told of a change of programs: which change (SHA-256)."""
+from cellwright.runtime.cell.lock import CellLock, RunError
 
 
 def run_base() -> Path:
@@ -117,26 +94,6 @@ class RunFolder:
             self.path.rmdir()
 
 
-def replace_file(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Write a file as a whole: readers see the old content or the new, never a part.
-
-    ``durable``: when this returns, a power failure does not bring the old content back.
-    """
-    temporary = path.with_name(path.name + ".new")
-    with temporary.open("wb") as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
-    if durable:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
 def known_cells() -> list[tuple[RunFolder, Plan]]:
     """All cells with a plan that this version reads, by name; not all of them run."""
     base = run_base()
@@ -193,56 +150,3 @@ def _not_one(selector: str | None, several: bool, running: Iterable[Plan]) -> st
     wanted = f"no running cell matches '{selector}'" if selector else "no cell is running"
     seen = f"running: {names}" if names else f"none is in {run_base()}, this user's folder"
     return f"{wanted}; {seen}; start one with 'cellwright run FOLDER'"
-
-
-def _lives(pid: int) -> bool:
-    """True for a process that runs; one that is dead and not yet reaped does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return not stat.rpartition(") ")[2].startswith("Z")
-
-
-class CellLock:
-    """Exclusive ownership of a cell's data or run folder for the life of the supervisor."""
-
-    def __init__(self, data: Path) -> None:
-        self._path = data / "lock"
-        self._file: int | None = None
-
-    def acquire(self) -> None:
-        """Take the lock or raise RunError that names the owner's pid."""
-        try:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise RunError(
-                f"folder {self._path.parent}: {error.strerror}; give the cell a writable data "
-                f"folder (cell: {{data: ...}} or --data)"
-            ) from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(file)
-            raise RunError(
-                f"the cell that uses {self._path.parent} already runs (pid {owner}); "
-                f"stop it first, or give this one another data folder"
-            ) from None
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
-        self._file = file
-
-    def owner_lives(self) -> bool:
-        """True while the process that took the lock last is there; takes nothing itself."""
-        try:
-            owner = int(self._path.read_text())
-        except (OSError, ValueError):
-            return False
-        return _lives(owner)
-
-    def release(self) -> None:
-        """Give the lock back."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None

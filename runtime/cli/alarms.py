@@ -38,7 +38,7 @@ from cellwright.runtime.cli.common import (
     out,
     send,
 )
-from cellwright.runtime.cli.views.status import shown
+from cellwright.runtime.cli.views.tags import shown
 from cellwright.runtime.config.sections.durations import parse_duration, show_duration
 
 ALL = "all"

@@ -21,8 +21,9 @@ from cellwright.io.image.command_client import CommandClient, CommandFailed
 from cellwright.io.messages import AnyCommand
 from cellwright.io.plan import Plan, Tag
 from cellwright.runtime.cell.freshness import staleness
-from cellwright.runtime.cell.run_folder import RunError, find
-from cellwright.runtime.cli.views import status
+from cellwright.runtime.cell.lock import RunError
+from cellwright.runtime.cell.run_folder import find
+from cellwright.runtime.cell.tag_lookup import unknown_tag
 from cellwright.runtime.config import Problem, check_file
 
 PIPE_WIDTH = 200
@@ -127,4 +128,4 @@ def known_tag(plan: Plan, name: str) -> Tag:
     try:
         return plan.tag(name)
     except KeyError:
-        fail(status.unknown_tag(plan, name))
+        fail(unknown_tag(plan, name))

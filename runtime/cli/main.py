@@ -22,7 +22,8 @@ from cellwright.io.messages import ForceTag, ResetStatistics, SetMode, UnforceTa
 from cellwright.io.plan import Tag, Value
 from cellwright.runtime.cell import logs
 from cellwright.runtime.cell.freshness import has_ended, staleness
-from cellwright.runtime.cell.run_folder import RunError
+from cellwright.runtime.cell.lock import RunError
+from cellwright.runtime.cell.tag_lookup import matching, parse_value, unknown_tag
 from cellwright.runtime.cli import (
     alarms,
     change,
@@ -56,6 +57,7 @@ from cellwright.runtime.cli.help import PanelGroup
 from cellwright.runtime.cli.template import write_template
 from cellwright.runtime.cli.views import status as views
 from cellwright.runtime.cli.views.latency import latency_view
+from cellwright.runtime.cli.views.tags import WatchView, cross_reference_table, tag_rows, tag_table
 from cellwright.runtime.config import cross_reference, json_schema
 from cellwright.runtime.diagnosis.latency import MeasureError, measure, measurement
 from cellwright.runtime.realtime import machine_check
@@ -158,7 +160,7 @@ def schema() -> None:
 @app.command()
 def xref(file: FileArgument = Path()) -> None:
     """Print who reads and who writes each tag."""
-    out.print(views.cross_reference_table(cross_reference(compiled(file))))
+    out.print(cross_reference_table(cross_reference(compiled(file))))
 
 
 @app.command()
@@ -280,12 +282,12 @@ def tags_list(
 ) -> None:
     """List tags with value, quality and age."""
     with attached(cell) as (plan, image):
-        rows = views.tag_rows(plan, image, pattern)
+        rows = tag_rows(plan, image, pattern)
         warn_if_old(plan, image)
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     else:
-        out.print(views.tag_table(rows))
+        out.print(tag_table(rows))
 
 
 @tags_app.command("get")
@@ -300,7 +302,7 @@ def tags_get(
     """Print one tag's value; exit code 1 when its quality is bad or it is not of now."""
     with attached(cell) as (plan, image):
         tag = known_tag(plan, name)
-        row = views.tag_rows(plan, image, tag.name)[0]
+        row = tag_rows(plan, image, tag.name)[0]
         old = warn_if_old(plan, image)
     if as_json:
         sys.stdout.write(json.dumps(row, indent=2) + "\n")
@@ -377,9 +379,9 @@ def watch(
     """Show tags live until it is interrupted or the cell has ended (exit code 1)."""
     with attached(cell) as (plan, image):
         for one in pattern or []:
-            if not views.matching(plan, one):
-                fail(views.unknown_tag(plan, one))
-        live_view = views.WatchView(plan, image, pattern or ["*"])
+            if not matching(plan, one):
+                fail(unknown_tag(plan, one))
+        live_view = WatchView(plan, image, pattern or ["*"])
         try:
             with Live(live_view.table(), console=out, auto_refresh=False) as live:
                 looks = 0
@@ -406,7 +408,7 @@ def show_version() -> None:
 
 def _parsed(tag: Tag, text: str) -> Value:
     try:
-        return views.parse_value(tag, text)
+        return parse_value(tag, text)
     except ValueError as error:
         fail(f"{tag.name}: {error}", 2)
 

@@ -19,8 +19,11 @@ from cellwright.io.plan import Plan, Tag, quality
 from cellwright.io.recording.cycle import CycleRecord, RecordError
 from cellwright.io.recording.file import RecordingError
 from cellwright.io.recording.listing import kept_recordings
+from cellwright.io.recording.store import RECORDINGS
 from cellwright.io.recording.values import ImageView
-from cellwright.runtime.cell.run_folder import RunError, RunFolder
+from cellwright.runtime.cell.lock import RunError
+from cellwright.runtime.cell.run_folder import RunFolder
+from cellwright.runtime.cell.tag_lookup import unknown_tag
 from cellwright.runtime.cli.common import (
     CellOption,
     JsonOption,
@@ -32,10 +35,11 @@ from cellwright.runtime.cli.common import (
     fail,
     out,
 )
-from cellwright.runtime.cli.views import status as views
+from cellwright.runtime.cli.views.tags import shown
 from cellwright.runtime.diagnosis import scope as scopes
-from cellwright.runtime.processes.recorder import RECORDINGS, RecordRequest, ask
-from cellwright.runtime.recorder.replay import Outcome, Replay, ReplayError
+from cellwright.runtime.recorder.provenance import ReplayError
+from cellwright.runtime.recorder.pump import RecordRequest, ask
+from cellwright.runtime.recorder.replay import Outcome, Replay
 from cellwright.runtime.recorder.triggers import ConditionError, asked_for
 
 MOST_CHANGES: Final = 20
@@ -159,7 +163,7 @@ def _known(plan: Plan, name: str) -> Tag:
     try:
         return plan.tag(name)
     except KeyError:
-        fail(views.unknown_tag(plan, name), 2)
+        fail(unknown_tag(plan, name), 2)
 
 
 class _Observer:
@@ -183,7 +187,7 @@ class _Observer:
         for tag in changed:
             status = quality.name(view.quality(tag))
             note = "" if status == "GOOD" else f"  {status}"
-            value = views.shown(view.value(tag))
+            value = shown(view.value(tag))
             out.print(escape(f"  {tag.name} = {value}{note}"), highlight=False)
         return not self._step or _entered()
 
@@ -212,9 +216,9 @@ def _show(outcome: Outcome, took_s: float) -> None:
             out.print(
                 escape(
                     f"  {change.tag} ({change.writer}): "
-                    f"recorded {views.shown(change.recorded)} "
+                    f"recorded {shown(change.recorded)} "
                     f"{quality.name(change.recorded_quality)}, "
-                    f"replayed {views.shown(change.replayed)} "
+                    f"replayed {shown(change.replayed)} "
                     f"{quality.name(change.replayed_quality)}"
                 ),
                 highlight=False,

@@ -23,17 +23,19 @@ from pydantic import ConfigDict
 
 from cellwright.io.image import SCAN, DevicePort, Image, Statistics
 from cellwright.io.messages import SetMode, encode
+from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import Plan, quality
 from cellwright.io.timing.clock import MonotonicClock
 from cellwright.native import ffi, lib
 from cellwright.runtime.cell.membership import Membership
-from cellwright.runtime.cell.run_folder import RunFolder, ScanStart
-from cellwright.runtime.processes.scan import Beat
+from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.programs.resolve import resolve
 from cellwright.runtime.realtime.grants import acquire
 from cellwright.runtime.recorder.recorder import ScanRecorder
+from cellwright.runtime.scan.beat import Beat
 from cellwright.runtime.scan.cycle import Scan
 from cellwright.runtime.scan.execution.schedule import next_tick
+from cellwright.runtime.scan.garbage import Garbage
 from cellwright.tasks.api import Program, ProgramOptions, ScanContext
 
 BOOT_ID: Final = "00000000"
@@ -189,14 +191,24 @@ def scan_block(folder: RunFolder, plan: Plan, seconds: float, *, empty: bool) ->
         ports=[image.device(n) for n, one in enumerate(plan.devices) if one.kind == "driver"],
     )
     bench.play_surroundings(clock.now_ns())
-    recorder = ScanRecorder(image)
-    scan = Scan(plan, image, start, clock, programs, tape=recorder)
+    recorder = ScanRecorder(image, clock)
+    scan = Scan(plan, image, start, recorder.clock, programs, observer=recorder)
+    recorder.bind(scan)
     image.commands.send(encode(SetMode(request="start", actor="latency", reason="measurement")))
     lacking = acquire(plan.scan.priority, plan.scan.core)
     gc.collect()
     gc.freeze()
     gc.disable()
-    beat = Beat(scan, bench, recorder)
+    beat = Beat(
+        scan,
+        plan,
+        image,
+        clock,
+        slot=bench.slot,
+        should_stop=bench.should_stop,
+        observer=recorder,
+        slack=(Garbage(plan.scan.base_ns, clock.now_ns),),
+    )
     while not bench.should_stop():
         beat.once()
     state, kept = scan.state.name, max(0, min(recording.seen, cycles))

@@ -22,8 +22,8 @@ from cellwright.io.plan import Code, Plan, Tag
 from cellwright.io.recording.cycle import CycleRecord, Shadow
 from cellwright.io.recording.file import Batch, Keyframe, Recording
 from cellwright.io.recording.values import ImageView
-from cellwright.runtime.cli.views.status import unknown_tag
-from cellwright.runtime.recorder.replay import plan_of
+from cellwright.runtime.cell.tag_lookup import unknown_tag
+from cellwright.runtime.recorder.provenance import plan_of
 
 MOST_POINTS: Final = 4000
 """Points of a channel on a page; what is more is thinned to each interval's extremes."""

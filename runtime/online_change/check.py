@@ -20,11 +20,10 @@ from cellwright.io.plan import Plan, Tag, Task
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.io.recording.cycle import RecordError
 from cellwright.io.recording.file import Keyframe, Recording, RecordingError
-from cellwright.io.recording.store import ROLLING
+from cellwright.io.recording.store import RECORDINGS, ROLLING
 from cellwright.io.registry.registry import RegistryError
 from cellwright.runtime.config import check_file
 from cellwright.runtime.config.tasks.programs import where_in
-from cellwright.runtime.processes.recorder import RECORDINGS
 from cellwright.runtime.programs.carry_over import CarryError, Taken, carry_over
 from cellwright.runtime.programs.module_set import (
     ProgramSet,
@@ -34,8 +33,8 @@ from cellwright.runtime.programs.module_set import (
     resolved,
     worker_files,
 )
-from cellwright.runtime.programs.package import Package, affected, compile_code, with_options
-from cellwright.runtime.programs.resolve import resolve
+from cellwright.runtime.programs.package import Package, affected, compile_code
+from cellwright.runtime.programs.resolve import resolve, with_options
 
 TOLD_OF_A_TAG: Final = frozenset({"description", "readers"})
 """What may be otherwise in a tag; it changes nothing in a running process."""

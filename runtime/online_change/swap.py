@@ -17,34 +17,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cellwright.io.messages import ChangeProgram, ProgramsLoaded, UntoldChange
 from cellwright.io.plan import CellState, Plan
-from cellwright.runtime.cell.run_folder import RunFolder, ScanStart
+from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.online_change.slices import Slices, StillRunsError
 from cellwright.runtime.programs.carry_over import CarryError, carry_over
+from cellwright.runtime.programs.loading import Loaded
 from cellwright.runtime.programs.module_set import (
     SetFinder,
-    install,
     of_folder,
-    resolved,
-    worker_files,
 )
 from cellwright.runtime.programs.package import (
     Package,
     PackageError,
     affected,
-    change_that_runs,
     code_of,
     command_of,
     prepare_take_over,
     read_change,
-    read_running,
-    supervisor_boot,
     take_over,
-    with_options,
-    write_running,
 )
-from cellwright.runtime.programs.resolve import resolve
+from cellwright.runtime.programs.resolve import resolve, with_options
 from cellwright.runtime.programs.scratch_image import Aside, settle
-from cellwright.runtime.recorder.keyframe import culprit, freeze_program
+from cellwright.runtime.programs.state import culprit, freeze_program
 from cellwright.runtime.scan.modes.states import DRIVING
 from cellwright.tasks.api import Program, clip, names_in
 
@@ -75,63 +68,6 @@ class _Prepared:
     classes: dict[int, type[Program[Any]]] = field(default_factory=dict)
     programs: dict[int, Program[Any]] = field(default_factory=dict)
     """Fresh ones; empty when no program ran at the time."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """The programs that a scan process starts with."""
-
-    plan: Plan
-    """With the options that belong to them."""
-    package: Package
-    classes: list[type[Program[Any]]]
-    """One a task."""
-    finder: SetFinder
-    kept: bool
-    """They are those of the scan before, whatever lies in the cell's folder by now."""
-    untold: ChangeProgram | None
-    """The scan before changed to them and died before an event told it."""
-
-
-def load_programs(folder: RunFolder, plan: Plan, start: ScanStart, utc_ns: int) -> Loaded:
-    """What a scan runs: the cell's folder at the first start, then what ran before its restart.
-
-    ``utc_ns`` is now, for people. Raises RegistryError, and whatever the modules raise.
-    """
-    boot = supervisor_boot(start.boot_id)
-    package = _kept(folder, plan, boot) if start.restarted else None
-    place = Path(plan.folder)
-    finder = SetFinder(place, None if package is None else package.programs)
-    install(finder)
-    classes = resolved((task.program for task in plan.tasks), finder)
-    kept = package is not None
-    if package is None:
-        package = Package(
-            boot=boot,
-            layout_hash=plan.layout_hash,
-            programs=finder.found,
-            options=[task.options for task in plan.tasks],
-            workers={
-                task.name: worker_files(place, task.worker)
-                for task in plan.tasks
-                if task.worker is not None
-            },
-            utc_ns=utc_ns,
-        )
-        write_running(folder, package)
-    untold = change_that_runs(folder) if kept else None
-    if untold is not None and untold.sha256 == start.told_change:
-        untold = None
-    return Loaded(with_options(plan, package.options), package, classes, finder, kept, untold)
-
-
-def _kept(folder: RunFolder, plan: Plan, boot: str) -> Package | None:
-    """What this supervisor's scan ran before; None when it came to nothing."""
-    try:
-        package = read_running(folder)
-    except PackageError:
-        return None
-    return package if (package.boot, package.layout_hash) == (boot, plan.layout_hash) else None
 
 
 class Shelf:
@@ -181,12 +117,15 @@ class OnlineChange:
         *,
         recorder: ScanRecorder,
         now_ns: Callable[[], int],
+        on_done: Callable[[], None] = lambda: None,
     ) -> None:
+        """``on_done`` is called when a change was made, or refused."""
         self._scan = scan
         self._plan = loaded.plan
         self._folder = folder
         self._recorder = recorder
         self._now_ns = now_ns
+        self._on_done = on_done
         self._finder = loaded.finder
         self._shelf = Shelf(Path(loaded.plan.folder), loaded.finder)
         self._slices: Slices[_Prepared] = Slices(now_ns)
@@ -228,6 +167,7 @@ class OnlineChange:
         # What a module raises may be no text for a message, or far too much of it.
         told = clip(error.encode(errors="backslashreplace").decode(), ERROR_BYTES)
         self._scan.changes.deliver(ProgramsLoaded(actor="scan", error=told))
+        self._on_done()
 
     # --- loading, in turns ------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from cellwright.io.image.command_client import CommandClient
-from cellwright.mes.background_store import GatewayStore
+from cellwright.mes.background_store import BackgroundStore
 from cellwright.mes.feed import MesFeed
 from cellwright.opcua_model.server import CellServer
 from cellwright.opcua_model.services.gateway_ports import GatewayCommands, GatewayReader
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     store = feed = None
     if plan.database is not None:
         master_data = Path(plan.master_data) if plan.master_data else None
-        store = GatewayStore(plan.database, master_data)
+        store = BackgroundStore(plan.database, master_data)
         feed = MesFeed(Path(plan.data), store, CommandClient(member.image))
         feed.start()
     try:
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-async def _serve(member: Membership, store: GatewayStore | None) -> None:
+async def _serve(member: Membership, store: BackgroundStore | None) -> None:
     stop = asyncio.Event()
     serving: asyncio.Task[None] | None = None
     server: CellServer | None = None
@@ -73,7 +73,7 @@ async def _serve(member: Membership, store: GatewayStore | None) -> None:
             await server.stop()
 
 
-async def _listen(member: Membership, store: GatewayStore | None) -> CellServer | None:
+async def _listen(member: Membership, store: BackgroundStore | None) -> CellServer | None:
     """The started server; waited for while its port is taken, for the MES needs this process."""
     told = False
     while not member.should_stop():
@@ -104,7 +104,7 @@ async def _listen(member: Membership, store: GatewayStore | None) -> CellServer 
     return None
 
 
-async def _live(member: Membership, store: GatewayStore | None) -> None:
+async def _live(member: Membership, store: BackgroundStore | None) -> None:
     """A sign of life, and a pause."""
     member.beat()
     member.image.gateway.database_ok = store is not None and store.answers

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cellwright.runtime.recorder.keyframe import FIXED, Thawer
+from cellwright.runtime.programs.state import FIXED, Thawer
 from cellwright.tasks.api import Program, TagAccess
 from cellwright.tasks.control.block import Block, StateError, blocks_of
 

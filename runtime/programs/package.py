@@ -16,9 +16,10 @@ from typing import Any, Final
 
 import msgspec
 
+from cellwright.io.files.replace import replace_file
 from cellwright.io.messages import ChangeProgram
 from cellwright.io.plan import Plan
-from cellwright.runtime.cell.run_folder import RunFolder, replace_file
+from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.programs.module_set import ProgramSet, compiled
 
 RUNNING: Final = "programs.msgpack"
@@ -68,15 +69,6 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 def supervisor_boot(boot_id: str) -> str:
     """The part of a scan's boot id that is its supervisor's."""
     return boot_id[:-2]
-
-
-def with_options(plan: Plan, options: list[dict[str, Any]]) -> Plan:
-    """The plan with these options of its tasks."""
-    tasks = tuple(
-        msgspec.structs.replace(task, options=own)
-        for task, own in zip(plan.tasks, options, strict=True)
-    )
-    return msgspec.structs.replace(plan, tasks=tasks)
 
 
 def affected(plan: Plan, programs: ProgramSet) -> list[int]:

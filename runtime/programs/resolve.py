@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from cellwright.io.plan import Plan
 from cellwright.io.registry.registry import RegistryError, load, load_class
 from cellwright.tasks.api import Program
 
@@ -21,3 +24,12 @@ def resolve(program: str) -> type[Program[Any]]:
             f"cellwright.tasks.api.Program"
         )
     return found
+
+
+def with_options(plan: Plan, options: list[dict[str, Any]]) -> Plan:
+    """The plan with these options of its tasks."""
+    tasks = tuple(
+        msgspec.structs.replace(task, options=own)
+        for task, own in zip(plan.tasks, options, strict=True)
+    )
+    return msgspec.structs.replace(plan, tasks=tasks)

@@ -1,27 +1,24 @@
 """The scan's side of the flight recorder: takes down what comes from outside, every cycle.
 
-`Tape` is what the scan calls and does nothing; `ScanRecorder` makes records and, between cycles,
-keyframes. It never waits: what the ring does not take is dropped, counted, and made good by a
-keyframe.
+`ScanRecorder` observes a scan: it makes a record of each cycle and, between cycles, keyframes. It
+never waits: what the ring does not take is dropped, counted, and made good by a keyframe.
 """
 
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from cellwright.io.image import Image, RingError
-from cellwright.io.process_image.process_image import Stamps
-from cellwright.io.recording.cycle import Around, CycleRecorder, Notes
+from cellwright.io.process_image.process_image import ProcessImage, Stamps
+from cellwright.io.recording.cycle import CycleRecorder, Notes, PeerStatus
 from cellwright.io.recording.file import KEYFRAME_MARK, NO_CYCLE, Keyframe
 from cellwright.io.timing.clock import Clock
 from cellwright.runtime.recorder.keyframe import freeze
-from cellwright.runtime.scan.modes.surroundings import Surroundings
-
-if TYPE_CHECKING:
-    from cellwright.runtime.scan.cycle import Scan
+from cellwright.runtime.scan.cycle import Scan
+from cellwright.runtime.scan.observer import CycleObserver
 
 KEYFRAME_NS: Final = 5_000_000_000
 """Between two keyframes; a replay can begin at each of them."""
@@ -33,53 +30,7 @@ _PART: Final = 1 << 16
 _MORE_READINGS: Final = 8
 
 
-class Tape:
-    """Everything that a cycle takes in from outside passes here. This one records nothing."""
-
-    def clock(self, clock: Clock) -> Clock:
-        """The clock that the scan is to use."""
-        return clock
-
-    def surroundings(self, image: Image) -> Surroundings:
-        """Where the scan is to look around."""
-        return Surroundings(image, self)
-
-    def attach(self, scan: Scan) -> None:
-        """The scan is complete and has not run a cycle."""
-
-    def latched(self) -> None:
-        """The inputs are latched."""
-
-    def around(self, around: Around) -> None:
-        """What the scan sees of the other processes in this cycle."""
-
-    def text(self, source: int, text: str) -> str:
-        """What a device or the journal says is wrong with it; returns it."""
-        return text
-
-    def command(self, data: bytes) -> None:
-        """A command was received."""
-
-    def result(self, task: int, data: bytes) -> None:
-        """A worker left a result."""
-
-    def restarted(self, task: int, restarts: int) -> None:
-        """A worker process is another one."""
-
-    def events_refused(self, written: int) -> None:
-        """The event ring took no more after that event."""
-
-    def job_refused(self, task: int, number: int) -> None:
-        """The job ring took no more."""
-
-    def said(self, data: bytes) -> None:
-        """The scan sends an event or a job."""
-
-    def settled(self, cycle: int, tick: int, now_ns: int, utc_ns: int) -> None:
-        """The cycle is over."""
-
-
-class _Clock:
+class RecordingClock:
     """A clock whose readings are taken down."""
 
     def __init__(self, clock: Clock, readings: list[int]) -> None:
@@ -94,33 +45,28 @@ class _Clock:
         return now_ns
 
 
-class CycleTape(Tape):
+class RecordingObserver(CycleObserver):
     """Makes one record a cycle; a subclass says in `made` what becomes of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._readings: list[int] = []
+        self.now_ns, self.utc_ns = clock.now_ns(), clock.utc_ns()
+        self.clock: Clock = RecordingClock(clock, self._readings)
+        """For the scan: its readings become part of the record."""
         self._notes: Notes | None = None
-        self._around = Around()
-        self._said = 0
+        self._peers = PeerStatus()
+        self._emitted = 0
         self._sound = True
-        self.now_ns = self.utc_ns = 0
-        self.scan: Scan
         self.recorder: CycleRecorder
 
-    def clock(self, clock: Clock) -> Clock:
-        """A clock whose readings become part of the record."""
-        self.now_ns, self.utc_ns = clock.now_ns(), clock.utc_ns()
-        return _Clock(clock, self._readings)
-
-    def attach(self, scan: Scan) -> None:
+    def attach(self, image: ProcessImage, tasks: int) -> None:
         """Make the tables; allocates, so it must not be called in a cycle."""
-        self.scan = scan
-        scan.process_image.on_stamps = self.stamps
+        image.on_stamps = self.stamps
         # Two a run, and a task may run twice: an alarm may stop the cell after the tasks.
-        self.recorder = self._make(scan, 5 * len(scan.execution.contexts) + _MORE_READINGS)
+        self.recorder = self._make(image, 5 * tasks + _MORE_READINGS)
 
-    def _make(self, scan: Scan, readings: int) -> CycleRecorder:
-        return CycleRecorder(scan.process_image, readings)
+    def _make(self, image: ProcessImage, readings: int) -> CycleRecorder:
+        return CycleRecorder(image, readings)
 
     def _note(self) -> Notes:
         if self._notes is None:
@@ -131,11 +77,11 @@ class CycleTape(Tape):
         """Take down what the latch changed."""
         self._sound = self.recorder.latched()
 
-    def around(self, around: Around) -> None:
+    def peers(self, status: PeerStatus) -> None:
         """Note it when it differs from the cycle before."""
-        if around != self._around:
-            self._around = around
-            self._note().around = around
+        if status != self._peers:
+            self._peers = status
+            self._note().around = status
 
     def text(self, source: int, text: str) -> str:
         """Note the words."""
@@ -168,9 +114,9 @@ class CycleTape(Tape):
         if stamps not in noted:
             noted.append(stamps)
 
-    def said(self, data: bytes) -> None:
-        """Add it to the checksum of what the cycle said."""
-        self._said = zlib.crc32(data, self._said)
+    def emitted(self, data: bytes) -> None:
+        """Add it to the checksum of what the cycle sent."""
+        self._emitted = zlib.crc32(data, self._emitted)
 
     def settled(self, cycle: int, tick: int, now_ns: int, utc_ns: int) -> None:
         """Complete the record."""
@@ -187,23 +133,23 @@ class CycleTape(Tape):
             tick,
             now_ns,
             utc_ns,
-            said=self._said,
+            said=self._emitted,
             readings=count if sound else 0,
             notes=self._notes,
         )
         self._notes = None
-        self._said = 0
+        self._emitted = 0
         self.made(made if sound else -1)
 
     def made(self, result: int) -> None:
         """A record was made: positive its size or sequence, else it was not."""
 
 
-class ScanRecorder(CycleTape):
+class ScanRecorder(RecordingObserver):
     """Puts the records of a running scan on the image's ring. `step` is called between cycles."""
 
-    def __init__(self, image: Image) -> None:
-        super().__init__()
+    def __init__(self, image: Image, clock: Clock) -> None:
+        super().__init__(clock)
         self._ring = image.records
         self._counters = image.recorded
         self._process = image.recorder
@@ -216,12 +162,13 @@ class ScanRecorder(CycleTape):
         self.options: list[dict[str, Any]] | None = None
         """Of each task, when they are not the plan's."""
         self._recorded = self._dropped = self._keyframes = 0
+        self.scan: Scan
         counters = self._counters
         counters.recorded = counters.dropped = counters.keyframes = 0
         counters.obstacle = ""
 
-    def _make(self, scan: Scan, readings: int) -> CycleRecorder:
-        return CycleRecorder(scan.process_image, readings, self._ring)
+    def _make(self, image: ProcessImage, readings: int) -> CycleRecorder:
+        return CycleRecorder(image, readings, self._ring)
 
     def made(self, result: int) -> None:
         """Count; after a dropped record only a keyframe can be replayed from."""
@@ -232,6 +179,10 @@ class ScanRecorder(CycleTape):
         self._dropped += 1
         self._counters.dropped = self._dropped
         self._due_ns = min(self._due_ns, self.now_ns + RETRY_NS)
+
+    def bind(self, scan: Scan) -> None:
+        """The scan whose state keyframes hold; before the first `step`."""
+        self.scan = scan
 
     def step(self, now_ns: int) -> None:
         """Between two cycles: put a keyframe on the ring when it is time for one."""
@@ -278,7 +229,7 @@ class ScanRecorder(CycleTape):
             boot_id=carried.boot_id,
             epoch=self._epoch,
             image=image,
-            around=self._around,
+            around=self._peers,
             restarts={task: job["_incarnation"] for task, job in carried.parts["jobs"].items()},
             events_written=carried.events_written,
             scan=frozen.scan,

@@ -7,8 +7,6 @@ and surroundings come from the file. Stops at the first difference.
 from __future__ import annotations
 
 import gc
-import hashlib
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,18 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import msgspec
-
-from cellwright.io.image import Image
+from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import Direction, Plan, Tag, Value
-from cellwright.io.plan import plan as plans
 from cellwright.io.recording.cycle import (
     NO_NOTES,
-    Around,
     CycleRecord,
+    PeerStatus,
     RecordError,
     ReplayProcessImage,
-    Shadow,
 )
 from cellwright.io.recording.file import (
     Batch,
@@ -36,28 +30,30 @@ from cellwright.io.recording.file import (
     Keyframe,
     Recording,
     RecordingError,
-    Source,
 )
 from cellwright.io.recording.values import ImageView
 from cellwright.io.registry.registry import RegistryError
-from cellwright.runtime.cell.run_folder import ScanStart
+from cellwright.io.timing.clock import Clock
 from cellwright.runtime.programs.module_set import SetFinder, imported_apart, resolved
-from cellwright.runtime.programs.package import with_options
-from cellwright.runtime.recorder.keyframe import Frozen, StateError, thaw
-from cellwright.runtime.recorder.recorder import CycleTape
+from cellwright.runtime.programs.resolve import with_options
+from cellwright.runtime.programs.state import StateError
+from cellwright.runtime.recorder.keyframe import Frozen, thaw
+from cellwright.runtime.recorder.provenance import (
+    ReplayError,
+    changed_sources,
+    plan_of,
+    recorded_image,
+)
+from cellwright.runtime.recorder.recorder import RecordingObserver
 from cellwright.runtime.recorder.replay_changes import ProgramTrail, Verdict
 from cellwright.runtime.recorder.replay_image import ReplayImage
 from cellwright.runtime.scan.cycle import Scan
 from cellwright.runtime.scan.cycle_state import Carried
-from cellwright.runtime.scan.modes.surroundings import Surroundings
+from cellwright.runtime.scan.modes.peers import Peers
 from cellwright.tasks.api import Program
 
 COLLECT_EVERY: Final = 100_000
 """Cycles between two collections of garbage, as the scan process does it once in a while."""
-
-
-class ReplayError(Exception):
-    """A recording that cannot be replayed at all; the sentence says why and what to do."""
 
 
 class ReplayClock:
@@ -84,42 +80,35 @@ class ReplayClock:
         return self._utc_ns
 
 
-class RecordedSurroundings(Surroundings):
+class RecordedPeers(Peers):
     """What the scan saw around it; stays until a record says otherwise."""
 
-    next: Around | None = None
+    next: PeerStatus | None = None
 
     def latch(self, now_ns: int) -> None:
         """Take over what the record of this cycle brought."""
         if self.next is not None:
-            around, self.next = self.next, None
-            self.hold(around)
-            self._tape.around(around)
+            status, self.next = self.next, None
+            self.hold(status)
+            self._observer.peers(status)
 
 
-class _Tape(CycleTape):
+class _ReplayObserver(RecordingObserver):
     """Makes the record of a replayed cycle, for the comparison."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
         self.record: bytes | memoryview = b""
         """What the cycle that just ended would have been recorded as."""
-        self.recorded: RecordedSurroundings
 
     def made(self, result: int) -> None:
         """Keep it until the next cycle."""
         self.record = self.recorder.record(result)
 
-    def surroundings(self, image: Image) -> Surroundings:
-        """Those that were recorded."""
-        self.recorded = RecordedSurroundings(image, self)
-        return self.recorded
-
     def begin(self, keyframe: Keyframe) -> None:
         """Compare with a recorder that made this keyframe."""
-        self.recorded.hold(keyframe.around)
         self.recorder.follow(keyframe.image.region)
-        self._around = keyframe.around
+        self._peers = keyframe.around
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +190,8 @@ class Replay:
         self._trail = ProgramTrail(self._recording, at_hand)
         self._image = ReplayImage.in_memory(self.plan)
         self._clock = ReplayClock()
-        self._tape = _Tape()
+        self._observer: _ReplayObserver
+        self._peers: RecordedPeers
         self._scan: Scan | None = None
         self._epoch = 0
         self._chain: Chain | None = None
@@ -275,7 +265,8 @@ class Replay:
             return False
         image = self._image
         image.begin(keyframe)
-        self._tape = _Tape()
+        observer = self._observer = _ReplayObserver(self._clock)
+        peers = self._peers = RecordedPeers(image, observer)
         self.process_image = ReplayProcessImage(image, self.plan)
         start = ScanStart(keyframe.boot_id, {}, [], restarted=False, notes=[])
         options = keyframe.options
@@ -283,9 +274,10 @@ class Replay:
             self.plan if options is None else with_options(self.plan, options),
             image,
             start,
-            self._clock,
+            observer.clock,
             self._programs,
-            tape=self._tape,
+            observer=observer,
+            peers=peers,
             process_image=self.process_image,
         )
         try:
@@ -294,7 +286,8 @@ class Replay:
             thaw(scan, Frozen(keyframe.scan, keyframe.programs, ""), carried)
         except (ValueError, StateError) as error:
             raise ReplayError(f"{self._recording.path}: {error}") from error
-        self._tape.begin(keyframe)
+        peers.hold(keyframe.around)
+        observer.begin(keyframe)
         self._scan = scan
         return True
 
@@ -304,7 +297,8 @@ class Replay:
         scan, chain, outcome = self._scan, self._chain, self.outcome
         assert scan is not None
         assert chain is not None
-        region, image, clock, tape = self.process_image.region, self._image, self._clock, self._tape
+        region, image, clock = self.process_image.region, self._image, self._clock
+        observer = self._observer
         for data in batch.records:
             record = CycleRecord(data)
             if until is not None and record.cycle > until:
@@ -326,10 +320,10 @@ class Replay:
                 image.feed(notes)
                 self.process_image.feed_stamps(notes.stamps)
                 if notes.around is not None:
-                    tape.recorded.next = notes.around
+                    self._peers.next = notes.around
             scan.cycle(record.tick, record.now_ns, record.utc_ns)
-            if tape.record != data:
-                made = CycleRecord(bytes(tape.record))
+            if observer.record != data:
+                made = CycleRecord(bytes(observer.record))
                 # A changed program may ask for other things and yet do the same.
                 if made.settled != record.settled or made.said != record.said:
                     outcome.difference = self._difference(record, said=made.said != record.said)
@@ -379,65 +373,6 @@ class Replay:
             ],
             said,
         )
-
-
-def recorded_image(recording: Recording, cycle: int) -> bytearray:
-    """Values and qualities after a recorded cycle; raises RecordingError when it is not there."""
-    shadow: Shadow | None = None
-    for part in recording.parts():
-        if isinstance(part, Keyframe):
-            shadow = Shadow(part.image.region)
-        elif isinstance(part, Batch) and shadow is not None:
-            for data in part.records:
-                record = CycleRecord(data)
-                shadow.apply(record.latched)
-                shadow.apply(record.settled)
-                if record.cycle == cycle:
-                    return shadow.region
-    raise RecordingError(f"{recording.path} has no cycle {cycle}")
-
-
-def plan_of(recording: Recording) -> Plan:
-    """The plan that a recording was made with; raises ReplayError."""
-    try:
-        return plans.load(recording.header.plan)
-    except ValueError as error:
-        raise ReplayError(
-            f"{recording.path}: {error}; replay it with the version of the program that recorded it"
-        ) from error
-
-
-def recordable(plan: Plan) -> Plan:
-    """The plan as a recording holds it: without what a replay does not need and may be secret."""
-    devices = tuple(msgspec.structs.replace(device, options={}) for device in plan.devices)
-    return msgspec.structs.replace(plan, devices=devices, database=None, opcua=None)
-
-
-def sources_of(plan: Plan, programs: Sequence[type[Program[Any]]]) -> dict[str, Source]:
-    """File and hash of each task's program."""
-    found = {}
-    for task, kind in zip(plan.tasks, programs, strict=True):
-        file = inspect.getsourcefile(kind) or ""
-        try:
-            digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()
-        except OSError:
-            digest = ""
-        found[task.name] = Source(task.program, file, digest)
-    return found
-
-
-def changed_sources(
-    recording: Recording, plan: Plan, programs: Sequence[type[Program[Any]]]
-) -> list[str]:
-    """A sentence for each program whose file is not the one that was recorded."""
-    notes = []
-    for task, now in sources_of(plan, programs).items():
-        then = recording.header.sources.get(task)
-        if then is not None and then.sha256 and then.sha256 != now.sha256:
-            notes.append(
-                f"the program of task '{task}' has changed since: {now.file or now.program}"
-            )
-    return notes
 
 
 def _resolved(plan: Plan, finder: SetFinder) -> tuple[list[type[Program[Any]]], str]:

@@ -17,7 +17,7 @@ from cellwright.io.messages import decode_job
 from cellwright.io.plan import Plan
 from cellwright.io.recording.cycle import Notes
 from cellwright.io.recording.file import Keyframe
-from cellwright.runtime.scan.modes.surroundings import JOURNAL
+from cellwright.runtime.scan.modes.peers import JOURNAL
 
 
 class ReplayEvents:

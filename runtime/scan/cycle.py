@@ -13,61 +13,45 @@ from typing import Any, ClassVar, Final
 
 from cellwright.io.image import Image
 from cellwright.io.messages import (
+    OWN_TASK,
     AnyCommand,
-    ChangeProgram,
-    CommandRefused,
-    Deliver,
     FaultRaised,
     ForceChanged,
-    ForceTag,
-    MessageError,
     ModeChanged,
-    ProgramsLoaded,
     ReplyCode,
-    UntoldChange,
-    WriteTag,
-    decode_command,
     encode,
 )
+from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import AlarmRule, CellState, Consequence, KeyPosition, Plan
 from cellwright.io.process_image.process_image import LatchResult, ProcessImage
 from cellwright.io.timing.clock import Clock
-from cellwright.runtime.cell.run_folder import ScanStart
-from cellwright.runtime.recorder.recorder import Tape
 from cellwright.runtime.scan.alarms.engine import AlarmDesk
 from cellwright.runtime.scan.alarms.heartbeats import HeartbeatDesk
-from cellwright.runtime.scan.commands import CommandDesk, RefusalError
+from cellwright.runtime.scan.commands import REASON_BYTES, CommandDesk
 from cellwright.runtime.scan.cycle_state import Carried, Moment, Part
 from cellwright.runtime.scan.execution.execution import Execution
 from cellwright.runtime.scan.execution.failure import Failure
 from cellwright.runtime.scan.execution.jobs import JobDesk
 from cellwright.runtime.scan.modes.health import unhealthy, unread_input
 from cellwright.runtime.scan.modes.keyswitch import Keyswitch, objection
+from cellwright.runtime.scan.modes.peers import Peers
 from cellwright.runtime.scan.modes.states import (
     DRIVING,
     STARTS,
     Action,
-    RefusedError,
     Request,
     step,
 )
+from cellwright.runtime.scan.observer import CycleObserver
 from cellwright.runtime.scan.outbox import Outbox
 from cellwright.runtime.scan.program_change import ChangeDesk
+from cellwright.runtime.scan.refusals import RefusedError
 from cellwright.runtime.scan.system_tags import SelfReport
 from cellwright.tasks.api import Program, clip
 
 COMMANDS_PER_CYCLE: Final = 32
 """Commands applied in one cycle; the rest waits, so that a flood cannot make the scan late."""
 
-OWN_TASK: Final = "runtime"
-"""Task name in events that the scan itself emits."""
-
-FAULT_BYTES: Final = 1000
-"""Longest reason of a fault, or of a refusal, in an event."""
-ACTOR_BYTES: Final = 200
-"""Longest name in the event of a refusal."""
-WORDS_BYTES: Final = 65_536
-"""Longest command that carries no value: all that it says has room in an event."""
 
 _BARRING: Final = {False: (Consequence.STOP, Consequence.FAULT), True: (Consequence.FAULT,)}
 """Consequences of standing alarms that bar a start, and a reset (True)."""
@@ -76,7 +60,8 @@ _BARRING: Final = {False: (Consequence.STOP, Consequence.FAULT), True: (Conseque
 class Scan(Part):
     """The scan's state between cycles, and the cycle.
 
-    ``tape`` is told everything that comes from outside. A replay gives its own ``process_image``.
+    ``observer`` sees everything that comes from outside. A replay gives its own ``peers`` and
+    ``process_image``.
     """
 
     CARRIED: ClassVar = (
@@ -101,24 +86,31 @@ class Scan(Part):
         clock: Clock,
         programs: Sequence[type[Program[Any]]],
         *,
-        tape: Tape | None = None,
+        observer: CycleObserver | None = None,
+        peers: Peers | None = None,
         process_image: ProcessImage | None = None,
     ) -> None:
         self._plan = plan
         self._image = image
-        self._tape = tape or Tape()
-        self._clock = self._tape.clock(clock)
-        self._around = self._tape.surroundings(image)
+        self._observer = observer or CycleObserver()
+        self._clock = clock
+        self._peers = peers or Peers(image, self._observer)
         self.boot_id = start.boot_id
         self.process_image = process_image or ProcessImage(image, plan)
         self.process_image.restore(start.retained)
-        self._outbox = Outbox(image.events["scan"], self._tape, start.open_events)
-        self._jobs = JobDesk(plan, image, epoch=image.scan.started_ns, tape=self._tape)
+        self._outbox = Outbox(image.events["scan"], self._observer, start.open_events)
+        self._jobs = JobDesk(plan, image, epoch=image.scan.started_ns, observer=self._observer)
         self._moment = Moment()
         self._alarms = AlarmDesk(
             plan, self.process_image, self._moment, self._outbox, self._obey_alarm
         )
         self._heartbeats = HeartbeatDesk(plan, self.process_image)
+        self.changes = ChangeDesk(
+            self._outbox.emit,
+            lambda: self.state,
+            self._mark_changed,
+            image.commands.reply,
+        )
         self._commands = CommandDesk(
             plan,
             self.process_image,
@@ -126,6 +118,7 @@ class Scan(Part):
             self._ask_mode,
             self._outbox.emit,
             alarms=self._alarms,
+            changes=self.changes,
         )
         self.execution = Execution(
             plan,
@@ -137,9 +130,6 @@ class Scan(Part):
             commands=self._commands,
             programs=programs,
             boot_id=start.boot_id,
-        )
-        self.changes = ChangeDesk(
-            self._outbox.emit, self.execution.mark_changed, image.commands.reply
         )
         self._report = SelfReport(plan, self.process_image, simulated=start.simulated)
         self._keyswitch = Keyswitch(plan)
@@ -177,7 +167,7 @@ class Scan(Part):
         # Before the first heartbeat: what a dead scan committed counts no longer than that scan.
         self.process_image.commit(0, enabled=False)
         self._refuse_old_commands()
-        self._tape.attach(self)
+        self._observer.attach(self.process_image, len(self.execution.contexts))
 
     def _refuse_old_commands(self) -> None:
         """What was asked of a predecessor is not done by its successor, least of all a start."""
@@ -200,8 +190,8 @@ class Scan(Part):
         self.cycle_number += 1
         image = self.process_image
         self._latched = image.latch(now_ns, utc_ns)
-        self._tape.latched()
-        self._around.latch(now_ns)
+        self._observer.latched()
+        self._peers.latch(now_ns)
         moment = self._begin(tick, now_ns, utc_ns)
         if self.state is CellState.INIT:
             self._leave_init()
@@ -210,7 +200,7 @@ class Scan(Part):
         self._apply_commands()
         self._report.before_tasks(
             moment,
-            self._around,
+            self._peers,
             first_scan=self._first_scan and self.state is CellState.RUN,
             busy_ns=self._busy_ns,
             key=self._key,
@@ -238,7 +228,7 @@ class Scan(Part):
         end_ns = self._clock.now_ns()
         self._busy_ns = end_ns - now_ns
         self.execution.settled(end_ns, self._busy_ns, ran=ran)
-        self._tape.settled(self.cycle_number, tick, now_ns, utc_ns)
+        self._observer.settled(self.cycle_number, tick, now_ns, utc_ns)
 
     def _begin(self, tick: int, now_ns: int, utc_ns: int) -> Moment:
         if self.state is CellState.PAUSE:
@@ -250,7 +240,7 @@ class Scan(Part):
         moment.now_ns = now_ns
         moment.scan_ns = now_ns - self._paused_ns
         moment.utc_ns = utc_ns
-        moment.durable = self._around.durable
+        moment.durable = self._peers.durable
         return moment
 
     def ask(self, command: AnyCommand) -> None:
@@ -307,7 +297,7 @@ class Scan(Part):
     def _unhealthy(self) -> str:
         """Why outputs must not be driven now, or an empty string."""
         assert self._latched is not None
-        return unhealthy(self._plan, self._latched, self._around, self._outbox.waiting)
+        return unhealthy(self._plan, self._latched, self._peers, self._outbox.waiting)
 
     def _watch_key(self) -> None:
         self._key = self._keyswitch.look(self.process_image)
@@ -322,11 +312,11 @@ class Scan(Part):
         """What the command desk asks for somebody; raises RefusedError."""
         forbidden = objection(self._key, request, remote=remote)
         if forbidden:
-            raise RefusedError(f"'{request}' refused: {forbidden}")
+            raise RefusedError(ReplyCode.INVALID_STATE, f"'{request}' refused: {forbidden}")
         failure = self._request(request, actor, reason)
         if failure is not None:
             self._settle(failure)
-            raise RefusedError(self.first_fault)
+            raise RefusedError(ReplyCode.INVALID_STATE, self.first_fault)
 
     def _request(self, request: Request, actor: str, reason: str) -> Failure | None:
         """Step the state machine; what failed in the step. Raises RefusedError."""
@@ -391,7 +381,7 @@ class Scan(Part):
 
         ``culprit`` is the task or device at fault, when it is one.
         """
-        text = clip(text.encode(errors="backslashreplace").decode(), FAULT_BYTES)
+        text = clip(text.encode(errors="backslashreplace").decode(), REASON_BYTES)
         event = FaultRaised(
             task=OWN_TASK,
             utc_ns=self._moment.utc_ns,
@@ -428,42 +418,11 @@ class Scan(Part):
                 ring.reply(ticket, *answer)
 
     def _obey(self, data: bytes) -> tuple[ReplyCode, str] | None:
-        """Do what a command says, or answer why not; None: the answer comes later."""
-        self._tape.command(data)
-        try:
-            command = decode_command(data)
-        except (MessageError, RecursionError) as error:
-            return ReplyCode.MALFORMED, str(error)
-        try:
-            if len(data) > WORDS_BYTES and not isinstance(command, WriteTag | ForceTag | Deliver):
-                raise RefusalError(
-                    ReplyCode.OUT_OF_RANGE,
-                    f"a {type(command).__name__} of {len(data)} bytes is longer than the "
-                    f"{WORDS_BYTES} that have room in the journal; say less in it",
-                )
-            if isinstance(command, ChangeProgram):
-                self.changes.begin(command, self.state)
-                return None
-            if isinstance(command, ProgramsLoaded):
-                self.changes.finish(command, self._moment.utc_ns, self.cycle_number)
-            elif isinstance(command, UntoldChange):
-                self.changes.tell(command, self._moment.utc_ns, self.cycle_number)
-            else:
-                self._commands.apply(command, self._moment.utc_ns, self.cycle_number)
-        except (RefusalError, RefusedError) as error:
-            code = error.code if isinstance(error, RefusalError) else ReplyCode.INVALID_STATE
-            self._outbox.emit(
-                CommandRefused(
-                    task=OWN_TASK,
-                    utc_ns=self._moment.utc_ns,
-                    cycle=self.cycle_number,
-                    command=type(command).__name__,
-                    actor=clip(command.actor, ACTOR_BYTES),
-                    why=clip(str(error), FAULT_BYTES),
-                )
-            )
-            return code, str(error)
-        return ReplyCode.OK, ""
+        self._observer.command(data)
+        return self._commands.obey(data, self._moment.utc_ns, self.cycle_number)
+
+    def _mark_changed(self, tasks: list[str]) -> None:
+        self.execution.mark_changed(tasks)
 
     # --- recording and replay -------------------------------------------------------------------
 

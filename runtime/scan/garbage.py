@@ -46,6 +46,11 @@ class Garbage:
             gc.freeze()
             self._last_ns = 0
 
+    @property
+    def busy(self) -> bool:
+        """It always has something to look at."""
+        return True
+
     def step(self, tick_ns: int) -> None:
         """Between two cycles: collect what is due when it will be over before the next tick."""
         now_ns = self._now_ns()

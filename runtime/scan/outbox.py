@@ -18,8 +18,8 @@ from cellwright.io.messages import (
     decode_event,
     encode,
 )
-from cellwright.runtime.recorder.recorder import Tape
 from cellwright.runtime.scan.cycle_state import Part
+from cellwright.runtime.scan.observer import CycleObserver
 
 
 class Outbox(Part):
@@ -27,9 +27,11 @@ class Outbox(Part):
 
     CARRIED: ClassVar = ("_unsent", "open_events")
 
-    def __init__(self, ring: EventRing, tape: Tape, open_events: Sequence[bytes]) -> None:
+    def __init__(
+        self, ring: EventRing, observer: CycleObserver, open_events: Sequence[bytes]
+    ) -> None:
         self._ring = ring
-        self._tape = tape
+        self._observer = observer
         self._unsent: deque[bytes] = deque()
         self.open_events: list[AnyEvent] = [decode_event(data) for data in open_events]
 
@@ -45,7 +47,7 @@ class Outbox(Part):
             pass  # a blade may wait for work for days, and asks every few seconds
         elif hasattr(event, "part_id"):
             self.open_events.append(event)
-        self._tape.said(data)
+        self._observer.emitted(data)
         self._unsent.append(data)
         self.flush()
         return self.emitted
@@ -81,7 +83,7 @@ class Outbox(Part):
             try:
                 self._ring.put(self._unsent[0])
             except RingFull:
-                self._tape.events_refused(self._ring.written)
+                self._observer.events_refused(self._ring.written)
                 return
             self._unsent.popleft()
 

@@ -7,9 +7,10 @@ the scan takes in like a command, so that a replay takes it in at the same cycle
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from cellwright.io.messages import (
+    OWN_TASK,
     AnyEvent,
     ChangeProgram,
     CommandRefused,
@@ -21,9 +22,7 @@ from cellwright.io.messages import (
 )
 from cellwright.io.plan import CellState
 from cellwright.runtime.scan.cycle_state import Part
-from cellwright.runtime.scan.modes.states import RefusedError
-
-OWN_TASK: Final = "runtime"
+from cellwright.runtime.scan.refusals import RefusedError
 
 
 class ChangeDesk(Part):
@@ -34,10 +33,12 @@ class ChangeDesk(Part):
     def __init__(
         self,
         emit: Callable[[AnyEvent], int],
+        state: Callable[[], CellState],
         mark: Callable[[list[str]], None],
         reply: Callable[[int, int, str], None],
     ) -> None:
         self._emit = emit
+        self._state = state
         self._mark = mark
         self._reply = reply
         self._loaded: bytes | None = None
@@ -47,19 +48,25 @@ class ChangeDesk(Part):
         self.wanted: ChangeProgram | None = None
         """What the loader is to do; it does nothing in a replay."""
 
-    def begin(self, command: ChangeProgram, state: CellState) -> None:
+    def begin(self, command: ChangeProgram) -> None:
         """Let the loader work; raises RefusedError when the programs cannot change now."""
+        state = self._state()
         if state in (CellState.INIT, CellState.FAULT):
             raise RefusedError(
+                ReplyCode.INVALID_STATE,
                 f"programs cannot be changed in {state.name}; reset the cell first"
                 if state is CellState.FAULT
-                else f"programs cannot be changed in {state.name}; ask again in a moment"
+                else f"programs cannot be changed in {state.name}; ask again in a moment",
             )
         if command.remote:
-            raise RefusedError("programs are changed on the cell's own computer, not remotely")
+            raise RefusedError(
+                ReplyCode.INVALID_STATE,
+                "programs are changed on the cell's own computer, not remotely",
+            )
         if self.pending is not None:
             raise RefusedError(
-                f"a change by {self.pending.actor} is being loaded; ask again in a moment"
+                ReplyCode.INVALID_STATE,
+                f"a change by {self.pending.actor} is being loaded; ask again in a moment",
             )
         self.pending = self.wanted = command
 
@@ -81,7 +88,7 @@ class ChangeDesk(Part):
         """Put the outcome on record and answer; raises RefusedError when nobody asked."""
         change, self.pending = self.pending, None
         if change is None:
-            raise RefusedError("no change of programs is under way")
+            raise RefusedError(ReplyCode.INVALID_STATE, "no change of programs is under way")
         if outcome.error:
             self._emit(
                 CommandRefused(
@@ -104,7 +111,10 @@ class ChangeDesk(Part):
     def tell(self, untold: UntoldChange, utc_ns: int, cycle: int) -> None:
         """Put on record what a predecessor changed; raises RefusedError after the first cycle."""
         if cycle != 1:
-            raise RefusedError("a change that was not told is told in the first cycle of a scan")
+            raise RefusedError(
+                ReplyCode.INVALID_STATE,
+                "a change that was not told is told in the first cycle of a scan",
+            )
         self._emit(_event(untold.change, utc_ns, cycle, after_restart=True))
 
 

@@ -12,7 +12,7 @@ from cellwright.io.messages import FaultRaised
 from cellwright.io.plan import CellState, KeyPosition, Plan
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.runtime.scan.cycle_state import Moment, Part
-from cellwright.runtime.scan.modes.surroundings import Surroundings
+from cellwright.runtime.scan.modes.peers import Peers
 from cellwright.tasks.api import clip
 
 TAG_BYTES = 200
@@ -37,7 +37,7 @@ class SelfReport(Part):
     def before_tasks(
         self,
         moment: Moment,
-        around: Surroundings,
+        peers: Peers,
         *,
         first_scan: bool,
         busy_ns: int,
@@ -60,18 +60,18 @@ class SelfReport(Part):
         if half_tenths != self._half_tenths:
             self._half_tenths = half_tenths
             put(tags["sys.clock_100ms"], half_tenths % 2 == 0)
-        seen = (first_scan, key, around.version)
+        seen = (first_scan, key, peers.version)
         if seen != self._before:
             self._before = seen
-            put(tags["sys.skipped"], around.skipped_ticks)
+            put(tags["sys.skipped"], peers.skipped_ticks)
             put(tags["sys.first_scan"], first_scan)
-            put(tags["sys.journal_ok"], around.journal_ok)
-            put(tags["sys.gateway_alive"], around.gateway_alive)
-            put(tags["sys.database_alive"], around.database_alive)
-            put(tags["sys.degraded"], around.degraded)
+            put(tags["sys.journal_ok"], peers.journal_ok)
+            put(tags["sys.gateway_alive"], peers.gateway_alive)
+            put(tags["sys.database_alive"], peers.database_alive)
+            put(tags["sys.degraded"], peers.degraded)
             put(tags["sys.mode"], int(key))
             put(tags["sys.simulation"], self._simulated)
-            put(tags["sys.utc_synchronised"], around.utc_synchronised)
+            put(tags["sys.utc_synchronised"], peers.utc_synchronised)
 
     def after_tasks(
         self, state: CellState, fault: FaultRaised | None, *, forced: bool, last_scan: bool

@@ -19,13 +19,13 @@ import msgspec
 
 from cellwright.io.image import Image
 from cellwright.io.journal.writer import KEEP_NS
+from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import Plan, Task
 from cellwright.io.registry.registry import RegistryError, load_class
 from cellwright.io.timing.clock import SimulatedClock
 from cellwright.runtime.cell.membership import Membership
-from cellwright.runtime.cell.run_folder import RunFolder, ScanStart
+from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.programs.resolve import resolve
-from cellwright.runtime.recorder.recorder import Tape
 from cellwright.runtime.scan.cycle import Scan
 from cellwright.runtime.simulation.devices import SimulatedDevice
 from cellwright.runtime.simulation.events import EventQueue
@@ -135,9 +135,13 @@ class Parts:
 
     def _make_scan(self) -> Scan:
         start = ScanStart(BOOT_ID + "00", {}, [], restarted=False, notes=[], simulated=True)
-        tape = Tape() if self.recorder is None else self.recorder.tape
         programs = [resolve(task.program) for task in self.plan.tasks]
-        return Scan(self.plan, self.image, start, self.clock, programs, tape=tape)
+        if self.recorder is None:
+            return Scan(self.plan, self.image, start, self.clock, programs)
+        observer = self.recorder.observer
+        scan = Scan(self.plan, self.image, start, observer.clock, programs, observer=observer)
+        observer.bind(scan)
+        return scan
 
     def _make_worker(self, task: Task, target: str) -> SimulatedWorker:
         context = WorkerContext(

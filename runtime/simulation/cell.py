@@ -26,7 +26,7 @@ from cellwright.io.messages import (
     encode,
 )
 from cellwright.io.plan import CellState, Direction, Plan, Tag, Value
-from cellwright.runtime.cli.views.status import unknown_tag
+from cellwright.runtime.cell.tag_lookup import unknown_tag
 from cellwright.runtime.simulation.assembly import START_NS, Parts
 from cellwright.runtime.simulation.errors import SimulationError
 from cellwright.runtime.simulation.events import Rank
@@ -129,7 +129,7 @@ class SimulatedCell:
         status.run_ticks = status.elapsed_ticks = self.cycles
         self._chain.update(self._region)
         if self.recorder is not None:
-            self.recorder.tape.step(now_ns)
+            self.recorder.observer.step(now_ns)
         if not self._committing and self._events.written != self._seen:
             self._committing = True
             self._later(COMMIT_NS, Rank.JOURNAL, self._commit)

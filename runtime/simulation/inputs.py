@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 
 from cellwright.io.messages import WriteTag
 from cellwright.io.plan import Direction, Plan, Tag, Value
-from cellwright.runtime.cli.views.status import parse_value, unknown_tag
+from cellwright.runtime.cell.tag_lookup import parse_value, unknown_tag
 from cellwright.runtime.simulation.cell import SimulatedCell, nanoseconds
 from cellwright.runtime.simulation.errors import SimulationError
 from cellwright.runtime.simulation.records import ACTOR

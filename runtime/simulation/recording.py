@@ -1,4 +1,4 @@
-"""The flight recorder of a simulated cell: the real tape, ring, pump and store.
+"""The flight recorder of a simulated cell: the real observer, ring, pump and store.
 
 They run on simulated time, in the order of a running cell: the scan records, the pump follows.
 """
@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from cellwright.io.recording.store import Policy
+from cellwright.io.recording.store import RECORDINGS, Policy
 from cellwright.io.timing.clock import Clock
 from cellwright.runtime.cell.membership import Membership
-from cellwright.runtime.processes.recorder import RECORDINGS, RecorderPump, RecordRequest, ask
+from cellwright.runtime.recorder.pump import RecorderPump, RecordRequest, ask
 from cellwright.runtime.recorder.recorder import ScanRecorder
 from cellwright.runtime.simulation.events import EventQueue, Rank
 
@@ -27,7 +27,7 @@ class SimulatedRecorder:
 
     def __init__(self, member: Membership, policy: Policy | None = None) -> None:
         self._member = member
-        self.tape = ScanRecorder(member.image)
+        self.observer = ScanRecorder(member.image, member.clock)
         if policy is None:
             policy = Policy.of(member.plan.recorder)
             policy = replace(policy, window_s=max(WINDOW_S, policy.window_s))
@@ -38,7 +38,7 @@ class SimulatedRecorder:
     def begin(self, queue: EventQueue, clock: Clock) -> None:
         """The scan is made: a keyframe, then a look at the ring every 50 ms."""
         self._queue, self._clock = queue, clock
-        self.tape.step(clock.now_ns())
+        self.observer.step(clock.now_ns())
         self._look()
 
     def _look(self) -> None:

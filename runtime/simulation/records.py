@@ -17,9 +17,12 @@ import structlog
 from cellwright.io.image import Image
 from cellwright.io.image.command_client import CommandClient, CommandFailed
 from cellwright.io.journal.consumed import Consumed
-from cellwright.io.journal.journal import JournalReader
+from cellwright.io.journal.journal import JOURNAL_FILE, JournalReader
+from cellwright.io.journal.pump import JournalPump
+from cellwright.io.journal.purger import Purger
 from cellwright.io.journal.retain import RetainStore
-from cellwright.io.journal.writer import KEEP_NS, JournalPump
+from cellwright.io.journal.retain_keeper import RetainKeeper
+from cellwright.io.journal.writer import KEEP_NS
 from cellwright.io.messages import (
     AnyEvent,
     Command,
@@ -31,8 +34,6 @@ from cellwright.io.messages import (
 from cellwright.io.plan import Plan
 from cellwright.io.timing.clock import Clock
 from cellwright.runtime.cell.membership import Membership
-from cellwright.runtime.cell.run_folder import JOURNAL_FILE
-from cellwright.runtime.processes.journal import Purger, RetainKeeper
 from cellwright.runtime.simulation.errors import SimulationError
 
 ORDER: Final = "SIMULATION"
@@ -98,8 +99,10 @@ class FileJournal:
         self._ring = member.image.events["scan"]
         self._pump = JournalPump(member.image, data / JOURNAL_FILE, member.clock, seed=0)
         self._pump.step()
-        self._retain = RetainKeeper(member, RetainStore(data))
-        self._purger = Purger(member, data, keep_ns)
+        self._retain = RetainKeeper(member.plan, member.image, member.clock, RetainStore(data))
+        self._purger = Purger(
+            data, member.clock, database=member.plan.database is not None, keep_ns=keep_ns
+        )
         self._consumed = Consumed(data)
         with JournalReader(data / JOURNAL_FILE) as reader:
             self._identity = reader.identity

@@ -13,7 +13,7 @@ from typing import Any
 
 from cellwright.io.timing.clock import Clock
 from cellwright.runtime.cell.membership import Membership
-from cellwright.runtime.processes.worker import WorkerLoop
+from cellwright.runtime.programs.worker_loop import WorkerLoop
 from cellwright.runtime.simulation.errors import SimulationError
 from cellwright.runtime.simulation.events import EventQueue, Rank
 from cellwright.tasks.api import JobError, Worker, WorkerContext

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from cellwright.runtime.cell.run_folder import replace_file
+from cellwright.io.files.replace import replace_file
 
 FILE: Final = "crash_loop.json"
 """Name of the record in the data folder."""

@@ -13,16 +13,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from cellwright.io.files.replace import replace_file
 from cellwright.io.image import Image, ImageError, RingError
 from cellwright.io.image.command_client import CommandClient, CommandFailed
-from cellwright.io.journal.journal import JournalError, JournalReader
+from cellwright.io.image.status import ProcessState
+from cellwright.io.journal.journal import JOURNAL_FILE, JournalError, JournalReader
 from cellwright.io.journal.retain import RetainError, RetainStore, fit
 from cellwright.io.journal.writer import JournalWriter
 from cellwright.io.messages import (
@@ -30,20 +30,15 @@ from cellwright.io.messages import (
     SetMode,
     encode,
 )
+from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import CellState, Plan, Value
 from cellwright.io.plan import plan as plans
 from cellwright.io.timing.clock import MonotonicClock
 from cellwright.native import lib
-from cellwright.runtime.cell.run_folder import (
-    JOURNAL_FILE,
-    CellLock,
-    RunError,
-    RunFolder,
-    ScanStart,
-    folder_for,
-    replace_file,
-)
+from cellwright.runtime.cell.lock import CellLock, RunError
+from cellwright.runtime.cell.run_folder import RunFolder, folder_for
 from cellwright.runtime.realtime.grants import acquire_for_supervisor
+from cellwright.runtime.supervision.child import BACKOFF_FIRST_S, Child
 from cellwright.runtime.supervision.crash_loops import CrashLoops
 from cellwright.runtime.supervision.handover import open_events, told_change
 from cellwright.runtime.supervision.signals import end_on_signals
@@ -66,7 +61,6 @@ START_GRACE_NS: Final = 20_000_000_000
 """How long the supervisor tries to start the cell."""
 FIRST_BEAT_NS: Final = 60_000_000_000
 """A process that has not beaten for so long after its start hangs; imports may take long."""
-BACKOFF_FIRST_S: Final = 0.05
 BACKOFF_LAST_S: Final = 5.0
 STEADY_S: Final = 0.5
 """A process that has beaten for so long begins again with the shortest pause."""
@@ -74,38 +68,6 @@ DETAIL_BYTES: Final = 120
 """What the process table holds of a reason."""
 STOP_S: Final = 5.0
 REMEDY: Final = "make room on the disk of the data folder"
-
-
-class ProcessState(IntEnum):
-    """What the process table shows."""
-
-    STOPPED = 0
-    RUNNING = 1
-    WAITING = 2
-    """Died; waits for its restart."""
-    CRASH_LOOP = 3
-    """Died over and over; waits for its restart with growing pauses."""
-
-
-@dataclass
-class Child:
-    """One supervised process."""
-
-    name: str
-    module: str
-    arguments: tuple[str, ...]
-    silence_ns: int
-    popen: subprocess.Popen[bytes] | None = None
-    restarts: int = 0
-    started_at: float = 0.0
-    working_since: float | None = None
-    """When its first beat was seen."""
-    due_at: float = 0.0
-    backoff_s: float = BACKOFF_FIRST_S
-    killed: bool = False
-    """It hung and was sent SIGKILL, which takes effect a little later."""
-    before: Callable[[], None] = field(default=lambda: None)
-    """Done before each start."""
 
 
 class Supervisor:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from cellwright.io.image import Image, ImageError, RingError
 from cellwright.io.journal.journal import JournalError
-from cellwright.io.journal.writer import JournalPump
+from cellwright.io.journal.pump import JournalPump
 from cellwright.io.messages import MessageError, decode_event
 from cellwright.io.timing.clock import Clock
-from cellwright.runtime.cell.run_folder import RunError, RunFolder
+from cellwright.runtime.cell.lock import RunError
+from cellwright.runtime.cell.run_folder import RunFolder
 
 
 def unsaved(image: Image) -> str:

@@ -19,6 +19,7 @@ from cellwright.io.messages import (
     TaskMessage,
 )
 from cellwright.io.plan import Deadline
+from cellwright.io.plan.iec import clip
 from cellwright.tasks.api.attributes import CarryOverError, adopt, names_in
 from cellwright.tasks.api.program import (
     ARRAY,
@@ -47,7 +48,7 @@ from cellwright.tasks.api.program import (
     Worker,
     WorkerContext,
 )
-from cellwright.tasks.api.state_machine import NANOSECONDS, TableStation, Transition, clip
+from cellwright.tasks.api.state_machine import NANOSECONDS, TableStation, Transition
 
 __all__ = [
     "ARRAY",

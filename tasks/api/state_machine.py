@@ -142,11 +142,3 @@ class TableStation(Program[O]):
     def elapsed_s(self, ctx: ScanContext) -> float:
         """Scan time in the present state."""
         return (ctx.now_ns - self._entered_ns) / NANOSECONDS
-
-
-def clip(text: str, size: int) -> str:
-    """``text`` cut to at most ``size`` UTF-8 bytes, ending in ``...`` when it was longer."""
-    data = text.encode()
-    if len(data) <= size:
-        return text
-    return data[: size - 3].decode(errors="ignore") + "..."

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cellwright.io.drivers import poll_loop, poll_schedule
+from cellwright.io.drivers import poll_loop
 from cellwright.io.journal import writer
+from cellwright.io.timing.backoff import BackOffLimits
 from cellwright.mes import background_store
 from cellwright.opcua_model.security import certificate, users
 from cellwright.runtime.cell import logs
@@ -18,7 +19,7 @@ from cellwright.tasks.marking.lua.engine import LuaLimits
 from cellwright.tasks.marking.options import MarkingOptions
 
 ROOT = Path(__file__).parents[2]
-BACK_OFF = poll_schedule.BackOffLimits()
+BACK_OFF = BackOffLimits()
 PLAN = compile_file(ROOT / "examples" / "blade_marking" / "cell.yaml")
 LUA_MS = MarkingOptions.model_fields["lua_timeout_ms"].default
 

@@ -18,13 +18,14 @@ from plans import POLL_NS, make_plan, make_tag, make_task
 
 from cellwright.io.image import Image
 from cellwright.io.image.command_client import CommandClient
-from cellwright.io.journal.journal import JournalReader
+from cellwright.io.journal.journal import JOURNAL_FILE, JournalReader
 from cellwright.io.journal.retain import RetainStore
 from cellwright.io.messages import PartArrived, SetMode, encode
+from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import Plan, ScanSettings
 from cellwright.io.plan import plan as plans
 from cellwright.io.process_image.process_image import ProcessImage
-from cellwright.runtime.cell.run_folder import JOURNAL_FILE, RunFolder, ScanStart
+from cellwright.runtime.cell.run_folder import RunFolder
 
 BOOT = "0123abcd"
 

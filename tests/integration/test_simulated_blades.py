@@ -15,11 +15,10 @@ from prepare import EXAMPLE
 from typer.testing import CliRunner
 
 from cellwright.io.journal import consumed
-from cellwright.io.journal.journal import JournalReader
+from cellwright.io.journal.journal import JOURNAL_FILE, JournalReader
 from cellwright.io.messages import InspectionCompleted, MarkCompleted, PartReleased
 from cellwright.io.plan import CellState, Plan, quality
 from cellwright.mes.parts import counts
-from cellwright.runtime.cell.run_folder import JOURNAL_FILE
 from cellwright.runtime.cli.main import app
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.recorder.replay import Replay

@@ -32,7 +32,7 @@ from cellwright.io.cameras.frames import (
 BUSY_PRODUCER = """
 import sys, zlib
 import numpy as np
-from cellwright.io.frames import FrameRing
+from cellwright.io.cameras.frames import FrameRing
 
 path, width, height, slots = sys.argv[1], *map(int, sys.argv[2:5])
 generator = np.random.default_rng()

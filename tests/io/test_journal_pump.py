@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 from journal_events import BOOT, arrived
 from plans import make_plan
 
-from cellwright.io.drivers.poll_schedule import BackOffLimits
 from cellwright.io.image import Image
 from cellwright.io.journal.journal import JournalReader
-from cellwright.io.journal.writer import JournalPump
+from cellwright.io.journal.pump import JournalPump
 from cellwright.io.messages import (
     ModeChanged,
     PartArrived,
     encode,
 )
+from cellwright.io.timing.backoff import BackOffLimits
 from cellwright.io.timing.clock import MonotonicClock, SimulatedClock
 
 MS = 1_000_000

@@ -15,7 +15,8 @@ from cellwright.io.drivers.output_gate import (
     Trip,
     safe_payload,
 )
-from cellwright.io.drivers.poll_schedule import BackOff, BackOffLimits, PollSchedule
+from cellwright.io.drivers.poll_schedule import PollSchedule
+from cellwright.io.timing.backoff import BackOff, BackOffLimits
 
 MS = 1_000_000
 BASE = 10 * MS

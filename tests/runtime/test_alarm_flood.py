@@ -172,7 +172,7 @@ def test_what_cannot_be_told_is_refused_also_while_others_wait(tmp_path: Path) -
         bench.cycle()
         desk = bench.scan._alarms
         long = "x" * bench.image.events["scan"].longest
-        with pytest.raises(engine.RefusalError) as refused:
+        with pytest.raises(engine.RefusedError) as refused:
             desk.acknowledge("a0", "anna", long)
         assert refused.value.code is ReplyCode.OUT_OF_RANGE
         assert bench.states()["a0"] == "UNACKNOWLEDGED"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cellwright.runtime.programs.carry_over import CarryError, carry_over
 from cellwright.runtime.programs.scratch_image import Aside, settle
-from cellwright.runtime.recorder.keyframe import freeze_program
+from cellwright.runtime.programs.state import freeze_program
 from cellwright.tasks.api import (
     BOOL,
     CarryOverError,

@@ -233,7 +233,7 @@ def test_any_other_symbol_is_refused_with_a_sentence(symbol):
 
 
 def test_the_template_program_is_python_that_stands_alone():
-    source = (ROOT / "runtime" / "templates" / "clamp.py").read_text(encoding="utf-8")
+    source = (ROOT / "runtime" / "cli" / "templates" / "clamp.py").read_text(encoding="utf-8")
     imports = {
         node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)
     }

@@ -17,7 +17,8 @@ from cellwright.io.image import Image
 from cellwright.io.image.command_client import CommandClient
 from cellwright.io.plan import ScanSettings
 from cellwright.runtime.cell.freshness import SILENT_NS, has_ended, staleness
-from cellwright.runtime.supervision.supervisor import OWN_STALL_NS, Child, Supervisor
+from cellwright.runtime.supervision.child import Child
+from cellwright.runtime.supervision.supervisor import OWN_STALL_NS, Supervisor
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from cellwright.io.plan import CellState
 from cellwright.io.timing.clock import MonotonicClock
 from cellwright.runtime.cell.membership import Membership
 from cellwright.runtime.cell.run_folder import RunFolder
-from cellwright.runtime.processes.worker import WorkerLoop
+from cellwright.runtime.programs.worker_loop import WorkerLoop
 from cellwright.runtime.scan.cycle_state import Moment
 from cellwright.runtime.scan.execution.execution import Failure
 from cellwright.tasks.api import JobError, ScanContext, Worker, WorkerContext

@@ -319,10 +319,10 @@ def test_a_recording_over_a_restart_of_the_scan_replays_both_scans(tmp_path: Pat
 
 
 MADE_ANEW = {
-    "scan": {"_plan", "_image", "_tape", "_clock", "_around", "boot_id", "process_image", "_outbox",
-             "_jobs", "_commands", "execution", "_report", "_keyswitch", "_latched", "_moment",
-             "changes", "parts", "_asked", "_alarms", "_heartbeats"},
-    "outbox": {"_ring", "_tape"},
+    "scan": {"_plan", "_image", "_observer", "_clock", "_peers", "boot_id", "process_image",
+             "_outbox", "_jobs", "_commands", "execution", "_report", "_keyswitch", "_latched",
+             "_moment", "changes", "parts", "_asked", "_alarms", "_heartbeats"},
+    "outbox": {"_ring", "_observer"},
     "execution": {"_plan", "_image", "_statistics", "_clock", "_outbox", "_jobs", "_commands",
                   "classes", "schedule", "programs", "contexts", "calls", "_longest_ns",
                   "_ended_ns"},
@@ -330,12 +330,12 @@ MADE_ANEW = {
               "_freewheeling"},
     "jobs": {"_desks", "dated"},
     "commands": {"_tags", "_tasks", "_image", "_statistics", "_ask_mode", "_emit", "_utc_ns",
-                 "_cycle", "_alarms"},
+                 "_cycle", "_alarms", "_changes"},
     "heartbeats": set(),
     "alarms": {"_rules", "_groups", "_image", "_moment", "_emit", "_obey", "_by_name", "_judges",
                "_watch", "_of_tag", "_counts", "_first_tags", "_shown", "_dirty", "_quality",
                "_reads", "_moves", "_check", "_told_in", "_told"},
-    "changes": {"_emit", "_mark", "_reply", "_loaded", "_ticket", "wanted"},
+    "changes": {"_emit", "_state", "_mark", "_reply", "_loaded", "_ticket", "wanted"},
     "report": {"_base_ns", "_image", "_tags", "_before", "_after", "_half_seconds", "_half_tenths",
                "_second"},
 }  # fmt: skip

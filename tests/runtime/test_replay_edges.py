@@ -12,9 +12,9 @@ from scan_bench import program
 
 from cellwright.io.image import RingError, RingFull
 from cellwright.io.messages import Job, SetMode, encode
+from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import CellState
 from cellwright.io.recording.cycle import Notes
-from cellwright.runtime.cell.run_folder import ScanStart
 from cellwright.runtime.recorder.replay import Replay
 from cellwright.runtime.recorder.replay_image import ReplayImage
 from cellwright.runtime.scan.cycle import COMMANDS_PER_CYCLE

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from plans import make_tag
 from scan_bench import Bench, program
 
 from cellwright.io.journal.journal import JournalReader
+from cellwright.io.journal.pump import JournalPump
+from cellwright.io.journal.purger import Purger
 from cellwright.io.journal.retain import RetainStore
-from cellwright.io.journal.writer import KEEP_NS, JournalPump
+from cellwright.io.journal.retain_keeper import RetainKeeper
+from cellwright.io.journal.writer import KEEP_NS
 from cellwright.io.messages import WriteTag
-from cellwright.runtime.cell.membership import Membership
-from cellwright.runtime.processes.journal import Purger, RetainKeeper
 from cellwright.tasks.api import ScanContext
 
 
@@ -35,8 +35,7 @@ def test_a_retained_value_that_stays_as_it_is_is_written_to_disk_once(
     bench: Bench, tmp_path: Path, value: float
 ) -> None:
     store = RetainStore(tmp_path)
-    member = SimpleNamespace(clock=bench.clock, image=bench.image, plan=bench.plan)
-    keeper = RetainKeeper(cast(Membership, member), store)
+    keeper = RetainKeeper(bench.plan, bench.image, bench.clock, store)
     bench.send(WriteTag(tag="level", value=value, actor="anna"))
     for _ in range(5):
         bench.cycle(20)
@@ -51,10 +50,9 @@ def test_a_retained_value_that_stays_as_it_is_is_written_to_disk_once(
 
 
 def test_in_a_cell_without_mes_events_go_by_their_age(bench: Bench, tmp_path: Path) -> None:
-    member = SimpleNamespace(clock=bench.clock, image=bench.image, plan=bench.plan)
     assert bench.plan.database is None
     pump = JournalPump(bench.image, tmp_path / "journal.db", bench.clock)
-    purger = Purger(cast(Membership, member), tmp_path)
+    purger = Purger(tmp_path, bench.clock, database=False)
     assert pump.step() > 0
     purger.step()
     with JournalReader(tmp_path / "journal.db") as journal:

@@ -14,18 +14,11 @@ from forked import process
 from plans import make_plan, make_tag
 
 from cellwright.io.image import Image, ImageError
+from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import Plan
 from cellwright.io.plan import plan as plans
-from cellwright.runtime.cell.run_folder import (
-    CellLock,
-    RunError,
-    RunFolder,
-    ScanStart,
-    find,
-    folder_for,
-    known_cells,
-    run_base,
-)
+from cellwright.runtime.cell.lock import CellLock, RunError
+from cellwright.runtime.cell.run_folder import RunFolder, find, folder_for, known_cells, run_base
 
 BOOT = "0123abcd"
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import POLL_NS
-from scan_bench import MS
+from scan_bench import MS, Bench
 from task_log import free_task, noting_cell
 
 from cellwright.io.image import SCAN
 from cellwright.io.messages import FaultRaised, SetMode
 from cellwright.io.plan import CellState
 from cellwright.io.timing.clock import SimulatedClock
-from cellwright.runtime.processes import scan as process
+from cellwright.runtime.scan import beat as module
+from cellwright.runtime.scan.beat import Beat
+from cellwright.runtime.scan.observer import CycleObserver
 
 
 class SimulatedWaiting:
@@ -33,6 +33,19 @@ class SimulatedWaiting:
         return self._clock.now_ns()
 
 
+def beat_of(bench: Bench, *, should_stop: bool = False) -> Beat:
+    """The loop of the scan process around a bench's scan."""
+    return Beat(
+        bench.scan,
+        bench.plan,
+        bench.image,
+        bench.clock,
+        slot=bench.image.processes["scan"],
+        should_stop=lambda: should_stop,
+        observer=CycleObserver(),
+    )
+
+
 @pytest.mark.behaviour(6)
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 45), min_size=1, max_size=30), st.integers(0, 29))
@@ -43,7 +56,7 @@ def test_runs_and_skips_of_the_scans_own_record_are_all_ticks_also_over_a_restar
     image, clock = bench.image, bench.clock
     elapsed = took_ns = 0
 
-    def launch() -> process.Beat:
+    def launch() -> Beat:
         bench.launch()
         cycle = bench.scan.cycle
 
@@ -52,14 +65,10 @@ def test_runs_and_skips_of_the_scans_own_record_are_all_ticks_also_over_a_restar
             clock.advance(took_ns)
 
         bench.scan.cycle = slow_cycle  # type: ignore[method-assign]
-        member = SimpleNamespace(
-            plan=bench.plan, image=image, clock=clock, slot=image.processes["scan"]
-        )
-        recorder = SimpleNamespace(step=lambda now_ns: None)
-        return process.Beat(bench.scan, cast(Any, member), cast(Any, recorder))
+        return beat_of(bench)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "lib", SimulatedWaiting(clock))
+        patch.setattr(module, "lib", SimulatedWaiting(clock))
         beat = launch()
         for number, took in enumerate(took_ms):
             if number == restart_at:
@@ -96,19 +105,11 @@ def test_a_scan_that_ends_goes_on_until_its_events_are_on_the_ring_but_not_for_l
                 ring.acknowledge(sequence)
 
     scan.cycle = cycle  # type: ignore[method-assign]
-    member = SimpleNamespace(
-        plan=bench.plan,
-        image=bench.image,
-        clock=bench.clock,
-        slot=bench.image.processes["scan"],
-        should_stop=lambda: True,
-    )
-    recorder = SimpleNamespace(step=lambda now_ns: None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "lib", SimulatedWaiting(bench.clock))
-        process.Beat(scan, cast(Any, member), cast(Any, recorder)).run()
+        patch.setattr(module, "lib", SimulatedWaiting(bench.clock))
+        beat_of(bench, should_stop=True).run()
     assert bool(scan.unsent) is not taken
-    longest = process.LAST_NS // bench.plan.scan.base_ns
+    longest = module.LAST_NS // bench.plan.scan.base_ns
     assert 1 < scan.cycle_number <= 1 + longest
     if not taken:
         assert scan.cycle_number == 1 + longest
@@ -140,15 +141,11 @@ def test_a_freewheeling_task_never_costs_a_tick_and_runs_when_there_is_time(
         return publish(*arguments)
 
     image.publish = slow  # type: ignore[method-assign]
-    member = SimpleNamespace(
-        plan=bench.plan, image=bench.image, clock=clock, slot=bench.image.processes["scan"]
-    )
-    recorder = SimpleNamespace(step=lambda now_ns: None)
     waiting = SimulatedWaiting(clock)
     waiting.late_ns = late_us * 1000
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "lib", waiting)
-        beat = process.Beat(scan, cast(Any, member), cast(Any, recorder))
+        patch.setattr(module, "lib", waiting)
+        beat = beat_of(bench)
 
         def once() -> None:
             now_ns = clock.now_ns() + POLL_NS

@@ -10,9 +10,9 @@ from plans import small_plan
 from cellwright.io.image import Image
 from cellwright.io.image.command_client import CommandClient, CommandFailed
 from cellwright.io.messages import ReplyCode, SetMode
+from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import CellState
 from cellwright.io.timing.clock import SimulatedClock
-from cellwright.runtime.cell.run_folder import ScanStart
 from cellwright.runtime.scan.cycle import Scan
 
 

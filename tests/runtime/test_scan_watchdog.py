@@ -8,9 +8,9 @@ import pytest
 from plans import POLL_NS, make_plan
 
 from cellwright.io.image import Image
+from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import CellState, ScanSettings
 from cellwright.io.timing.clock import SimulatedClock
-from cellwright.runtime.cell.run_folder import ScanStart
 from cellwright.runtime.scan.cycle import Scan
 
 

@@ -13,10 +13,10 @@ from cellwright.runtime.scan.modes.states import (
     TRANSITIONS,
     Action,
     Guard,
-    RefusedError,
     Request,
     step,
 )
+from cellwright.runtime.scan.refusals import RefusedError
 
 walks = st.lists(st.tuples(st.sampled_from(Request), st.sampled_from(["", "the journal is full"])))
 

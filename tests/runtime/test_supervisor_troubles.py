@@ -20,9 +20,9 @@ from cellwright.io.messages import FaultRaised, ModeChanged
 from cellwright.runtime.supervision.crash_loops import FILE, CrashLoops
 
 DEFECTIVE = """
-from cellwright.io.system_tags import CellState
-from cellwright.runtime.cli import app
-from cellwright.runtime.supervisor import Supervisor
+from cellwright.io.plan import CellState
+from cellwright.runtime.cli.main import app
+from cellwright.runtime.supervision.supervisor import Supervisor
 
 watch = Supervisor._watch
 

@@ -14,11 +14,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from cellwright.io.journal.journal import JOURNAL_FILE
+from cellwright.io.recording.store import RECORDINGS
 from cellwright.mes.parts import counts
 from cellwright.runtime.cell import logs
-from cellwright.runtime.cell.run_folder import JOURNAL_FILE
 from cellwright.runtime.config import compile_file
-from cellwright.runtime.processes.recorder import RECORDINGS
 from cellwright.runtime.simulation import SimulatedCell
 from cellwright.runtime.simulation.footprint import Contents, Footprint, slope
 from cellwright.runtime.simulation.records import ServiceMes

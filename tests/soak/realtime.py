@@ -29,8 +29,8 @@ from cells import CellUnderTest  # noqa: E402 - its folder is known now
 
 from cellwright.io.image.command_client import CommandFailed  # noqa: E402
 from cellwright.io.plan import CellState  # noqa: E402
+from cellwright.io.recording.store import RECORDINGS  # noqa: E402
 from cellwright.mes.parts import counts  # noqa: E402
-from cellwright.runtime.processes.recorder import RECORDINGS  # noqa: E402
 from cellwright.runtime.simulation.footprint import Contents, Footprint, slope  # noqa: E402
 
 EVERY_S = 10.0

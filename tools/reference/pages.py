@@ -22,13 +22,13 @@ import typer.main
 from cellwright.io import messages
 from cellwright.io.drivers import output_gate
 from cellwright.io.image import AlarmState
+from cellwright.io.image.status import ProcessState
 from cellwright.io.plan import SYSTEM_TAGS, iec, quality
 from cellwright.mes import operation_states, work_order_states
 from cellwright.runtime.cli import main as cli
 from cellwright.runtime.scan.alarms import heartbeats
 from cellwright.runtime.scan.alarms import states as alarm_states
 from cellwright.runtime.scan.modes import states
-from cellwright.runtime.supervision.supervisor import ProcessState
 from reference import opcua_model as opcua_reference
 from reference.configuration import reference_markdown
 

@@ -5,12 +5,8 @@ Everything here reads a consistent snapshot of a running cell's image; nothing c
 
 from __future__ import annotations
 
-import difflib
-import fnmatch
-import json
 import time
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -18,189 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from cellwright.io.image import Distribution, Image
-from cellwright.io.plan import CellState, Code, Plan, Tag, Value, quality
-from cellwright.runtime.cell.freshness import staleness
+from cellwright.io.image.status import ProcessState
+from cellwright.io.plan import CellState, Plan, Value
 from cellwright.runtime.cli.views.programs import program_lines, program_report
+from cellwright.runtime.cli.views.tags import STATE_STYLE
 from cellwright.runtime.realtime.machine_check import Item, check
-from cellwright.runtime.supervision.supervisor import ProcessState
-
-STATE_STYLE = {"RUN": "bold green", "STOP": "bold yellow", "FAULT": "bold red"}
-
-
-def parse_value(tag: Tag, text: str) -> Value:
-    """What was typed as the tag's type holds it; raises ValueError that says what it takes."""
-    if tag.type.is_array:
-        try:
-            items = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{tag.type} takes a JSON list like [1, 2], not '{text}'") from error
-        return tag.type.check(items)
-    if tag.type.code is Code.STRING:
-        return tag.type.check(text)
-    if tag.type.code is Code.BOOL:
-        word = text.strip().lower()
-        if word in ("true", "1", "on"):
-            return True
-        if word in ("false", "0", "off"):
-            return False
-        raise ValueError(f"BOOL takes true or false, not '{text}'")
-    try:
-        number = int(text, 0)
-    except ValueError:
-        try:
-            return tag.type.check(float(text))
-        except ValueError as error:
-            raise ValueError(f"{tag.type} takes a number, not '{text}' ({error})") from error
-    return tag.type.check(number)
-
-
-def unknown_tag(plan: Plan, name: str) -> str:
-    """A sentence about a name that is no tag, with the nearest ones."""
-    near = difflib.get_close_matches(name, [tag.name for tag in plan.tags], n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else "see 'cellwright tags list'"
-    return f"cell '{plan.cell}' has no tag '{name}'; {hint}"
-
 
 # --- tags -----------------------------------------------------------------------------------------
-
-
-def matching(plan: Plan, pattern: str) -> list[Tag]:
-    """Tags whose name matches a pattern with ``*``, or contains the text when it has none."""
-    wild = any(character in pattern for character in "*?[")
-    names = {tag.name for tag in plan.tags}
-    if pattern in names:
-        return [tag for tag in plan.tags if tag.name == pattern]
-    return [
-        tag
-        for tag in plan.tags
-        if (fnmatch.fnmatchcase(tag.name, pattern) if wild else pattern in tag.name)
-    ]
-
-
-def tag_rows(plan: Plan, image: Image, pattern: str) -> list[dict[str, Any]]:
-    """One row a tag: what it is, its value, where that comes from and what is known of it.
-
-    ``source_time`` is UTC (ISO 8601); the age does not follow jumps of the wall clock.
-    """
-    reader = image.snapshot_reader()
-    reader.read()
-    # Simulated time is not the machine's: there the snapshot's own time is now.
-    simulated = bool(reader.value(plan.tag("sys.simulation").index))
-    now_ns = None if simulated else time.monotonic_ns()
-    rows = []
-    for tag in matching(plan, pattern):
-        stamp, age_ns = reader.timestamp_ns(tag.index), reader.age_ns(tag.index, now_ns)
-        status = reader.quality(tag.index)
-        rows.append(
-            {
-                "name": tag.name,
-                "type": str(tag.type),
-                "value": reader.value(tag.index),
-                "unit": tag.unit,
-                "quality": quality.name(status),
-                "source_time": _utc(stamp) if stamp else None,
-                "age_ms": None if age_ns is None else round(age_ns / 1e6, 1),
-                "direction": str(tag.direction),
-                "writer": tag.writer,
-                "forced": status == quality.GOOD_LOCAL_OVERRIDE,
-            }
-        )
-    return rows
-
-
-def _utc(nanoseconds: int) -> str:
-    return datetime.fromtimestamp(nanoseconds / 1e9, UTC).isoformat(timespec="milliseconds")
-
-
-def tag_table(rows: Iterable[dict[str, Any]]) -> Table:
-    """Tags as a table."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("tag", "type", "value", "unit", "quality", "age", "from", "writer"):
-        # Nothing is cut short: a narrow terminal breaks lines, but not the name, which is typed.
-        table.add_column(
-            column,
-            justify="right" if column in ("value", "age") else "left",
-            overflow="fold",
-            no_wrap=column == "tag",
-            min_width=len(column),
-        )
-    for row in rows:
-        age = "" if row["age_ms"] is None else f"{row['age_ms'] / 1000:.1f} s"
-        table.add_row(
-            row["name"],
-            row["type"],
-            Text(shown(row["value"])),
-            row["unit"],
-            quality_text(row["quality"]),
-            age,
-            row["direction"],
-            row["writer"] or "",
-        )
-    return table
-
-
-def quality_text(name: str) -> Text:
-    """A quality in its colour."""
-    style = "green" if name == "GOOD" else "yellow" if not name.startswith("BAD") else "red"
-    return Text(name, style=style)
-
-
-def shown(value: Value) -> str:
-    """A value for people."""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list):
-        return "[" + ", ".join(shown(item) for item in value) + "]"
-    return str(value)
-
-
-class WatchView:
-    """Tags live: the table, with what changed since the last look in bold."""
-
-    def __init__(self, plan: Plan, image: Image, patterns: Sequence[str]) -> None:
-        self._plan = plan
-        self._image = image
-        self._reader = image.snapshot_reader()
-        seen: dict[int, Tag] = {}
-        for pattern in patterns:
-            seen.update({tag.index: tag for tag in matching(plan, pattern)})
-        self._tags = list(seen.values())
-        self._last: dict[int, Value] = {}
-
-    def table(self) -> RenderableType:
-        """The present look."""
-        self._reader.read()
-        state = CellState(self._image.scan.state).name
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("tag", "value", "unit", "quality"):
-            table.add_column(column)
-        for tag in self._tags:
-            value = self._reader.value(tag.index)
-            changed = tag.index in self._last and self._last[tag.index] != value
-            self._last[tag.index] = value
-            table.add_row(
-                tag.name,
-                Text(shown(value), style="bold" if changed else ""),
-                tag.unit,
-                quality_text(quality.name(self._reader.quality(tag.index))),
-            )
-        head = Text.assemble(
-            (f"{self._plan.cell} ", "bold"),
-            (state, STATE_STYLE.get(state, "")),
-            f"  cycle {self._reader.cycle}",
-        )
-        old = staleness(self._plan, self._image)
-        return Group(head, *([Text(old, style="bold red")] if old else []), table)
-
-
-def cross_reference_table(rows: Iterable[tuple[str, str, str, Sequence[str]]]) -> Table:
-    """Who writes and who reads each tag."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("tag", "address", "written by", "read by"):
-        table.add_column(column)
-    for name, address, writer, readers in rows:
-        table.add_row(name, address, writer or "", ", ".join(readers))
-    return table
 
 
 # --- status ---------------------------------------------------------------------------------------

@@ -25,9 +25,9 @@ from cellwright.io.plan import AlarmRule, Consequence, Plan, Value, quality
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.runtime.scan.alarms.conditions import beyond, condition
 from cellwright.runtime.scan.alarms.states import Signal, moves
-from cellwright.runtime.scan.commands import RefusalError
 from cellwright.runtime.scan.cycle_state import Moment, Part
 from cellwright.runtime.scan.outbox import Outbox
+from cellwright.runtime.scan.refusals import RefusedError
 
 LONGEST_SHELF_S: Final = 86_400.0
 """A day; what is to be out of sight for longer is switched off in the configuration."""
@@ -327,7 +327,7 @@ class AlarmDesk(Part):
     # --- commands -----------------------------------------------------------------------------
 
     def acknowledge(self, name: str, actor: str, reason: str) -> None:
-        """One alarm, or all that wait (empty name). Raises RefusalError."""
+        """One alarm, or all that wait (empty name). Raises RefusedError."""
         if not name:
             for alarm, state in enumerate(self._states):
                 if state in UNACKNOWLEDGED:
@@ -335,22 +335,22 @@ class AlarmDesk(Part):
             return
         alarm = self._known(name)
         if not self._ask(alarm, Signal.ACKNOWLEDGE, actor, reason):
-            raise RefusalError(
+            raise RefusedError(
                 ReplyCode.INVALID_STATE,
                 f"alarm '{name}' is {self._states[alarm].name}: there is nothing to acknowledge",
             )
 
     def shelve(self, name: str, duration_s: float, actor: str, reason: str) -> None:
-        """Put an alarm away for a time. Raises RefusalError."""
+        """Put an alarm away for a time. Raises RefusedError."""
         alarm = self._known(name)
         if not 0 < duration_s <= LONGEST_SHELF_S:
-            raise RefusalError(
+            raise RefusedError(
                 ReplyCode.OUT_OF_RANGE,
                 f"an alarm is shelved for more than 0 and at most {LONGEST_SHELF_S:g} s, not "
                 f"{duration_s:g} s",
             )
         if not reason.strip():
-            raise RefusalError(
+            raise RefusedError(
                 ReplyCode.OUT_OF_RANGE, f"alarm '{name}' is not shelved without a reason; give one"
             )
         if not self._ask(alarm, Signal.SHELVE, actor, reason):
@@ -360,15 +360,15 @@ class AlarmDesk(Part):
                 if state is AlarmState.SUPPRESSED
                 else f"it has the consequence '{rule.consequence}', which must stay in force"
             )
-            raise RefusalError(ReplyCode.INVALID_STATE, f"alarm '{name}' is not shelved: {why}")
+            raise RefusedError(ReplyCode.INVALID_STATE, f"alarm '{name}' is not shelved: {why}")
         self._until[alarm] = self._moment.now_ns + int(duration_s * 1e9)
         self._since.pop(alarm, None)
 
     def unshelve(self, name: str, actor: str, reason: str) -> None:
-        """Bring an alarm back before its time. Raises RefusalError."""
+        """Bring an alarm back before its time. Raises RefusedError."""
         alarm = self._known(name)
         if not self._ask(alarm, Signal.UNSHELVE, actor, reason):
-            raise RefusalError(
+            raise RefusedError(
                 ReplyCode.INVALID_STATE,
                 f"alarm '{name}' is {self._states[alarm].name}, not SHELVED",
             )
@@ -379,12 +379,12 @@ class AlarmDesk(Part):
         try:
             return self._signal(alarm, signal, actor, reason)
         except ValueError as error:  # an event that is longer than the journal takes
-            raise RefusalError(ReplyCode.OUT_OF_RANGE, str(error)) from error
+            raise RefusedError(ReplyCode.OUT_OF_RANGE, str(error)) from error
 
     def _known(self, name: str) -> int:
         alarm = self._by_name.get(name)
         if alarm is None:
-            raise RefusalError(
+            raise RefusedError(
                 ReplyCode.UNKNOWN_ALARM, f"there is no alarm '{name}'; see 'cellwright alarms'"
             )
         return alarm

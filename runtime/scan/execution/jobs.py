@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Final
 from cellwright.io.image import Image, RingFull
 from cellwright.io.messages import Job, MessageError, Result, decode_result, encode
 from cellwright.io.plan import Plan, Task
-from cellwright.runtime.recorder.recorder import Tape
 from cellwright.runtime.scan.cycle_state import Part
+from cellwright.runtime.scan.observer import CycleObserver
 
 RESULTS_PER_CYCLE: Final = 8
 
@@ -33,10 +33,10 @@ class _Desk(Part):
         "arrived",
     )
 
-    def __init__(self, image: Image, task: Task, epoch: int, tape: Tape) -> None:
+    def __init__(self, image: Image, task: Task, epoch: int, observer: CycleObserver) -> None:
         self._index = task.index
         self._deadlines = task.deadlines
-        self._tape = tape
+        self._observer = observer
         self._statistics = image.statistics
         self._jobs = image.job_ring(task.index)
         self._results = image.result_ring(task.index)
@@ -65,18 +65,18 @@ class _Desk(Part):
         if deadline is not None:
             self._expires[job.number] = self._cycles + deadline.cycles
         data = encode(job)
-        self._tape.said(data)
+        self._observer.emitted(data)
         try:
             self._jobs.put(data)
         except RingFull:
-            self._tape.job_refused(self._index, job.number)
+            self._observer.job_refused(self._index, job.number)
             self._fail(job.number, "the worker takes no jobs (its queue is full)")
         return job.number
 
     def latch(self) -> None:
         for sequence, data in self._results.peek(RESULTS_PER_CYCLE):
             self._results.acknowledge(sequence)
-            self._tape.result(self._index, data)
+            self._observer.result(self._index, data)
             try:
                 result = decode_result(data)
             except MessageError:
@@ -86,7 +86,7 @@ class _Desk(Part):
         incarnation = self._slot.restarts
         if incarnation != self._incarnation:
             self._incarnation = incarnation
-            self._tape.restarted(self._index, incarnation)
+            self._observer.restarted(self._index, incarnation)
             self._expired.clear()
             for number in list(self._outstanding):
                 self._fail(number, "the worker process died during the job")
@@ -144,9 +144,9 @@ class _Desk(Part):
 class JobDesk(Part):
     """All tasks' jobs; one `_Desk` for each task that has a worker."""
 
-    def __init__(self, plan: Plan, image: Image, epoch: int, tape: Tape) -> None:
+    def __init__(self, plan: Plan, image: Image, epoch: int, observer: CycleObserver) -> None:
         self._desks = {
-            task.index: _Desk(image, task, epoch, tape)
+            task.index: _Desk(image, task, epoch, observer)
             for task in plan.tasks
             if task.worker is not None
         }

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from cellwright.io.plan import Direction, Plan, quality
 from cellwright.io.process_image.process_image import LatchResult, ProcessImage
-from cellwright.runtime.scan.modes.surroundings import Surroundings
+from cellwright.runtime.scan.modes.peers import Peers
 
 
-def unhealthy(plan: Plan, latched: LatchResult, around: Surroundings, waiting: int) -> str:
+def unhealthy(plan: Plan, latched: LatchResult, peers: Peers, waiting: int) -> str:
     """Why outputs must not be driven now, or an empty string.
 
     ``waiting`` counts events that found no place on the way to the journal.
@@ -23,13 +23,13 @@ def unhealthy(plan: Plan, latched: LatchResult, around: Surroundings, waiting: i
         )
     if latched.lost_fault >= 0:
         device = plan.devices[latched.lost_fault]
-        why = around.device_error(latched.lost_fault) or "its driver gives no sign"
+        why = peers.device_error(latched.lost_fault) or "its driver gives no sign"
         return f"device '{device.name}' does not answer: {why}"
     if waiting:
-        why = around.journal_error() or "the journal process does not answer"
+        why = peers.journal_error() or "the journal process does not answer"
         return f"the journal does not take events ({waiting} wait): {why}"
-    if not around.journal_ok:
-        return f"the journal is not writable: {around.journal_error() or 'no sign of life'}"
+    if not peers.journal_ok:
+        return f"the journal is not writable: {peers.journal_error() or 'no sign of life'}"
     return ""
 
 

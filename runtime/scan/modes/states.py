@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from cellwright.io.messages import ReplyCode
 from cellwright.io.plan import CellState
+from cellwright.runtime.scan.refusals import RefusedError
 
 
 class Request(StrEnum):
@@ -110,10 +112,6 @@ DRIVING: Final = frozenset({CellState.RUN, CellState.PAUSE})
 """States in which outputs are driven; in all others they are at their safe values."""
 
 
-class RefusedError(Exception):
-    """The request is not possible now; the sentence says why and what to do."""
-
-
 def step(state: CellState, request: Request, unhealthy: str = "") -> Transition:
     """The row to follow; ``unhealthy`` says why `Guard.HEALTHY` does not hold, or is empty.
 
@@ -126,7 +124,10 @@ def step(state: CellState, request: Request, unhealthy: str = "") -> Transition:
             for row in TRANSITIONS
             if row.state is state and row.next != state and row.request not in BY_RUNTIME
         )
-        raise RefusedError(f"'{request}' is not possible in {state.name}; possible: {allowed}")
+        raise RefusedError(
+            ReplyCode.INVALID_STATE,
+            f"'{request}' is not possible in {state.name}; possible: {allowed}",
+        )
     if row.guard is Guard.HEALTHY and unhealthy:
-        raise RefusedError(f"'{request}' refused: {unhealthy}")
+        raise RefusedError(ReplyCode.INVALID_STATE, f"'{request}' refused: {unhealthy}")
     return row

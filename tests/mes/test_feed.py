@@ -17,7 +17,7 @@ from plans import make_plan, make_task
 
 from cellwright.io.image import Image
 from cellwright.io.image.command_client import CommandClient
-from cellwright.io.journal.journal import JournalReader, Record
+from cellwright.io.journal.journal import JOURNAL_FILE, JournalReader, Record
 from cellwright.io.journal.writer import JournalWriter
 from cellwright.io.messages import (
     AnyEvent,
@@ -36,11 +36,10 @@ from cellwright.io.messages import (
 )
 from cellwright.mes import background_store, parts
 from cellwright.mes import feed as mes_feed
-from cellwright.mes.background_store import GatewayStore
+from cellwright.mes.background_store import BackgroundStore
 from cellwright.mes.feed import MesFeed
 from cellwright.mes.store import Store
 from cellwright.mes.work_orders import JobOrder, store_and_start
-from cellwright.runtime.cell.run_folder import JOURNAL_FILE
 
 BOOT = "0123abcd"
 MASTER_DATA = """\
@@ -100,7 +99,7 @@ class Cell:
             self.commands.append(command.body)
         return self.commands
 
-    def feed(self, store: GatewayStore) -> MesFeed:
+    def feed(self, store: BackgroundStore) -> MesFeed:
         return MesFeed(self.data, store, CommandClient(self.image))
 
     def counts(self) -> parts.Counts:
@@ -113,8 +112,8 @@ class Cell:
 
 
 @contextmanager
-def opened(cell: Cell) -> Iterator[GatewayStore]:
-    store = GatewayStore(cell.url, cell.master_data)
+def opened(cell: Cell) -> Iterator[BackgroundStore]:
+    store = BackgroundStore(cell.url, cell.master_data)
     try:
         yield store
     finally:

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from cellwright.mes import background_store
-from cellwright.mes.background_store import GatewayStore
+from cellwright.mes.background_store import BackgroundStore
 from cellwright.mes.errors import StoreError
 from cellwright.mes.models import PartDefinition
 
@@ -31,8 +31,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def opening(url: str, master_data: Path | None = None) -> Iterator[GatewayStore]:
-    store = GatewayStore(url, master_data)
+def opening(url: str, master_data: Path | None = None) -> Iterator[BackgroundStore]:
+    store = BackgroundStore(url, master_data)
     try:
         yield store
     finally:
@@ -47,7 +47,7 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     return found
 
 
-def refusal(store: GatewayStore) -> str:
+def refusal(store: BackgroundStore) -> str:
     """What a use is told while there is no store."""
     with pytest.raises(StoreError) as caught, store.session():
         pass
@@ -55,7 +55,7 @@ def refusal(store: GatewayStore) -> str:
     return str(caught.value)
 
 
-def parts(store: GatewayStore) -> list[str]:
+def parts(store: BackgroundStore) -> list[str]:
     with store.reading() as session:
         return [part.part_number for part in session.query(PartDefinition)]
 
@@ -119,7 +119,7 @@ def test_an_error_that_nobody_foresaw_is_told_and_tried_again(tmp_path: Path) ->
 
 
 def test_giving_up_does_not_wait_for_a_database_that_is_not_there(tmp_path: Path) -> None:
-    store = GatewayStore(f"sqlite:///{tmp_path / 'nowhere' / 'mes.db'}", None)
+    store = BackgroundStore(f"sqlite:///{tmp_path / 'nowhere' / 'mes.db'}", None)
     until(lambda: "unable to open" in refusal(store), "the reason")
     store.close()
     assert not store._thread.is_alive()
@@ -135,6 +135,6 @@ def test_an_error_without_a_name_is_no_end_of_asking_whether_the_database_answer
             raise OperationalError("SELECT 1", {}, sqlite3.OperationalError("never heard of it"))
 
         with monkeypatch.context() as broken:
-            broken.setattr(GatewayStore, "reading", contextmanager(fail))
+            broken.setattr(BackgroundStore, "reading", contextmanager(fail))
             until(lambda: not store.answers, "the failure is seen")
         until(lambda: store.answers, "the database answers again")

@@ -6,13 +6,11 @@ look within a cycle would see another world. Decides nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from cellwright.io.image import Image, ScanStatus, Text
-from cellwright.io.recording.cycle import Around
-
-if TYPE_CHECKING:
-    from cellwright.runtime.recorder.recorder import Tape
+from cellwright.io.recording.cycle import PeerStatus
+from cellwright.runtime.scan.observer import CycleObserver
 
 _DEGRADED: Final = cast(Text, ScanStatus.degraded)
 
@@ -23,12 +21,12 @@ JOURNAL: Final = -1
 """Stands for the journal where others are a device's place in the plan."""
 
 
-class Surroundings:
+class Peers:
     """The latched figures, and the words that are asked for when something is wrong."""
 
-    def __init__(self, image: Image, tape: Tape) -> None:
+    def __init__(self, image: Image, observer: CycleObserver) -> None:
         self._image = image
-        self._tape = tape
+        self._observer = observer
         self._events = image.events["scan"]
         self._gateway, self._journal = image.processes["gateway"], image.processes["journal"]
         self._seen: tuple[Any, ...] = ()
@@ -64,25 +62,25 @@ class Surroundings:
         )
         if seen != self._seen:
             self._seen = seen
-            around = Around(*seen)
-            self.hold(around)
-            self._tape.around(around)
+            status = PeerStatus(*seen)
+            self.hold(status)
+            self._observer.peers(status)
 
-    def hold(self, around: Around) -> None:
+    def hold(self, status: PeerStatus) -> None:
         """This is what the scan sees from now on."""
         self.version += 1
-        self.durable = around.durable
-        self.journal_ok = around.journal_ok
-        self.gateway_alive = around.gateway_alive
-        self.skipped_ticks = around.skipped_ticks
-        self.degraded = around.degraded
-        self.database_alive = around.database_alive
-        self.utc_synchronised = around.utc_synchronised
+        self.durable = status.durable
+        self.journal_ok = status.journal_ok
+        self.gateway_alive = status.gateway_alive
+        self.skipped_ticks = status.skipped_ticks
+        self.degraded = status.degraded
+        self.database_alive = status.database_alive
+        self.utc_synchronised = status.utc_synchronised
 
     def journal_error(self) -> str:
         """Why the journal is unwell, empty when it does not say."""
-        return self._tape.text(JOURNAL, self._image.journal.error)
+        return self._observer.text(JOURNAL, self._image.journal.error)
 
     def device_error(self, device: int) -> str:
         """Why the device with that place in the plan is unwell, empty when it does not say."""
-        return self._tape.text(device, self._image.device(device).error)
+        return self._observer.text(device, self._image.device(device).error)

@@ -1,0 +1,54 @@
+"""Saves the retained tags when they have changed."""
+
+from __future__ import annotations
+
+import msgspec
+import structlog
+
+from cellwright.io.image import Image
+from cellwright.io.journal.retain import RetainedValue, RetainError, RetainStore
+from cellwright.io.plan import Plan
+from cellwright.io.timing.clock import Clock
+
+RETAIN_INTERVAL_NS = 50_000_000
+
+
+class RetainKeeper:
+    """Saves the retained tags when they have changed, at most every `RETAIN_INTERVAL_NS`."""
+
+    def __init__(self, plan: Plan, image: Image, clock: Clock, store: RetainStore) -> None:
+        self._layout_hash = plan.layout_hash
+        self._clock = clock
+        self._store = store
+        self._reader = image.snapshot_reader()
+        self._tags = [tag for tag in plan.tags if tag.retain]
+        self._saved = b""
+        """What was saved last, as msgpack: unlike the values themselves, NaN equals NaN there."""
+        self._due_ns = 0
+        self._failed = False
+        self._log = structlog.get_logger(__name__)
+
+    def step(self, at_end: bool = False) -> None:
+        """Look once; a failure is told once and tried again."""
+        now_ns = self._clock.now_ns()
+        if not self._tags or (now_ns < self._due_ns and not at_end):
+            return
+        self._due_ns = now_ns + RETAIN_INTERVAL_NS
+        if not self._reader.read():
+            return
+        values = [self._reader.value(tag.index) for tag in self._tags]
+        content = msgspec.msgpack.encode(values)
+        if content == self._saved:
+            return
+        kept = {
+            tag.name: RetainedValue(tag.type, value)
+            for tag, value in zip(self._tags, values, strict=True)
+        }
+        try:
+            self._store.save(kept, self._layout_hash)
+        except RetainError as error:
+            if not self._failed:
+                self._log.error("retained values not saved", error=str(error))
+            self._failed = True
+        else:
+            self._saved, self._failed = content, False

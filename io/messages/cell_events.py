@@ -1,0 +1,101 @@
+"""Events of the cell itself: modes, writes, forces, faults, alarms."""
+
+from __future__ import annotations
+
+from cellwright.io.messages.base import Event
+from cellwright.io.plan import Value
+
+
+class ModeChanged(Event, frozen=True, kw_only=True, tag="mode_changed"):
+    """The cell went from one operating state to another."""
+
+    old: str
+    new: str
+    actor: str
+    reason: str
+    request: str = ""
+    """What was asked for, which tells a warm start from a cold one."""
+
+
+class TagWritten(Event, frozen=True, kw_only=True, tag="tag_written"):
+    """A command wrote a tag."""
+
+    tag: str
+    old: Value
+    new: Value
+    actor: str
+    reason: str
+
+
+class ForceChanged(Event, frozen=True, kw_only=True, tag="force_changed"):
+    """A force was set (``value``) or released (``value`` None); ``tag`` empty means all."""
+
+    tag: str
+    value: Value | None
+    actor: str
+    reason: str
+
+
+class StatisticsReset(Event, frozen=True, kw_only=True, tag="statistics_reset"):
+    """Counters and histograms of one task began anew; ``of`` empty means all and the scan's."""
+
+    of: str
+    actor: str
+    reason: str
+
+
+class ProgramChanged(Event, frozen=True, kw_only=True, tag="program_changed"):
+    """The cell goes on with other programs from this cycle on."""
+
+    tasks: list[str]
+    """Tasks whose programs were loaded anew."""
+    old: str
+    """SHA-256 over all program files of the cell before."""
+    new: str
+    """And now."""
+    files: list[str]
+    """Changed files; of very many only the first."""
+    actor: str
+    reason: str
+    rolled_back: bool = False
+    change: str = ""
+    """SHA-256 of the change itself, which no other has."""
+    after_restart: bool = False
+    """Told by a later scan process: the one that made the change died before it could."""
+
+
+class FaultRaised(Event, frozen=True, kw_only=True, tag="fault_raised"):
+    """The cell went to FAULT. ``code`` is stable for machines, ``text`` for people."""
+
+    code: str
+    text: str
+    culprit: str = ""
+    """Task or device at fault, when it is one."""
+
+
+class AlarmChanged(Event, frozen=True, kw_only=True, tag="alarm_changed"):
+    """An alarm went from one state to another."""
+
+    alarm: str
+    old: str
+    new: str
+    """State as in `cellwright.io.image.alarm_view.AlarmState`."""
+    severity: int
+    """1 to 1000."""
+    text: str
+    group: str
+    value: Value | None = None
+    """Of the tag that it watches, when it watches one."""
+    first_out: bool = False
+    """It is the first of its group."""
+    actor: str = ""
+    """Who acknowledged or shelved it; empty when the condition changed."""
+    reason: str = ""
+
+
+class CommandRefused(Event, frozen=True, kw_only=True, tag="command_refused"):
+    """A command was understood and not obeyed."""
+
+    command: str
+    actor: str
+    why: str

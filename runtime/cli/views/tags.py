@@ -1,0 +1,145 @@
+"""Tables of tags: their values, their quality, who reads and writes them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cellwright.io.image import Image
+from cellwright.io.plan import CellState, Plan, Tag, Value, quality
+from cellwright.runtime.cell.freshness import staleness
+from cellwright.runtime.cell.tag_lookup import matching
+
+STATE_STYLE = {"RUN": "bold green", "STOP": "bold yellow", "FAULT": "bold red"}
+
+
+def tag_rows(plan: Plan, image: Image, pattern: str) -> list[dict[str, Any]]:
+    """One row a tag: what it is, its value, where that comes from and what is known of it.
+
+    ``source_time`` is UTC (ISO 8601); the age does not follow jumps of the wall clock.
+    """
+    reader = image.snapshot_reader()
+    reader.read()
+    # Simulated time is not the machine's: there the snapshot's own time is now.
+    simulated = bool(reader.value(plan.tag("sys.simulation").index))
+    now_ns = None if simulated else time.monotonic_ns()
+    rows = []
+    for tag in matching(plan, pattern):
+        stamp, age_ns = reader.timestamp_ns(tag.index), reader.age_ns(tag.index, now_ns)
+        status = reader.quality(tag.index)
+        rows.append(
+            {
+                "name": tag.name,
+                "type": str(tag.type),
+                "value": reader.value(tag.index),
+                "unit": tag.unit,
+                "quality": quality.name(status),
+                "source_time": _utc(stamp) if stamp else None,
+                "age_ms": None if age_ns is None else round(age_ns / 1e6, 1),
+                "direction": str(tag.direction),
+                "writer": tag.writer,
+                "forced": status == quality.GOOD_LOCAL_OVERRIDE,
+            }
+        )
+    return rows
+
+
+def _utc(nanoseconds: int) -> str:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC).isoformat(timespec="milliseconds")
+
+
+def tag_table(rows: Iterable[dict[str, Any]]) -> Table:
+    """Tags as a table."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("tag", "type", "value", "unit", "quality", "age", "from", "writer"):
+        # Nothing is cut short: a narrow terminal breaks lines, but not the name, which is typed.
+        table.add_column(
+            column,
+            justify="right" if column in ("value", "age") else "left",
+            overflow="fold",
+            no_wrap=column == "tag",
+            min_width=len(column),
+        )
+    for row in rows:
+        age = "" if row["age_ms"] is None else f"{row['age_ms'] / 1000:.1f} s"
+        table.add_row(
+            row["name"],
+            row["type"],
+            Text(shown(row["value"])),
+            row["unit"],
+            quality_text(row["quality"]),
+            age,
+            row["direction"],
+            row["writer"] or "",
+        )
+    return table
+
+
+def quality_text(name: str) -> Text:
+    """A quality in its colour."""
+    style = "green" if name == "GOOD" else "yellow" if not name.startswith("BAD") else "red"
+    return Text(name, style=style)
+
+
+def shown(value: Value) -> str:
+    """A value for people."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return "[" + ", ".join(shown(item) for item in value) + "]"
+    return str(value)
+
+
+class WatchView:
+    """Tags live: the table, with what changed since the last look in bold."""
+
+    def __init__(self, plan: Plan, image: Image, patterns: Sequence[str]) -> None:
+        self._plan = plan
+        self._image = image
+        self._reader = image.snapshot_reader()
+        seen: dict[int, Tag] = {}
+        for pattern in patterns:
+            seen.update({tag.index: tag for tag in matching(plan, pattern)})
+        self._tags = list(seen.values())
+        self._last: dict[int, Value] = {}
+
+    def table(self) -> RenderableType:
+        """The present look."""
+        self._reader.read()
+        state = CellState(self._image.scan.state).name
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("tag", "value", "unit", "quality"):
+            table.add_column(column)
+        for tag in self._tags:
+            value = self._reader.value(tag.index)
+            changed = tag.index in self._last and self._last[tag.index] != value
+            self._last[tag.index] = value
+            table.add_row(
+                tag.name,
+                Text(shown(value), style="bold" if changed else ""),
+                tag.unit,
+                quality_text(quality.name(self._reader.quality(tag.index))),
+            )
+        head = Text.assemble(
+            (f"{self._plan.cell} ", "bold"),
+            (state, STATE_STYLE.get(state, "")),
+            f"  cycle {self._reader.cycle}",
+        )
+        old = staleness(self._plan, self._image)
+        return Group(head, *([Text(old, style="bold red")] if old else []), table)
+
+
+def cross_reference_table(rows: Iterable[tuple[str, str, str, Sequence[str]]]) -> Table:
+    """Who writes and who reads each tag."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("tag", "address", "written by", "read by"):
+        table.add_column(column)
+    for name, address, writer, readers in rows:
+        table.add_row(name, address, writer or "", ", ".join(readers))
+    return table
