@@ -33,12 +33,12 @@ class Library(Protocol):
     CW_MOST_COMMANDS: int
     CW_REPLY_TEXT: int
 
-    # cell.h
+    # image/word.h
     def cw_load(self, area: Pointer, area_size: int, offset: int, /) -> int: ...
     def cw_store(self, area: Pointer, area_size: int, offset: int, value: int, /) -> int: ...
     def cw_add(self, area: Pointer, area_size: int, offset: int, value: int, /) -> int: ...
 
-    # bits.h
+    # image/bits.h
     def cw_unpack_bits(
         self, packed: Pointer, packed_size: int, first: int, bytes: Pointer, count: int, /
     ) -> int: ...
@@ -46,11 +46,11 @@ class Library(Protocol):
         self, packed: Pointer, packed_size: int, first: int, bytes: Pointer, count: int, /
     ) -> int: ...
 
-    # crc32c.h
+    # platform/crc32c.h
     def cw_crc32c(self, crc: int, data: Pointer, size: int, /) -> int: ...
     def cw_crc32c_portable(self, crc: int, data: Pointer, size: int, /) -> int: ...
 
-    # snapshot.h
+    # image/snapshot.h
     def cw_snapshot_size(self, block_size: int, /) -> int: ...
     def cw_snapshot_sequence(self, area: Pointer, area_size: int, /) -> int: ...
     def cw_snapshot_write(
@@ -70,7 +70,7 @@ class Library(Protocol):
         /,
     ) -> int: ...
 
-    # ring.h
+    # rings/ring.h
     def cw_ring_producer_size(self, capacity: int, /) -> int: ...
     def cw_ring_consumer_size(self) -> int: ...
     def cw_ring_longest(self, capacity: int, /) -> int: ...
@@ -119,7 +119,7 @@ class Library(Protocol):
         /,
     ) -> int: ...
 
-    # commands.h
+    # rings/commands.h
     def cw_commands_size(self, slots: int, slot_size: int, /) -> int: ...
     def cw_commands_send(
         self,
@@ -158,7 +158,7 @@ class Library(Protocol):
         self, area: Pointer, area_size: int, ticket: int, reply: Pointer, timeout_ns: int, /
     ) -> int: ...
 
-    # statistics.h
+    # image/statistics.h
     def cw_statistics_size(self) -> int: ...
     def cw_bucket(self, value: int, /) -> int: ...
     def cw_bucket_low(self, bucket: int, /) -> int: ...
@@ -180,7 +180,7 @@ class Library(Protocol):
         self, area: Pointer, area_size: int, copy: Pointer, attempts: int, /
     ) -> int: ...
 
-    # wait.h
+    # platform/wait.h
     def cw_now(self) -> int: ...
     def cw_wait_until(self, deadline_ns: int, spin_ns: int, /) -> int: ...
     def cw_wait_probe(
@@ -192,13 +192,13 @@ class Library(Protocol):
         self, area: Pointer, area_size: int, offset: int, expected: int, timeout_ns: int, /
     ) -> int: ...
 
-    # realtime.h
+    # platform/realtime.h
     def cw_schedule_fifo(self, priority: int, /) -> int: ...
     def cw_lock_memory(self) -> int: ...
     def cw_pin(self, core: int, /) -> int: ...
     def cw_clock_synchronised(self) -> int: ...
 
-    # changes.h
+    # image/changes.h
     def cw_changes(
         self,
         runs: Pointer,
@@ -219,7 +219,7 @@ class Library(Protocol):
         self, bitmap: Pointer, bitmap_words: int, tags: Pointer, max: int, /
     ) -> int: ...
 
-    # operation.h, latch.h, overlay.h, commit.h, publish.h
+    # image/operation.h, latch.h, overlay.h, commit.h, publish.h
     CW_ABCD: int
     CW_CDAB: int
     CW_BADC: int
@@ -271,7 +271,7 @@ class Library(Protocol):
         self, table: Pointer, publication: Pointer, cycle: int, mono_ns: int, utc_ns: int, /
     ) -> int: ...
 
-    # recorder.h
+    # recorder/recorder.h
     def cw_record_region(self, table: Pointer, /) -> int: ...
     def cw_delta_longest(self, size: int, /) -> int: ...
     def cw_delta_take(
@@ -295,7 +295,7 @@ class Library(Protocol):
         /,
     ) -> int: ...
 
-    # blocks.h, blocks_logic.h, blocks_timers.h
+    # blocks/blocks.h, blocks_logic.h, blocks_timers.h
     CW_TIME_BACKWARDS: int
     CW_BAD_PARAMETER: int
     CW_HELD: int
@@ -328,7 +328,7 @@ class Library(Protocol):
     def cw_tof_step(self, block: Pointer, now_ns: int, in_: bool, pt_ns: int, /) -> int: ...
     def cw_tp_step(self, block: Pointer, now_ns: int, in_: bool, pt_ns: int, /) -> int: ...
 
-    # blocks_analog.h, blocks_pid.h, blocks_sequencer.h
+    # blocks/analog.h, blocks_pid.h, blocks_sequencer.h
     CW_ALWAYS: int
 
     def cw_ramp_step(

@@ -8,18 +8,18 @@ from typing import Any
 
 from recorded_cell import RecordedCell
 
-from cellwright.runtime.recorder.replay import Outcome, Replay
+from cellwright.runtime.recorder.replay import Replay, ReplayOutcome
 from cellwright.tasks.api import (
     Program,
 )
 
 
-def replayed(path: Path, programs: Sequence[type[Program[Any]]], **options: Any) -> Outcome:
+def replayed(path: Path, programs: Sequence[type[Program[Any]]], **options: Any) -> ReplayOutcome:
     with Replay(path, programs=programs) as replay:
         return replay.run(**options)
 
 
-def identical(cell: RecordedCell, path: Path | None = None) -> Outcome:
+def identical(cell: RecordedCell, path: Path | None = None) -> ReplayOutcome:
     outcome = replayed(path or cell.kept(), cell.programs)
     assert outcome.difference is None, outcome.difference
     assert outcome.identical, outcome.notes

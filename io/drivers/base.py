@@ -34,7 +34,7 @@ class DriverOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Area(msgspec.Struct, frozen=True):
+class AddressArea(msgspec.Struct, frozen=True):
     """One addressable area of a kind of device (``coils``, ``input_registers``, ...)."""
 
     name: str
@@ -68,7 +68,7 @@ class Driver(ABC, Generic[O]):
     """
 
     Options: ClassVar[type[DriverOptions]]
-    areas: ClassVar[tuple[Area, ...]]
+    areas: ClassVar[tuple[AddressArea, ...]]
 
     def __init__(self, name: str, options: O) -> None:
         self.name = name

@@ -42,7 +42,7 @@ class Area:
 V = TypeVar("V")
 
 
-class Cell(Generic[V]):
+class Word(Generic[V]):
     """One field of a `Record`, declared at class level; a subclass says how it is stored."""
 
     size: int = 8
@@ -51,10 +51,10 @@ class Cell(Generic[V]):
         self.offset = 0
 
     @overload
-    def __get__(self, record: None, owner: type) -> Cell[V]: ...
+    def __get__(self, record: None, owner: type) -> Word[V]: ...
     @overload
     def __get__(self, record: Record, owner: type) -> V: ...
-    def __get__(self, record: Record | None, owner: type) -> V | Cell[V]:
+    def __get__(self, record: Record | None, owner: type) -> V | Word[V]:
         return self if record is None else self.load(record.area)
 
     def __set__(self, record: Record, value: V) -> None:
@@ -69,7 +69,7 @@ class Cell(Generic[V]):
         raise TypeError(f"{type(self).__name__} does not say how it is stored")
 
 
-class Int64(Cell[int]):
+class Int64(Word[int]):
     """A signed 64-bit number, loaded and stored in one piece."""
 
     def load(self, area: Area) -> int:
@@ -81,7 +81,7 @@ class Int64(Cell[int]):
         lib.cw_store(area.pointer, area.size, self.offset, value)
 
 
-class Flag(Cell[bool]):
+class Flag(Word[bool]):
     """A truth value."""
 
     def load(self, area: Area) -> bool:
@@ -93,7 +93,7 @@ class Flag(Cell[bool]):
         lib.cw_store(area.pointer, area.size, self.offset, 1 if value else 0)
 
 
-class Text(Cell[str]):
+class Text(Word[str]):
     """Up to ``length`` UTF-8 bytes, double-buffered; what is longer is cut at a character."""
 
     def __init__(self, length: int) -> None:
@@ -124,7 +124,7 @@ class Text(Cell[str]):
 
 
 class Record:
-    """An area with named fields; a subclass declares them as `Cell` class attributes."""
+    """An area with named fields; a subclass declares them as `Word` class attributes."""
 
     size: ClassVar[int] = 0
     """Bytes of the area, whole cache lines."""
@@ -133,7 +133,7 @@ class Record:
         super().__init_subclass__(**keywords)
         position = cls.size
         for cell in vars(cls).values():
-            if isinstance(cell, Cell):
+            if isinstance(cell, Word):
                 # Texts are double buffers and begin on a line of their own.
                 cell.offset = position if cell.size == 8 else round_up(position)
                 position = cell.offset + cell.size

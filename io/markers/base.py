@@ -25,7 +25,7 @@ class MarkerOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Outcome(StrEnum):
+class MarkOutcome(StrEnum):
     """What is known after `Marker.fire`."""
 
     ACKNOWLEDGED = "acknowledged"
@@ -50,7 +50,7 @@ class MarkContent:
 class FireResult:
     """Outcome of one mark; ``detail`` is for people."""
 
-    outcome: Outcome
+    outcome: MarkOutcome
     detail: str = ""
 
 

@@ -21,7 +21,7 @@ from cellwright.opcua_model.isa95.structures import ISA95JobOrderDataType, ISA95
 from cellwright.opcua_model.isa95.work_orders import WorkOrders
 from cellwright.opcua_model.security.access import ANYONE, CHANGE_ORDERS, CREATE_ORDERS, Caller
 from cellwright.opcua_model.services import limits
-from cellwright.opcua_model.services.methods import Argument, CellMethods, Method, Outcome
+from cellwright.opcua_model.services.methods import Argument, CellMethods, Method, MethodOutcome
 
 _log = structlog.get_logger(__name__)
 _T = ua.VariantType
@@ -143,8 +143,8 @@ class JobControl:
             "What has come of a job order so far",
         )
 
-    def _storing(self, verb: str) -> Callable[[Caller, list[Any]], Awaitable[Outcome]]:
-        async def call(caller: Caller, inputs: list[Any]) -> Outcome:
+    def _storing(self, verb: str) -> Callable[[Caller, list[Any]], Awaitable[MethodOutcome]]:
+        async def call(caller: Caller, inputs: list[Any]) -> MethodOutcome:
             order, comment = inputs
             try:
                 job = job_orders.from_client(order)
@@ -158,8 +158,8 @@ class JobControl:
 
         return call
 
-    def _moving(self, verb: str) -> Callable[[Caller, list[Any]], Awaitable[Outcome]]:
-        async def call(caller: Caller, inputs: list[Any]) -> Outcome:
+    def _moving(self, verb: str) -> Callable[[Caller, list[Any]], Awaitable[MethodOutcome]]:
+        async def call(caller: Caller, inputs: list[Any]) -> MethodOutcome:
             job_order_id, comment = str(inputs[0] or ""), inputs[1]
             reason = _reason(verb, comment)
             return await self._act(
@@ -170,7 +170,9 @@ class JobControl:
 
         return call
 
-    async def _act(self, verb: str, caller: Caller, act: Callable[[], Awaitable[Any]]) -> Outcome:
+    async def _act(
+        self, verb: str, caller: Caller, act: Callable[[], Awaitable[Any]]
+    ) -> MethodOutcome:
         try:
             await act()
             await self._refresh()
@@ -181,10 +183,10 @@ class JobControl:
             return _status(BITS.get(error.code, INVALID_REQUEST))
         except TimeoutError:
             _log.error("no answer from the MES", verb=verb, limit_s=limits.MES_TIMEOUT_S)
-            return Outcome(status=ua.StatusCodes.BadTimeout)
+            return MethodOutcome(status=ua.StatusCodes.BadTimeout)
         return _status(NO_ERROR)
 
-    async def _response(self, caller: Caller, inputs: list[Any]) -> Outcome:
+    async def _response(self, caller: Caller, inputs: list[Any]) -> MethodOutcome:
         job_order_id = str(inputs[0] or "")
         try:
             view, units = self._orders.find(job_order_id) or (
@@ -197,19 +199,19 @@ class JobControl:
             if error.code == "unknown_order":
                 return _answer(ISA95JobResponseDataType(), UNKNOWN_ORDER)
             _log.warning("a job order cannot be read", why=str(error))
-            return Outcome(status=ua.StatusCodes.BadResourceUnavailable)
+            return MethodOutcome(status=ua.StatusCodes.BadResourceUnavailable)
         except TimeoutError:
             _log.error("no answer from the MES", limit_s=limits.MES_TIMEOUT_S)
-            return Outcome(status=ua.StatusCodes.BadTimeout)
+            return MethodOutcome(status=ua.StatusCodes.BadTimeout)
         return _answer(job_orders.job_response(view, units), NO_ERROR)
 
 
-def _answer(response: ISA95JobResponseDataType, bits: int) -> Outcome:
-    return Outcome([ua.Variant(response, _T.ExtensionObject), ua.Variant(bits, _T.UInt64)])
+def _answer(response: ISA95JobResponseDataType, bits: int) -> MethodOutcome:
+    return MethodOutcome([ua.Variant(response, _T.ExtensionObject), ua.Variant(bits, _T.UInt64)])
 
 
-def _status(bits: int) -> Outcome:
-    return Outcome([ua.Variant(bits, _T.UInt64)])
+def _status(bits: int) -> MethodOutcome:
+    return MethodOutcome([ua.Variant(bits, _T.UInt64)])
 
 
 def _reason(verb: str, comment: list[ua.LocalizedText] | None) -> str:

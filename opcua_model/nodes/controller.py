@@ -20,7 +20,7 @@ from cellwright.opcua_model.errors import CommandUnavailableError
 from cellwright.opcua_model.security.access import CONTROL_CELL, Caller
 from cellwright.opcua_model.services import limits
 from cellwright.opcua_model.services.command_sender import CommandSender
-from cellwright.opcua_model.services.methods import Argument, CellMethods, Method, Outcome
+from cellwright.opcua_model.services.methods import Argument, CellMethods, Method, MethodOutcome
 
 _log = structlog.get_logger(__name__)
 _T = ua.VariantType
@@ -68,8 +68,8 @@ class CellControl:
             )
             methods.methods[node_id] = method
 
-    def _calling(self, request: str) -> Callable[[Caller, list[Any]], Awaitable[Outcome]]:
-        async def call(caller: Caller, inputs: list[Any]) -> Outcome:
+    def _calling(self, request: str) -> Callable[[Caller, list[Any]], Awaitable[MethodOutcome]]:
+        async def call(caller: Caller, inputs: list[Any]) -> MethodOutcome:
             reason = str(inputs[0] or "")[:REASON_LENGTH]
             command = SetMode(request=request, actor=caller.actor, reason=reason)
             try:
@@ -77,13 +77,13 @@ class CellControl:
                     code, text = await self._commands.send(command)
             except TimeoutError:
                 _log.warning("no answer from the scan", request=request, actor=caller.actor)
-                return Outcome(status=ua.StatusCodes.BadTimeout)
+                return MethodOutcome(status=ua.StatusCodes.BadTimeout)
             except CommandUnavailableError as error:
                 _log.warning(
                     "request not sent", request=request, actor=caller.actor, why=str(error)
                 )
-                return Outcome(status=ua.StatusCodes.BadResourceUnavailable)
-            return Outcome(
+                return MethodOutcome(status=ua.StatusCodes.BadResourceUnavailable)
+            return MethodOutcome(
                 [ua.Variant(code == ReplyCode.OK, _T.Boolean), ua.Variant(text, _T.String)]
             )
 

@@ -13,7 +13,7 @@ from asyncua import ua
 from cellwright.opcua_model.address_space.ids import standard
 from cellwright.opcua_model.security.access import Caller
 from cellwright.opcua_model.services.internal_server import CellInternalServer
-from cellwright.opcua_model.services.methods import Argument, Method, Outcome
+from cellwright.opcua_model.services.methods import Argument, Method, MethodOutcome
 from cellwright.opcua_model.services.subscriptions import CellSubscription
 
 _T = ua.VariantType
@@ -50,12 +50,12 @@ class ServerMethods:
             return ua.StatusCodes.BadUserAccessDenied
         return subscription
 
-    async def _items(self, caller: Caller, inputs: list[Any]) -> Outcome:
+    async def _items(self, caller: Caller, inputs: list[Any]) -> MethodOutcome:
         found = self._find(caller, inputs[0])
         if isinstance(found, int):
-            return Outcome(status=found)
+            return MethodOutcome(status=found)
         items = found.items
-        return Outcome(
+        return MethodOutcome(
             [
                 ua.Variant(list(items), _T.UInt32, is_array=True),
                 ua.Variant(
@@ -64,9 +64,9 @@ class ServerMethods:
             ]
         )
 
-    async def _resend(self, caller: Caller, inputs: list[Any]) -> Outcome:
+    async def _resend(self, caller: Caller, inputs: list[Any]) -> MethodOutcome:
         found = self._find(caller, inputs[0])
         if isinstance(found, int):
-            return Outcome(status=found)
+            return MethodOutcome(status=found)
         await found.resend()
-        return Outcome()
+        return MethodOutcome()

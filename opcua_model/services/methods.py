@@ -51,7 +51,7 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class MethodOutcome:
     """What a method gives back; outputs reach the client only when the status is not Bad."""
 
     outputs: list[ua.Variant] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Outcome:
 class Method:
     """What stands behind a Method node."""
 
-    call: Callable[[Caller, list[Any]], Awaitable[Outcome]]
+    call: Callable[[Caller, list[Any]], Awaitable[MethodOutcome]]
     """Given the caller and the inputs' plain values."""
     inputs: tuple[Argument, ...] = ()
     outputs: tuple[Argument, ...] = ()

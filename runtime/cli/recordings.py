@@ -39,7 +39,7 @@ from cellwright.runtime.cli.views.tags import shown
 from cellwright.runtime.diagnosis import scope as scopes
 from cellwright.runtime.recorder.provenance import ReplayError
 from cellwright.runtime.recorder.pump import RecordRequest, ask
-from cellwright.runtime.recorder.replay import Outcome, Replay
+from cellwright.runtime.recorder.replay import Replay, ReplayOutcome
 from cellwright.runtime.recorder.triggers import ConditionError, asked_for
 
 MOST_CHANGES: Final = 20
@@ -200,7 +200,7 @@ def _entered() -> bool:
         return False
 
 
-def _show(outcome: Outcome, took_s: float) -> None:
+def _show(outcome: ReplayOutcome, took_s: float) -> None:
     for note in outcome.notes:
         out.print(f"note: {escape(note)}", highlight=False)
     difference = outcome.difference

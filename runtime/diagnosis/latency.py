@@ -30,7 +30,12 @@ from cellwright.runtime.config import check_file
 from cellwright.runtime.config.sections.durations import parse_duration
 from cellwright.runtime.diagnosis.latency_block import Block
 from cellwright.runtime.diagnosis.latency_cell import write_cell
-from cellwright.runtime.diagnosis.latency_verdict import PERCENTILES, Verdict, judge, percentile
+from cellwright.runtime.diagnosis.latency_verdict import (
+    PERCENTILES,
+    LatencyVerdict,
+    judge,
+    percentile,
+)
 
 BARE: Final = "wait"
 FULL: Final = "scan"
@@ -145,7 +150,7 @@ class Report(msgspec.Struct, frozen=True):
     """Cycle of the runtime with programs that do nothing, median over blocks."""
     histogram: dict[str, dict[str, int]]
     """Kind to lower bound in microseconds to number of starts, all blocks together."""
-    verdict: Verdict
+    verdict: LatencyVerdict
 
 
 def bench_plan(cell: Plan | None, settings: Settings, folder: Path) -> Plan:

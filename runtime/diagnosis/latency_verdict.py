@@ -33,7 +33,7 @@ LIMITS: Final = (
 LEVELS: Final = ("good", "usable", "not good enough")
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class LatencyVerdict(msgspec.Struct, frozen=True):
     """``level`` is the worst of what was looked at."""
 
     level: str
@@ -60,7 +60,7 @@ def judge(
     stolen_ms: float,
     lacking: Sequence[str],
     trouble: str,
-) -> Verdict:
+) -> LatencyVerdict:
     """Judge the scan's figures: medians over blocks, but sums of ticks and of stolen time."""
     share_skipped = skipped / max(1, cycles + skipped)
     grades = [
@@ -93,7 +93,7 @@ def judge(
             f"tasks."
         )
     sentences += [f"Not granted: {sentence}." for sentence in lacking]
-    return Verdict(level, sentences, list(LIMITS))
+    return LatencyVerdict(level, sentences, list(LIMITS))
 
 
 def _grade(value: float, good: float, usable: float) -> int:

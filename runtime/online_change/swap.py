@@ -36,7 +36,7 @@ from cellwright.runtime.programs.package import (
     take_over,
 )
 from cellwright.runtime.programs.resolve import resolve, with_options
-from cellwright.runtime.programs.scratch_image import Aside, settle
+from cellwright.runtime.programs.scratch_image import ScratchImage, attach_image
 from cellwright.runtime.programs.state import culprit, freeze_program
 from cellwright.runtime.scan.modes.states import DRIVING
 from cellwright.tasks.api import Program, clip, names_in
@@ -70,7 +70,7 @@ class _Prepared:
     """Fresh ones; empty when no program ran at the time."""
 
 
-class Shelf:
+class ModuleSwap:
     """The cell's modules of two sets, of which one at a time is the one that can be imported."""
 
     def __init__(self, folder: Path, finder: SetFinder) -> None:
@@ -127,7 +127,7 @@ class OnlineChange:
         self._now_ns = now_ns
         self._on_done = on_done
         self._finder = loaded.finder
-        self._shelf = Shelf(Path(loaded.plan.folder), loaded.finder)
+        self._shelf = ModuleSwap(Path(loaded.plan.folder), loaded.finder)
         self._slices: Slices[_Prepared] = Slices(now_ns)
         self._loading = False
         self._prepared: _Prepared | None = None
@@ -162,7 +162,7 @@ class OnlineChange:
     def _finish(self, error: str) -> None:
         self._loading, self._prepared = False, None
         # Both hold the modules that do not run.
-        self._shelf = Shelf(Path(self._plan.folder), self._finder)
+        self._shelf = ModuleSwap(Path(self._plan.folder), self._finder)
         self._slices.forget()
         # What a module raises may be no text for a message, or far too much of it.
         told = clip(error.encode(errors="backslashreplace").decode(), ERROR_BYTES)
@@ -175,7 +175,7 @@ class OnlineChange:
         if not self._loading:
             self._begun_ns = self._now_ns()
             # One of its own: a load that was given up may still put its own back later.
-            self._shelf = shelf = Shelf(Path(self._plan.folder), self._finder)
+            self._shelf = shelf = ModuleSwap(Path(self._plan.folder), self._finder)
             try:
                 self._slices.begin(lambda: self._prepare(wanted, shelf), shelf.swap, shelf.swap)
             except StillRunsError as still:
@@ -198,7 +198,7 @@ class OnlineChange:
             raise RefusedChangeError(_said(error)) from error
         self._prepared = self._slices.result
 
-    def _prepare(self, wanted: ChangeProgram, shelf: Shelf) -> _Prepared:
+    def _prepare(self, wanted: ChangeProgram, shelf: ModuleSwap) -> _Prepared:
         """Load modules and make programs; runs in turns and touches nothing that runs."""
         package = read_change(self._folder, wanted.sha256)
         self._check(package, wanted)
@@ -238,7 +238,7 @@ class OnlineChange:
         kind, task = prepared.classes[index], prepared.plan.tasks[index]
         try:
             options = kind.Options.model_validate(task.options)
-            return kind(Aside(self._scan.process_image), task.binding, options)
+            return kind(ScratchImage(self._scan.process_image), task.binding, options)
         except Exception as error:
             raise RefusedChangeError(
                 f"the program of task '{task.name}' cannot be made: {type(error).__name__}: {error}"
@@ -261,7 +261,7 @@ class OnlineChange:
             for index, state in states.items():
                 program = prepared.programs.get(index) or self._make(prepared, index)
                 carry_over(state, program, image, modules)
-                settle(program, image)
+                attach_image(program, image)
                 programs[index] = program
             take_over(self._folder, wanted.sha256)
         except (RefusedChangeError, CarryError, OSError) as error:

@@ -12,7 +12,7 @@ from cellwright.tasks.api import Program, TagAccess
 from cellwright.tasks.control.block import blocks_of
 
 
-class Aside:
+class ScratchImage:
     """A process image that can be read and that forgets what is written to it."""
 
     def __init__(self, image: TagAccess) -> None:
@@ -42,8 +42,8 @@ class Aside:
         return self._image.status(index)
 
 
-def settle(program: Program[Any], image: TagAccess) -> None:
+def attach_image(program: Program[Any], image: TagAccess) -> None:
     """Give a program that was made aside the image that it is to work on."""
     program._image = image
     for block in blocks_of(program).values():
-        block.settle(image)
+        block.attach_image(image)

@@ -43,11 +43,19 @@ _PLAIN: Final = frozenset(
 )
 
 _OURS: Final = (
-    "cellwright.io.plan.iec",
     "cellwright.io.messages",
-    "cellwright.io.plan.system_tags",
+    "cellwright.io.plan",
     "cellwright.tasks.",
 )
+_FORMERLY: Final[Mapping[str, str]] = {
+    "cellwright.io.iec": "cellwright.io.plan.iec",
+    "cellwright.io.system_tags": "cellwright.io.plan.system_tags",
+    "cellwright.tasks.carry_over": "cellwright.tasks.api.attributes",
+    "cellwright.tasks.marking.symbol": "cellwright.tasks.symbology.data_matrix",
+    "cellwright.tasks.marking.lua_engine": "cellwright.tasks.marking.lua.engine",
+    "cellwright.tasks.vision.verify.Verdict": "cellwright.tasks.vision.verify.MarkVerdict",
+}
+"""Modules and classes by the names that recordings made before version 0.2 have for them."""
 
 _IMAGE: Final = "", b""
 """Stands for the process image; a function block has a name."""
@@ -132,6 +140,9 @@ class Thawer(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """A class of plain data or of a program; raises UnpicklingError for anything else."""
+        module = _FORMERLY.get(module, module)
+        if f"{module}.{name}" in _FORMERLY:
+            module, _, name = _FORMERLY[f"{module}.{name}"].rpartition(".")
         ours = module.startswith(_OURS) or module.partition(".")[0] in self._modules
         if (module, name) not in _PLAIN and not ours:
             raise pickle.UnpicklingError(f"{module}.{name} is not a class of a program")

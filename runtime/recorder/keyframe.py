@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cellwright.runtime.programs.scratch_image import Aside, settle
+from cellwright.runtime.programs.scratch_image import ScratchImage, attach_image
 from cellwright.runtime.programs.state import (
     _NO_BLOCKS,
     StateError,
@@ -18,7 +18,7 @@ from cellwright.runtime.programs.state import (
     culprit,
     freeze_program,
 )
-from cellwright.runtime.scan.cycle_state import Carried
+from cellwright.runtime.scan.cycle_state import ScanState
 from cellwright.runtime.scan.modes.states import DRIVING
 from cellwright.tasks.api import Program
 from cellwright.tasks.control.block import blocks_of
@@ -54,7 +54,7 @@ def freeze(scan: Scan) -> Frozen:
     return Frozen(own, programs, "")
 
 
-def thaw(scan: Scan, frozen: Frozen, carried: Carried) -> None:
+def thaw(scan: Scan, frozen: Frozen, carried: ScanState) -> None:
     """Let a scan go on from a state; raises StateError.
 
     ``carried`` gives what does not come from bytes. Programs are new ones of the scan's own
@@ -68,10 +68,10 @@ def thaw(scan: Scan, frozen: Frozen, carried: Carried) -> None:
         programs: list[Program[Any]] = []
         for task, data in enumerate(frozen.programs or ()):
             # What ``__init__`` writes must not change the image that was recorded.
-            program = scan.execution.new_program(task, Aside(image))
+            program = scan.execution.new_program(task, ScratchImage(image))
             blocks = blocks_of(program)
             vars(program).update(Thawer(data, image, modules, blocks).load())
-            settle(program, image)
+            attach_image(program, image)
             programs.append(program)
         scan.carry_over(replace(carried, parts=parts, programs=programs))
     except Exception as error:

@@ -45,10 +45,10 @@ from cellwright.runtime.recorder.provenance import (
     recorded_image,
 )
 from cellwright.runtime.recorder.recorder import RecordingObserver
-from cellwright.runtime.recorder.replay_changes import ProgramTrail, Verdict
+from cellwright.runtime.recorder.replay_changes import NextPart, ProgramTrail
 from cellwright.runtime.recorder.replay_image import ReplayImage
 from cellwright.runtime.scan.cycle import Scan
-from cellwright.runtime.scan.cycle_state import Carried
+from cellwright.runtime.scan.cycle_state import ScanState
 from cellwright.runtime.scan.modes.peers import Peers
 from cellwright.tasks.api import Program
 
@@ -112,7 +112,7 @@ class _ReplayObserver(RecordingObserver):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TagDifference:
     """A tag that is not what was recorded."""
 
     tag: str
@@ -129,13 +129,13 @@ class Difference:
     """The first cycle that did not come out as recorded. ``changes``: in the order of the tasks."""
 
     cycle: int
-    changes: list[Change]
+    changes: list[TagDifference]
     said: bool
     """The events or jobs of the cycle differ."""
 
 
 @dataclass
-class Outcome:
+class ReplayOutcome:
     """What a replay found."""
 
     cycles: int = 0
@@ -196,7 +196,7 @@ class Replay:
         self._epoch = 0
         self._chain: Chain | None = None
         self.process_image: ReplayProcessImage
-        self.outcome = Outcome()
+        self.outcome = ReplayOutcome()
         if not self._trail.recorded:
             self.outcome.notes += changed_sources(self._recording, self.plan, self._programs)
 
@@ -213,7 +213,7 @@ class Replay:
         self._image.close()
         self._imports.close()
 
-    def run(self, until: int | None = None, on_cycle: OnCycle | None = None) -> Outcome:
+    def run(self, until: int | None = None, on_cycle: OnCycle | None = None) -> ReplayOutcome:
         """Replay from the oldest keyframe up to cycle ``until`` (included), or to the end."""
         with _garbage_kept():
             for part in self._recording.parts():
@@ -235,10 +235,10 @@ class Replay:
     def _keyframe(self, keyframe: Keyframe) -> bool:
         """False when the replay ends here."""
         verdict = self._trail.at(keyframe)
-        if verdict is not Verdict.GO_ON:
+        if verdict is not NextPart.GO_ON:
             self._scan = None
-        if verdict in (Verdict.SKIP, Verdict.END):
-            return verdict is Verdict.SKIP
+        if verdict in (NextPart.SKIP, NextPart.END):
+            return verdict is NextPart.SKIP
         scan = self._scan
         if scan is not None and (scan.cycle_number, self._epoch) == (
             keyframe.cycle,
@@ -282,7 +282,7 @@ class Replay:
         )
         try:
             self.process_image.resume(keyframe.image)
-            carried = Carried({}, [], keyframe.boot_id, keyframe.events_written)
+            carried = ScanState({}, [], keyframe.boot_id, keyframe.events_written)
             thaw(scan, Frozen(keyframe.scan, keyframe.programs, ""), carried)
         except (ValueError, StateError) as error:
             raise ReplayError(f"{self._recording.path}: {error}") from error
@@ -361,7 +361,7 @@ class Replay:
         return Difference(
             record.cycle,
             [
-                Change(
+                TagDifference(
                     tag.name,
                     _writer(tag),
                     recorded.value(tag),
@@ -406,11 +406,11 @@ def _garbage_kept() -> Iterator[None]:
 
 
 __all__ = [
-    "Change",
     "Difference",
-    "Outcome",
     "RecordError",
     "Replay",
     "ReplayClock",
     "ReplayError",
+    "ReplayOutcome",
+    "TagDifference",
 ]

@@ -16,7 +16,7 @@ SHOWN: Final = 12
 """Characters of a SHA-256 that people see."""
 
 
-class Verdict(Enum):
+class NextPart(Enum):
     """What a replay does at a keyframe."""
 
     GO_ON = 1
@@ -45,7 +45,7 @@ class ProgramTrail:
         """The programs at hand are among those that ran; None when that is not known."""
         return self._at_hand in self._known if self._at_hand and self._known else None
 
-    def at(self, keyframe: Keyframe) -> Verdict:
+    def at(self, keyframe: Keyframe) -> NextPart:
         """What to do at the next keyframe."""
         before, self._now = self._now, keyframe.digest or self._now
         changed = bool(before) and before != self._now
@@ -56,21 +56,21 @@ class ProgramTrail:
                     f"({self._now[:SHOWN]}) than those at hand and are not compared; give their "
                     f"folder with --programs to compare them"
                 )
-            return Verdict.SKIP
+            return NextPart.SKIP
         if not changed:
-            return Verdict.GO_ON
+            return NextPart.GO_ON
         if self.recorded:
             self.notes.append(
                 f"from cycle {keyframe.cycle + 1} on the cell ran with the programs at hand, "
                 f"which were loaded by an online change"
             )
-            return Verdict.BEGIN
+            return NextPart.BEGIN
         self.notes.append(
             f"the programs were changed online after cycle {keyframe.cycle}; the replay ends "
             f"there, give the folder of the later ones ({self._now[:SHOWN]}) with --programs to "
             f"go on"
         )
-        return Verdict.END
+        return NextPart.END
 
     def unseen(self, commands: list[bytes], new: str | None, cycle: int) -> bool:
         """True for a cycle that begins with a change whose keyframe was lost.

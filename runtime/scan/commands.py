@@ -38,10 +38,10 @@ from cellwright.io.messages import (
 )
 from cellwright.io.plan import Direction, Plan, Tag, Value, clip
 from cellwright.io.process_image.process_image import ProcessImage
-from cellwright.runtime.scan.alarms.engine import AlarmDesk
-from cellwright.runtime.scan.cycle_state import Part
+from cellwright.runtime.scan.alarms.engine import AlarmEngine
+from cellwright.runtime.scan.cycle_state import CarriesState
 from cellwright.runtime.scan.modes.states import BY_RUNTIME, Request
-from cellwright.runtime.scan.program_change import ChangeDesk as ProgramChange
+from cellwright.runtime.scan.program_change import ProgramChange
 from cellwright.runtime.scan.refusals import RefusedError
 
 INBOX_LIMIT: Final = 64
@@ -58,7 +58,7 @@ OPERATOR_REQUESTS: Final = tuple(request for request in Request if request not i
 """What a command may ask for; the other requests are the runtime's own."""
 
 
-class CommandDesk(Part):
+class CommandHandler(CarriesState):
     """Applies commands to the process image and the state machine."""
 
     CARRIED: ClassVar = ("inboxes",)
@@ -71,7 +71,7 @@ class CommandDesk(Part):
         ask_mode: Callable[[Request, str, str, bool], None],
         emit: Callable[[AnyEvent], int],
         *,
-        alarms: AlarmDesk,
+        alarms: AlarmEngine,
         changes: ProgramChange,
     ) -> None:
         self._alarms = alarms

@@ -25,13 +25,13 @@ from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import AlarmRule, CellState, Consequence, KeyPosition, Plan
 from cellwright.io.process_image.process_image import LatchResult, ProcessImage
 from cellwright.io.timing.clock import Clock
-from cellwright.runtime.scan.alarms.engine import AlarmDesk
-from cellwright.runtime.scan.alarms.heartbeats import HeartbeatDesk
-from cellwright.runtime.scan.commands import REASON_BYTES, CommandDesk
-from cellwright.runtime.scan.cycle_state import Carried, Moment, Part
+from cellwright.runtime.scan.alarms.engine import AlarmEngine
+from cellwright.runtime.scan.alarms.heartbeats import Heartbeats
+from cellwright.runtime.scan.commands import REASON_BYTES, CommandHandler
+from cellwright.runtime.scan.cycle_state import CarriesState, CycleTime, ScanState
 from cellwright.runtime.scan.execution.execution import Execution
 from cellwright.runtime.scan.execution.failure import Failure
-from cellwright.runtime.scan.execution.jobs import JobDesk
+from cellwright.runtime.scan.execution.jobs import WorkerJobs
 from cellwright.runtime.scan.modes.health import unhealthy, unread_input
 from cellwright.runtime.scan.modes.keyswitch import Keyswitch, objection
 from cellwright.runtime.scan.modes.peers import Peers
@@ -43,10 +43,10 @@ from cellwright.runtime.scan.modes.states import (
     step,
 )
 from cellwright.runtime.scan.observer import CycleObserver
-from cellwright.runtime.scan.outbox import Outbox
-from cellwright.runtime.scan.program_change import ChangeDesk
+from cellwright.runtime.scan.outbox import EventSender
+from cellwright.runtime.scan.program_change import ProgramChange
 from cellwright.runtime.scan.refusals import RefusedError
-from cellwright.runtime.scan.system_tags import SelfReport
+from cellwright.runtime.scan.system_tags import SystemTagWriter
 from cellwright.tasks.api import Program, clip
 
 COMMANDS_PER_CYCLE: Final = 32
@@ -57,7 +57,7 @@ _BARRING: Final = {False: (Consequence.STOP, Consequence.FAULT), True: (Conseque
 """Consequences of standing alarms that bar a start, and a reset (True)."""
 
 
-class Scan(Part):
+class Scan(CarriesState):
     """The scan's state between cycles, and the cycle.
 
     ``observer`` sees everything that comes from outside. A replay gives its own ``peers`` and
@@ -98,20 +98,20 @@ class Scan(Part):
         self.boot_id = start.boot_id
         self.process_image = process_image or ProcessImage(image, plan)
         self.process_image.restore(start.retained)
-        self._outbox = Outbox(image.events["scan"], self._observer, start.open_events)
-        self._jobs = JobDesk(plan, image, epoch=image.scan.started_ns, observer=self._observer)
-        self._moment = Moment()
-        self._alarms = AlarmDesk(
+        self._outbox = EventSender(image.events["scan"], self._observer, start.open_events)
+        self._jobs = WorkerJobs(plan, image, epoch=image.scan.started_ns, observer=self._observer)
+        self._moment = CycleTime()
+        self._alarms = AlarmEngine(
             plan, self.process_image, self._moment, self._outbox, self._obey_alarm
         )
-        self._heartbeats = HeartbeatDesk(plan, self.process_image)
-        self.changes = ChangeDesk(
+        self._heartbeats = Heartbeats(plan, self.process_image)
+        self.changes = ProgramChange(
             self._outbox.emit,
             lambda: self.state,
             self._mark_changed,
             image.commands.reply,
         )
-        self._commands = CommandDesk(
+        self._commands = CommandHandler(
             plan,
             self.process_image,
             image.statistics,
@@ -131,7 +131,7 @@ class Scan(Part):
             programs=programs,
             boot_id=start.boot_id,
         )
-        self._report = SelfReport(plan, self.process_image, simulated=start.simulated)
+        self._report = SystemTagWriter(plan, self.process_image, simulated=start.simulated)
         self._keyswitch = Keyswitch(plan)
         self._key = self._keyswitch.at_start
         self._latched: LatchResult | None = None
@@ -146,7 +146,7 @@ class Scan(Part):
         self._fault: FaultRaised | None = None
         self.cycle_number = 0
         self.state = CellState.INIT
-        self.parts: Mapping[str, Part] = MappingProxyType(
+        self.parts: Mapping[str, CarriesState] = MappingProxyType(
             {
                 "scan": self,
                 "outbox": self._outbox,
@@ -230,7 +230,7 @@ class Scan(Part):
         self.execution.settled(end_ns, self._busy_ns, ran=ran)
         self._observer.settled(self.cycle_number, tick, now_ns, utc_ns)
 
-    def _begin(self, tick: int, now_ns: int, utc_ns: int) -> Moment:
+    def _begin(self, tick: int, now_ns: int, utc_ns: int) -> CycleTime:
         if self.state is CellState.PAUSE:
             self._paused_ns += now_ns - self._now_ns
         self._now_ns = now_ns
@@ -309,7 +309,7 @@ class Scan(Part):
     # --- requests -------------------------------------------------------------------------------
 
     def _ask_mode(self, request: Request, actor: str, reason: str, remote: bool) -> None:
-        """What the command desk asks for somebody; raises RefusedError."""
+        """What the command handler asks for somebody; raises RefusedError."""
         forbidden = objection(self._key, request, remote=remote)
         if forbidden:
             raise RefusedError(ReplyCode.INVALID_STATE, f"'{request}' refused: {forbidden}")
@@ -426,16 +426,16 @@ class Scan(Part):
 
     # --- recording and replay -------------------------------------------------------------------
 
-    def carried_over(self) -> Carried:
+    def carried_over(self) -> ScanState:
         """What the next cycle goes on from; nothing is copied. Between cycles only."""
-        return Carried(
+        return ScanState(
             {name: part.carried() for name, part in self.parts.items()},
             self.execution.programs,
             self.boot_id,
             self._outbox.written,
         )
 
-    def carry_over(self, carried: Carried) -> None:
+    def carry_over(self, carried: ScanState) -> None:
         """Go on from what another scan with this plan carried; the process image is resumed apart.
 
         The state of each program is taken over by a new instance of this scan's class for it.

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from cellwright.tasks.api import Program
 
 
-class Part:
+class CarriesState:
     """A part of the scan. ``CARRIED`` names the attributes that outlive a cycle."""
 
     CARRIED: ClassVar[tuple[str, ...]] = ()
@@ -28,7 +28,7 @@ class Part:
 
 
 @dataclass
-class Carried:
+class ScanState:
     """What a scan carries from one cycle to the next, beside its process image."""
 
     parts: dict[str, Any]
@@ -40,7 +40,7 @@ class Carried:
 
 
 @dataclass(slots=True)
-class Moment:
+class CycleTime:
     """The cycle that is running; constant from its beginning to its end."""
 
     cycle: int = 0

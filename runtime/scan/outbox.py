@@ -18,11 +18,11 @@ from cellwright.io.messages import (
     decode_event,
     encode,
 )
-from cellwright.runtime.scan.cycle_state import Part
+from cellwright.runtime.scan.cycle_state import CarriesState
 from cellwright.runtime.scan.observer import CycleObserver
 
 
-class Outbox(Part):
+class EventSender(CarriesState):
     """Events in order. ``open_events`` is what the journal holds of the parts in the cell."""
 
     CARRIED: ClassVar = ("_unsent", "open_events")

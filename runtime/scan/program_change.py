@@ -21,11 +21,11 @@ from cellwright.io.messages import (
     encode,
 )
 from cellwright.io.plan import CellState
-from cellwright.runtime.scan.cycle_state import Part
+from cellwright.runtime.scan.cycle_state import CarriesState
 from cellwright.runtime.scan.refusals import RefusedError
 
 
-class ChangeDesk(Part):
+class ProgramChange(CarriesState):
     """At most one change at a time."""
 
     CARRIED: ClassVar = ("pending",)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from cellwright.io.messages import FaultRaised
 from cellwright.io.plan import CellState, KeyPosition, Plan
 from cellwright.io.process_image.process_image import ProcessImage
-from cellwright.runtime.scan.cycle_state import Moment, Part
+from cellwright.runtime.scan.cycle_state import CarriesState, CycleTime
 from cellwright.runtime.scan.modes.peers import Peers
 from cellwright.tasks.api import clip
 
@@ -20,7 +20,7 @@ TAG_BYTES = 200
 _SECOND_NS = 1_000_000_000
 
 
-class SelfReport(Part):
+class SystemTagWriter(CarriesState):
     """The system tags of one scan."""
 
     CARRIED: ClassVar = ("_simulated",)
@@ -36,7 +36,7 @@ class SelfReport(Part):
 
     def before_tasks(
         self,
-        moment: Moment,
+        moment: CycleTime,
         peers: Peers,
         *,
         first_scan: bool,

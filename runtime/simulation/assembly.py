@@ -50,7 +50,7 @@ BOOT_ID: Final = "51000000"
 """The same for every seed: what differs between two runs is what happened in them."""
 
 
-class Parts:
+class Assembly:
     """Image, scan, workers, plant, journal, MES and recorder of one cell on one clock."""
 
     def __init__(

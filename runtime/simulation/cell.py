@@ -27,7 +27,7 @@ from cellwright.io.messages import (
 )
 from cellwright.io.plan import CellState, Direction, Plan, Tag, Value
 from cellwright.runtime.cell.tag_lookup import unknown_tag
-from cellwright.runtime.simulation.assembly import START_NS, Parts
+from cellwright.runtime.simulation.assembly import START_NS, Assembly
 from cellwright.runtime.simulation.errors import SimulationError
 from cellwright.runtime.simulation.events import Rank
 from cellwright.runtime.simulation.held import HeldInputs
@@ -72,7 +72,7 @@ class SimulatedCell:
         start: bool = True,
         keep_ns: int = KEEP_NS,
     ) -> None:
-        self._parts = parts = Parts(
+        self._parts = parts = Assembly(
             plan,
             seed=seed,
             plant=plant,

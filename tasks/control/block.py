@@ -190,7 +190,7 @@ class Block:
         self._load(keeper.data, new_clock=True)
         return keeper
 
-    def settle(self, image: TagAccess) -> None:
+    def attach_image(self, image: TagAccess) -> None:
         """Keep a retained state in this image from now on; called when a program moves to it."""
         if self._keeper is not None:
             self._keeper.move(image)

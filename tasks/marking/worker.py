@@ -16,7 +16,7 @@ from cellwright.io.markers.base import (
     MarkContent,
     Marker,
     MarkerError,
-    Outcome,
+    MarkOutcome,
 )
 from cellwright.io.registry.registry import RegistryError
 from cellwright.tasks.api import JobError, Worker, WorkerContext
@@ -129,11 +129,11 @@ class MarkingWorker(Worker):
     def _fire_once(self, serial: str) -> FireResult:
         if serial in self._fired:
             return FireResult(
-                Outcome.UNKNOWN, f"serial {serial} was fired before; the marker was not started"
+                MarkOutcome.UNKNOWN, f"serial {serial} was fired before; the marker was not started"
             )
         if serial != self._prepared:
             return FireResult(
-                Outcome.FAILED,
+                MarkOutcome.FAILED,
                 f"serial {serial} is not what was prepared ({self._prepared or 'nothing'}); "
                 "the marker was not started",
             )
@@ -144,7 +144,7 @@ class MarkingWorker(Worker):
         try:
             return self._marker.fire()
         except MarkerError as error:
-            return FireResult(Outcome.FAILED, str(error))
+            return FireResult(MarkOutcome.FAILED, str(error))
 
     def _status(self) -> dict[str, Any]:
         try:

@@ -23,7 +23,7 @@ _OTHER_CODEWORDS: Final = 0.15
 """Share of differing modules from which the symbol counts as encoded differently."""
 
 
-class Verdict(StrEnum):
+class MarkVerdict(StrEnum):
     """What the inspection says."""
 
     OK = "ok"
@@ -45,7 +45,7 @@ class Limits:
 class Verification:
     """The verdict and what led to it."""
 
-    verdict: Verdict
+    verdict: MarkVerdict
     reason: str
     read: str = ""
     unused_error_correction: float | None = None
@@ -66,10 +66,10 @@ def verify(
     limits = limits or Limits()
     wanted = modules(expected)
     if not readings:
-        return Verification(Verdict.NOT_DECIDABLE, "no symbol was read")
+        return Verification(MarkVerdict.NOT_DECIDABLE, "no symbol was read")
     reading = next((item for item in readings if item.text == expected), readings[0])
     base = Verification(
-        Verdict.NOT_OK,
+        MarkVerdict.NOT_OK,
         "",
         reading.text,
         reading.unused_error_correction,
@@ -86,7 +86,7 @@ def verify(
     if abs(fit.contrast) < max(MIN_CONTRAST, 1.5 * fit.noise):
         return replace(
             base,
-            verdict=Verdict.NOT_DECIDABLE,
+            verdict=MarkVerdict.NOT_DECIDABLE,
             reason=f"contrast of {abs(fit.contrast):.0f} grey levels is too low for the "
             f"noise of {fit.noise:.0f}",
         )
@@ -104,7 +104,7 @@ def _judge(
         if text != expected:
             return replace(
                 base,
-                verdict=Verdict.NOT_DECIDABLE,
+                verdict=MarkVerdict.NOT_DECIDABLE,
                 reason="the modules cannot be sampled: the symbol is too distorted",
             )
         # Same text in other codewords: the finder is known, and an untouched error correction
@@ -131,7 +131,7 @@ def _judge(
             reason=f"unused error correction {uec:.2f} is below "
             f"{limits.min_unused_error_correction:.2f}",
         )
-    return replace(base, verdict=Verdict.OK, reason="")
+    return replace(base, verdict=MarkVerdict.OK, reason="")
 
 
 def _decode(dark: Modules) -> tuple[str, float | None]:
@@ -144,4 +144,4 @@ def _decode(dark: Modules) -> tuple[str, float | None]:
     return (found[0].text, found[0].unused_error_correction) if found else ("", None)
 
 
-__all__ = ["Limits", "SymbolError", "Verdict", "Verification", "verify"]
+__all__ = ["Limits", "MarkVerdict", "SymbolError", "Verification", "verify"]

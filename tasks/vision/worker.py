@@ -18,7 +18,7 @@ from cellwright.tasks.symbology.data_matrix import SymbolError
 from cellwright.tasks.vision.frames import RejectedFrames
 from cellwright.tasks.vision.reader import read_marks
 from cellwright.tasks.vision.station import VisionOptions
-from cellwright.tasks.vision.verify import Limits, Verdict, Verification, verify
+from cellwright.tasks.vision.verify import Limits, MarkVerdict, Verification, verify
 
 _log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class VisionWorker(Worker):
             raise JobError(f"the vision worker knows no job '{kind}'")
         expected, serial = str(body["expected"]), str(body["serial"])
         frame, found = self._inspect(expected)
-        if found.verdict is not Verdict.OK:
+        if found.verdict is not MarkVerdict.OK:
             self._keep(frame, serial)
         return {
             "verdict": found.verdict.value,
@@ -73,8 +73,10 @@ class VisionWorker(Worker):
             try:
                 found = verify(frame.gray, read_marks(frame.gray), expected, self._limits)
             except SymbolError as error:
-                return frame, Verification(Verdict.NOT_DECIDABLE, f"nothing to compare: {error}")
-            if found.verdict is not Verdict.NOT_DECIDABLE or attempt == self.options.captures:
+                return frame, Verification(
+                    MarkVerdict.NOT_DECIDABLE, f"nothing to compare: {error}"
+                )
+            if found.verdict is not MarkVerdict.NOT_DECIDABLE or attempt == self.options.captures:
                 break
         return frame, found
 

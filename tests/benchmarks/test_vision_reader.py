@@ -7,7 +7,7 @@ from typing import Any
 from tasks.marks import Look, draw, empty
 
 from cellwright.tasks.vision.reader import read_marks
-from cellwright.tasks.vision.verify import Verdict, verify
+from cellwright.tasks.vision.verify import MarkVerdict, verify
 
 CONTENT = "1AB23/B-17/S000123"
 
@@ -24,4 +24,4 @@ def test_read_a_frame_without_a_mark(benchmark: Any) -> None:
 def test_verify_a_mark(benchmark: Any) -> None:
     drawn = draw(CONTENT, Look(module=14), 1)
     found = read_marks(drawn.gray)
-    assert benchmark(verify, drawn.gray, found, CONTENT).verdict is Verdict.OK
+    assert benchmark(verify, drawn.gray, found, CONTENT).verdict is MarkVerdict.OK

@@ -11,7 +11,7 @@ import pytest
 from cellwright.io.cameras.shared_memory import SharedMemoryCamera, SharedMemoryCameraOptions
 from cellwright.io.drivers.base import DriverError
 from cellwright.io.drivers.modbus import ModbusOptions, ModbusTcp
-from cellwright.io.markers.base import MarkContent, MarkerError, Outcome
+from cellwright.io.markers.base import MarkContent, MarkerError, MarkOutcome
 from cellwright.io.markers.telesis import Telesis, TelesisOptions
 from cellwright.io.plan import PollGroup
 from plant import PlantProcess
@@ -47,7 +47,7 @@ def test_the_cells_marker_peens_a_blade_and_its_camera_sees_it(
     marker.prepare(CONTENT)
     result = marker.fire()
     marker.close()
-    assert result.outcome is Outcome.ACKNOWLEDGED
+    assert result.outcome is MarkOutcome.ACKNOWLEDGED
     assert plant.wait_for("marked", part=1)["content"] == CONTENT.symbol
     options = SharedMemoryCameraOptions(path=plant.camera, size=(1280, 1024), timeout_s=20)
     camera = SharedMemoryCamera("camera", options)
@@ -62,23 +62,23 @@ def test_the_cells_marker_is_refused_without_a_part_and_recovers(plant: PlantPro
     marker.connect()
     marker.prepare(CONTENT)
     result = marker.fire()
-    assert result.outcome is Outcome.FAILED
+    assert result.outcome is MarkOutcome.FAILED
     assert "no part clamped" in result.detail
     with pytest.raises(MarkerError, match="not ready"):
         marker.fire()
     with Hand(plant) as hand:
         hand.clamp_next()
         marker.prepare(CONTENT)
-        assert marker.fire().outcome is Outcome.ACKNOWLEDGED
+        assert marker.fire().outcome is MarkOutcome.ACKNOWLEDGED
     marker.close()
 
 
 @pytest.mark.parametrize(
     ("fault", "outcome", "mark_timeout_s"),
-    [("lost_ack", Outcome.ACKNOWLEDGED, 30), ("lost_ack:90s", Outcome.UNKNOWN, 2)],
+    [("lost_ack", MarkOutcome.ACKNOWLEDGED, 30), ("lost_ack:90s", MarkOutcome.UNKNOWN, 2)],
 )
 def test_a_lost_acknowledgement_never_makes_the_cell_mark_twice(
-    plant: PlantProcess, hand: Hand, fault: str, outcome: Outcome, mark_timeout_s: float
+    plant: PlantProcess, hand: Hand, fault: str, outcome: MarkOutcome, mark_timeout_s: float
 ) -> None:
     marker = telesis(plant, answer_timeout_s=0.3, mark_timeout_s=mark_timeout_s, tries=5)
     marker.connect()

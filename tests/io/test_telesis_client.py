@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from telesis_controller import Controller
 
-from cellwright.io.markers.base import MarkContent, MarkerError, Outcome
+from cellwright.io.markers.base import MarkContent, MarkerError, MarkOutcome
 from cellwright.io.markers.telesis import Telesis, TelesisOptions
 
 CONTENT = MarkContent("BLADE", "WO1|S1", ("S1", "B-17"))
@@ -50,7 +50,7 @@ def test_a_mark_carries_symbol_and_texts_in_their_fields(make: Any) -> None:
     marker.connect()
     marker.prepare(CONTENT)
     result = marker.fire()
-    assert result.outcome is Outcome.ACKNOWLEDGED
+    assert result.outcome is MarkOutcome.ACKNOWLEDGED
     assert controller.marks == [{1: "WO1|S1", 2: "S1", 3: "B-17"}]
     assert controller.received[:5] == ["O", "PBLADE", "V01WO1|S1", "V02S1", "V03B-17"]
 
@@ -58,7 +58,7 @@ def test_a_mark_carries_symbol_and_texts_in_their_fields(make: Any) -> None:
 def test_the_station_number_travels_both_ways(make: Any) -> None:
     marker, controller = make({"station": 7})
     marker.prepare(CONTENT)
-    assert marker.fire().outcome is Outcome.ACKNOWLEDGED
+    assert marker.fire().outcome is MarkOutcome.ACKNOWLEDGED
     assert len(controller.marks) == 1
 
 
@@ -69,7 +69,7 @@ def test_the_station_number_travels_both_ways(make: Any) -> None:
 def test_everything_but_the_start_survives_one_disturbance(make: Any, kind: str, how: str) -> None:
     marker, controller = make(**{kind: [how]})
     marker.prepare(CONTENT)
-    assert marker.fire().outcome is Outcome.ACKNOWLEDGED
+    assert marker.fire().outcome is MarkOutcome.ACKNOWLEDGED
     assert len(controller.marks) == 1
     assert count(controller, "G") == 1
 
@@ -78,7 +78,7 @@ def test_everything_but_the_start_survives_one_disturbance(make: Any, kind: str,
 def test_a_start_whose_answer_is_disturbed_is_sent_once_and_found_done(make: Any, how: str) -> None:
     marker, controller = make(G=[how])
     marker.prepare(CONTENT)
-    assert marker.fire().outcome is Outcome.ACKNOWLEDGED
+    assert marker.fire().outcome is MarkOutcome.ACKNOWLEDGED
     assert len(controller.marks) == 1
     assert count(controller, "G") == 1
 
@@ -87,7 +87,7 @@ def test_a_start_that_was_never_received_is_unknown_and_not_repeated(make: Any) 
     marker, controller = make(G=["deaf"])
     marker.prepare(CONTENT)
     result = marker.fire()
-    assert result.outcome is Outcome.UNKNOWN
+    assert result.outcome is MarkOutcome.UNKNOWN
     assert "not started again" in result.detail
     assert (count(controller, "G"), controller.marks) == (1, [])
 
@@ -96,7 +96,7 @@ def test_a_start_that_is_refused_has_failed(make: Any) -> None:
     marker, controller = make(G=["nak"])
     marker.prepare(CONTENT)
     result = marker.fire()
-    assert result.outcome is Outcome.FAILED
+    assert result.outcome is MarkOutcome.FAILED
     assert "disturbed" in result.detail
     assert count(controller, "G") == 1
 
@@ -108,7 +108,7 @@ def test_a_link_that_stays_down_after_the_start_is_unknown(make: Any) -> None:
     marker.prepare(CONTENT)
     controller.script["I"] = ["ok", *["close"] * 1000]
     result = marker.fire()
-    assert result.outcome is Outcome.UNKNOWN
+    assert result.outcome is MarkOutcome.UNKNOWN
     assert len(controller.marks) == 1
     assert count(controller, "G") == 1
 
@@ -116,10 +116,10 @@ def test_a_link_that_stays_down_after_the_start_is_unknown(make: Any) -> None:
 def test_a_done_left_from_the_last_mark_proves_nothing_about_the_next(make: Any) -> None:
     marker, controller = make({"answer_timeout_s": 0.3})
     marker.prepare(CONTENT)
-    assert marker.fire().outcome is Outcome.ACKNOWLEDGED
+    assert marker.fire().outcome is MarkOutcome.ACKNOWLEDGED
     controller.script["G"] = ["deaf"]
     result = marker.fire()
-    assert result.outcome is Outcome.UNKNOWN
+    assert result.outcome is MarkOutcome.UNKNOWN
     assert len(controller.marks) == 1
 
 
@@ -128,7 +128,7 @@ def test_a_mark_that_never_ends_is_unknown_after_its_time(make: Any) -> None:
     controller.never_done = True
     marker.prepare(CONTENT)
     result = marker.fire()
-    assert result.outcome is Outcome.UNKNOWN
+    assert result.outcome is MarkOutcome.UNKNOWN
     assert "0.3 s" in result.detail
 
 
@@ -137,7 +137,7 @@ def test_a_fault_during_the_mark_is_unknown_because_metal_may_be_touched(make: A
     controller.fault_during_mark = True
     marker.prepare(CONTENT)
     result = marker.fire()
-    assert result.outcome is Outcome.UNKNOWN
+    assert result.outcome is MarkOutcome.UNKNOWN
     assert "in part" in result.detail
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.runtime.programs.carry_over import CarryError, carry_over
-from cellwright.runtime.programs.scratch_image import Aside, settle
+from cellwright.runtime.programs.scratch_image import ScratchImage, attach_image
 from cellwright.runtime.programs.state import freeze_program
 from cellwright.tasks.api import (
     BOOL,
@@ -226,10 +226,10 @@ def test_what_is_no_state_is_refused_and_runs_nothing() -> None:
 def test_a_program_made_aside_writes_to_the_cell_only_once_it_is_settled() -> None:
     image = Image()
     program = made(Base, image)
-    aside = Base(Aside(image), {"lamp": 0}, ProgramOptions())
+    aside = Base(ScratchImage(image), {"lamp": 0}, ProgramOptions())
     aside.lamp = True
     assert (aside.lamp, program.lamp) == (True, False)
-    settle(aside, image)
+    attach_image(aside, image)
     assert aside.lamp is False
     aside.lamp = True
     assert program.lamp is True

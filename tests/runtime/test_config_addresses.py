@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from cellwright.io.drivers.base import Area
+from cellwright.io.drivers.base import AddressArea
 from cellwright.io.files.problems import Complaint
 from cellwright.io.plan import (
     FORMAT,
@@ -36,8 +36,8 @@ from cellwright.runtime.config.tags.addresses import (
 )
 from cellwright.runtime.config.tags.groups import GAP_BITS, GAP_WORDS, Point, knots, merge, pack
 
-COILS = Area("coils", bits=True, writable=True, size=65536, per_request=1968)
-WORDS = Area("words", bits=False, writable=True, size=65536, per_request=123)
+COILS = AddressArea("coils", bits=True, writable=True, size=65536, per_request=1968)
+WORDS = AddressArea("words", bits=False, writable=True, size=65536, per_request=123)
 
 
 @given(st.integers(0, 65535), st.one_of(st.none(), st.integers(0, 15)))

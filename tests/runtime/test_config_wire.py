@@ -7,7 +7,7 @@ from config_corpus import copy_bench
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellwright.io.drivers.base import Area
+from cellwright.io.drivers.base import AddressArea
 from cellwright.io.image import ValueViews, store_initial
 from cellwright.io.plan import (
     INTEGERS,
@@ -29,7 +29,7 @@ from cellwright.native import ffi, lib
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.config.tags.addresses import encode, scale_of, width
 
-WORDS = Area("words", bits=False, writable=True, size=65536, per_request=1000)
+WORDS = AddressArea("words", bits=False, writable=True, size=65536, per_request=1000)
 NUMBERS = sorted(INTEGERS | REALS)
 WIRES = [code for code in NUMBERS if SIZE[code] > 1]
 

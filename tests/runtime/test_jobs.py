@@ -20,7 +20,7 @@ from cellwright.io.timing.clock import MonotonicClock
 from cellwright.runtime.cell.membership import Membership
 from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.programs.worker_loop import WorkerLoop
-from cellwright.runtime.scan.cycle_state import Moment
+from cellwright.runtime.scan.cycle_state import CycleTime
 from cellwright.runtime.scan.execution.execution import Failure
 from cellwright.tasks.api import JobError, ScanContext, Worker, WorkerContext
 
@@ -134,7 +134,7 @@ def test_a_job_given_to_a_worker_whose_death_is_not_known_yet_fails_too(desk: De
     execution, hidden = desk.bench.scan.execution, desk.slot
     original = execution.run
 
-    def dies_in_between(moment: Moment) -> Failure | None:
+    def dies_in_between(moment: CycleTime) -> Failure | None:
         hidden.restarts = 1
         return original(moment)
 

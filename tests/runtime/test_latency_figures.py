@@ -27,7 +27,7 @@ from cellwright.runtime.diagnosis.latency import (
     summary_us,
 )
 from cellwright.runtime.diagnosis.latency_block import in_phase
-from cellwright.runtime.diagnosis.latency_verdict import LIMITS, Verdict, judge, percentile
+from cellwright.runtime.diagnosis.latency_verdict import LIMITS, LatencyVerdict, judge, percentile
 
 HISTOGRAM = """# /dev/cpu_dma_latency set to 0us
 # Histogram
@@ -226,7 +226,7 @@ def test_a_core_that_this_computer_does_not_have_is_refused_before_anything_is_m
 # --- verdict --------------------------------------------------------------------------------------
 
 
-def verdict(**changed: object) -> Verdict:
+def verdict(**changed: object) -> LatencyVerdict:
     figures: dict[str, object] = {
         "base_us": 1000.0,
         "late_us": 50.0,

@@ -328,7 +328,7 @@ MADE_ANEW = {
                   "_ended_ns"},
     "calls": {"_tasks", "_base_ns", "_image", "_statistics", "schedule", "_events",
               "_freewheeling"},
-    "jobs": {"_desks", "dated"},
+    "jobs": {"_of_task", "dated"},
     "commands": {"_tags", "_tasks", "_image", "_statistics", "_ask_mode", "_emit", "_utc_ns",
                  "_cycle", "_alarms", "_changes"},
     "heartbeats": set(),

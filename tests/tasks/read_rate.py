@@ -15,7 +15,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cellwright.tasks.vision.reader import read_marks
-from cellwright.tasks.vision.verify import Verdict, verify
+from cellwright.tasks.vision.verify import MarkVerdict, verify
 from tasks.marks import Look, draw, empty
 
 STRATA: dict[str, list[Look]] = {
@@ -67,8 +67,8 @@ def main(count: int) -> None:
             reads += any(item.text == content for item in found)
             wrong_reads += any(item.text != content for item in found)
             good = bool((drawn.made == drawn.modules).all())
-            right += (verdict is Verdict.OK) == good
-            escapes += verdict is Verdict.OK and not good
+            right += (verdict is MarkVerdict.OK) == good
+            escapes += verdict is MarkVerdict.OK and not good
         print(
             f"| {name} | {reads}/{count} | {right}/{count} "
             f"| {percentiles(reading)} | {percentiles(verifying)} |"

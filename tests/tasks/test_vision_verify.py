@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cellwright.tasks.symbology.data_matrix import SymbolError, modules
 from cellwright.tasks.vision.grid import centres, fit_grid
 from cellwright.tasks.vision.reader import read_marks
-from cellwright.tasks.vision.verify import Limits, Verdict, Verification, verify
+from cellwright.tasks.vision.verify import Limits, MarkVerdict, Verification, verify
 from tasks.marks import Drawn, Look, draw, empty
 
 CONTENT = "1AB23/B-17/S000123"
@@ -26,7 +26,7 @@ def judge(drawn: Drawn, expected: str = CONTENT, limits: Limits | None = None) -
 @pytest.mark.parametrize("fill", [0.75, 0.9, 1.0])
 def test_a_good_mark_is_ok_with_no_wrong_module(module: float, fill: float) -> None:
     found = judge(draw(CONTENT, Look(module=module, fill=fill, rotation_deg=2), 1))
-    assert found.verdict is Verdict.OK, found
+    assert found.verdict is MarkVerdict.OK, found
     assert (found.read, found.module_errors, found.unused_error_correction) == (CONTENT, 0, 1.0)
     assert found.reason == ""
 
@@ -45,24 +45,24 @@ def test_one_missing_or_wrong_dot_is_found_wherever_it_is(
     look = Look(module=module, fill=fill, rotation_deg=rotation)
     drawn = draw(CONTENT, look, row * SIDE + column, flip=((row, column),), size=(640, 512))
     found = judge(drawn)
-    assert found.verdict is not Verdict.OK
+    assert found.verdict is not MarkVerdict.OK
     if found.read:
-        assert (found.verdict, found.wrong_modules) == (Verdict.NOT_OK, ((row, column),))
+        assert (found.verdict, found.wrong_modules) == (MarkVerdict.NOT_OK, ((row, column),))
         assert f"({row}, {column})" in found.reason
 
 
 def test_as_many_wrong_modules_as_allowed_are_accepted() -> None:
     drawn = draw(CONTENT, Look(), 2, flip=((5, 5), (9, 12)))
-    assert judge(drawn, limits=Limits(max_module_errors=2)).verdict is Verdict.OK
+    assert judge(drawn, limits=Limits(max_module_errors=2)).verdict is MarkVerdict.OK
     found = judge(drawn, limits=Limits(max_module_errors=1))
-    assert (found.verdict, found.module_errors) == (Verdict.NOT_OK, 2)
+    assert (found.verdict, found.module_errors) == (MarkVerdict.NOT_OK, 2)
 
 
 def test_too_little_unused_error_correction_is_rejected() -> None:
     drawn = draw(CONTENT, Look(), 2, flip=((5, 5), (9, 12)))
     limits = Limits(max_module_errors=5, min_unused_error_correction=0.95)
     found = judge(drawn, limits=limits)
-    assert found.verdict is Verdict.NOT_OK
+    assert found.verdict is MarkVerdict.NOT_OK
     assert "unused error correction" in found.reason
     assert found.unused_error_correction is not None
     assert found.unused_error_correction < 0.95
@@ -70,7 +70,7 @@ def test_too_little_unused_error_correction_is_rejected() -> None:
 
 def test_another_content_is_rejected_and_both_are_named() -> None:
     found = judge(draw("1AB23/B-17/S000124", Look(), 3))
-    assert found.verdict is Verdict.NOT_OK
+    assert found.verdict is MarkVerdict.NOT_OK
     assert "S000124" in found.reason
     assert "S000123" in found.reason
 
@@ -78,12 +78,12 @@ def test_another_content_is_rejected_and_both_are_named() -> None:
 def test_no_reading_is_not_decidable() -> None:
     gray = empty(Look(), 4)
     found = verify(gray, read_marks(gray), CONTENT)
-    assert (found.verdict, found.reason) == (Verdict.NOT_DECIDABLE, "no symbol was read")
+    assert (found.verdict, found.reason) == (MarkVerdict.NOT_DECIDABLE, "no symbol was read")
 
 
 def test_light_dots_on_dark_metal_are_compared_as_well() -> None:
     look = Look(invert=True, background=80)
-    assert judge(draw(CONTENT, look, 5)).verdict is Verdict.OK
+    assert judge(draw(CONTENT, look, 5)).verdict is MarkVerdict.OK
     found = judge(draw(CONTENT, look, 5, flip=((7, 3),)))
     assert found.wrong_modules == ((7, 3),)
 
@@ -108,13 +108,13 @@ def other_codewords() -> np.ndarray:
 
 def test_the_same_text_in_other_codewords_is_ok_when_nothing_is_wrong() -> None:
     found = judge(draw(CONTENT, Look(), 7, encoded=other_codewords()))
-    assert (found.verdict, found.module_errors) == (Verdict.OK, 0), found
+    assert (found.verdict, found.module_errors) == (MarkVerdict.OK, 0), found
 
 
 @pytest.mark.parametrize("place", [(9, 9), (3, 14), (0, 5), (8, 0), (SIDE - 1, 7), (6, SIDE - 1)])
 def test_one_wrong_dot_is_found_in_other_codewords_too(place: tuple[int, int]) -> None:
     found = judge(draw(CONTENT, Look(), 7, encoded=other_codewords(), flip=(place,)))
-    assert (found.verdict, found.module_errors) == (Verdict.NOT_OK, 1), found
+    assert (found.verdict, found.module_errors) == (MarkVerdict.NOT_OK, 1), found
 
 
 def test_a_symbol_of_another_size_is_rejected() -> None:
@@ -124,7 +124,7 @@ def test_a_symbol_of_another_size_is_rejected() -> None:
     gray[100 : 100 + small.shape[0], 100 : 100 + small.shape[1]] = small
     found = verify(gray, read_marks(gray), "AB" * 10)
     assert small.shape[0] != small.shape[1]
-    assert found.verdict is Verdict.NOT_OK
+    assert found.verdict is MarkVerdict.NOT_OK
     assert "modules" in found.reason
 
 
@@ -133,7 +133,7 @@ def test_too_little_contrast_is_not_decidable() -> None:
     [reading] = read_marks(drawn.gray)
     flat = np.full_like(drawn.gray, 128)
     found = verify(flat, [reading], CONTENT)
-    assert found.verdict is Verdict.NOT_DECIDABLE
+    assert found.verdict is MarkVerdict.NOT_DECIDABLE
     assert "contrast" in found.reason
 
 

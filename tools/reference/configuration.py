@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from cellwright.io.drivers.base import Area
+from cellwright.io.drivers.base import AddressArea
 from cellwright.io.plan import SYSTEM_TAGS
 from cellwright.io.plan.units import UNITS
 from cellwright.io.registry import registry
@@ -172,7 +172,7 @@ def _bounds(schema: dict[str, Any]) -> str:
 def _registered(group: registry.Group, name: str) -> str:
     options = options_of(group, name)
     parts = [f"### `{name}`", _doc(options), _table(options), *_nested(options)]
-    areas: tuple[Area, ...] = getattr(registry.load(group, name), "areas", ())
+    areas: tuple[AddressArea, ...] = getattr(registry.load(group, name), "areas", ())
     if areas:
         rows = ["| area | one index is | indexes | can be written |", "|---|---|---|---|"]
         rows += [

@@ -21,7 +21,7 @@ from cellwright.io.markers.base import (
     Marker,
     MarkerError,
     MarkerOptions,
-    Outcome,
+    MarkOutcome,
 )
 from cellwright.io.plan import Device, Plan
 from cellwright.tasks.api import JobError, Worker, WorkerContext
@@ -216,17 +216,17 @@ class BladeMarker(Marker[MarkerOptions]):
         """One print cycle, waited for in simulated time."""
         refusal = self._ask("G")
         if refusal:
-            return FireResult(Outcome.FAILED, f"marker {self.name} refused to start: {refusal}")
+            return FireResult(MarkOutcome.FAILED, f"marker {self.name} refused to start: {refusal}")
         blade = self._plant.cell.clamped_blade
         lost = self._plant.faults.take("lost_ack", blade.number if blade else None)
         while self._plant.head.marking:
             self._plant.time.sleep(LOOK_S)
         if lost is not None:
             self._plant.log.write("fault", kind="lost_ack")
-            return FireResult(Outcome.UNKNOWN, f"marker {self.name}: the answer was lost")
+            return FireResult(MarkOutcome.UNKNOWN, f"marker {self.name}: the answer was lost")
         if not self._controller.done:
-            return FireResult(Outcome.FAILED, f"marker {self.name}: {self._controller.fault}")
-        return FireResult(Outcome.ACKNOWLEDGED)
+            return FireResult(MarkOutcome.FAILED, f"marker {self.name}: {self._controller.fault}")
+        return FireResult(MarkOutcome.ACKNOWLEDGED)
 
     def close(self) -> None:
         """There is no wire."""

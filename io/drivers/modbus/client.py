@@ -35,7 +35,7 @@ from pymodbus.pdu.register_message import (
     WriteMultipleRegistersResponse,
 )
 
-from cellwright.io.drivers.base import Area, Driver, DriverError, DriverOptions, SafeOutputs
+from cellwright.io.drivers.base import AddressArea, Driver, DriverError, DriverOptions, SafeOutputs
 from cellwright.io.drivers.modbus.watchdog import (
     WATCHDOG_EXCEPTION,
     ModbusWatchdog,
@@ -117,10 +117,10 @@ class ModbusTcp(Driver[ModbusOptions]):
 
     Options = ModbusOptions
     areas = (
-        Area("coils", bits=True, writable=True, size=65536, per_request=1968),
-        Area("discrete_inputs", bits=True, writable=False, size=65536, per_request=2000),
-        Area("input_registers", bits=False, writable=False, size=65536, per_request=125),
-        Area("holding_registers", bits=False, writable=True, size=65536, per_request=123),
+        AddressArea("coils", bits=True, writable=True, size=65536, per_request=1968),
+        AddressArea("discrete_inputs", bits=True, writable=False, size=65536, per_request=2000),
+        AddressArea("input_registers", bits=False, writable=False, size=65536, per_request=125),
+        AddressArea("holding_registers", bits=False, writable=True, size=65536, per_request=123),
     )
 
     def __init__(self, name: str, options: ModbusOptions) -> None:

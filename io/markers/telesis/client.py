@@ -18,7 +18,7 @@ from cellwright.io.markers.base import (
     Marker,
     MarkerError,
     MarkerOptions,
-    Outcome,
+    MarkOutcome,
 )
 from cellwright.io.markers.telesis.protocol import (
     Answer,
@@ -132,7 +132,7 @@ class Telesis(Marker[TelesisOptions]):
             answer = self._exchange(encode(Type.GO, "", self.options.station))
             if not answer.accepted:
                 return FireResult(
-                    Outcome.FAILED, f"{self._where} refused to start: {answer.data or 'NAK'}"
+                    MarkOutcome.FAILED, f"{self._where} refused to start: {answer.data or 'NAK'}"
                 )
         except _LinkError as error:
             self._drop()
@@ -166,10 +166,12 @@ class Telesis(Marker[TelesisOptions]):
                 stale = stale and status.done
                 seen_busy = seen_busy or not status.ready
                 if status.done and not stale and not status.fault:
-                    return FireResult(Outcome.ACKNOWLEDGED, f"{story}{self._where} reports done")
+                    return FireResult(
+                        MarkOutcome.ACKNOWLEDGED, f"{story}{self._where} reports done"
+                    )
                 if status.fault:
                     return FireResult(
-                        Outcome.UNKNOWN,
+                        MarkOutcome.UNKNOWN,
                         f"{story}{self._where} reports a fault during the mark: {last}; "
                         "metal may be marked in part",
                     )
@@ -177,13 +179,13 @@ class Telesis(Marker[TelesisOptions]):
                 idle_polls = idle_polls + 1 if idle else 0
                 if lost and idle_polls >= self.options.tries:
                     return FireResult(
-                        Outcome.UNKNOWN,
+                        MarkOutcome.UNKNOWN,
                         f"{story}{self._where} shows {last} and no sign of a mark; it is not "
                         "started again",
                     )
             if self._clock() >= deadline:
                 return FireResult(
-                    Outcome.UNKNOWN,
+                    MarkOutcome.UNKNOWN,
                     f"{story}{self._where} did not report the end of the mark within "
                     f"{self.options.mark_timeout_s:g} s: {last}",
                 )

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cellwright.io.drivers.base import Area
+from cellwright.io.drivers.base import AddressArea
 from cellwright.io.files.problems import Complaint
 from cellwright.io.plan import (
     FORMAT,
@@ -69,7 +69,11 @@ def parse(text: str) -> Spelled:
 
 
 def wire_type(
-    tag: TagType, area: Area, bit: int | None, raw: Sequence[float] | None, declared: str | None
+    tag: TagType,
+    area: AddressArea,
+    bit: int | None,
+    raw: Sequence[float] | None,
+    declared: str | None,
 ) -> TagType:
     """Type of the value in the device; raises Complaint when tag and area do not fit.
 
@@ -125,7 +129,11 @@ def _no_extras(
 
 
 def _bit_in_word(
-    tag: TagType, area: Area, bit: int | None, raw: Sequence[float] | None, declared: str | None
+    tag: TagType,
+    area: AddressArea,
+    bit: int | None,
+    raw: Sequence[float] | None,
+    declared: str | None,
 ) -> TagType:
     why = f"{area.name} holds words of 16 bits"
     if tag.is_array:
@@ -188,7 +196,7 @@ def scale_of(
     return Scale(1.0, 0.0, low, high)
 
 
-def width(wire: TagType, area: Area) -> int:
+def width(wire: TagType, area: AddressArea) -> int:
     """How many bits or words of the area the value takes."""
     if area.bits or wire.code is Code.BOOL:
         return wire.count
@@ -196,7 +204,7 @@ def width(wire: TagType, area: Area) -> int:
     return wire.count * (size // 2)
 
 
-def check_place(spelled: Spelled, wire: TagType, area: Area) -> None:
+def check_place(spelled: Spelled, wire: TagType, area: AddressArea) -> None:
     """Raises Complaint when the value does not lie within the area or one request."""
     count = width(wire, area)
     unit = "bits" if area.bits else "words"

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
-from cellwright.io.drivers.base import Area
+from cellwright.io.drivers.base import AddressArea
 from cellwright.io.files.located_yaml import Entry, Node
 from cellwright.io.files.problems import Complaint, Mark, Problems, nearest
 from cellwright.io.plan import OnLoss, WireOrder
@@ -40,7 +40,7 @@ class DeviceDraft:
     poll_ns: int
     on_loss: OnLoss
     order: WireOrder
-    areas: Mapping[str, Area]
+    areas: Mapping[str, AddressArea]
     """Areas by name; empty for markers and cameras."""
 
 
@@ -146,7 +146,7 @@ def _device(
                 )
     if common is None or options is None:
         return None, kind
-    areas: tuple[Area, ...] = driver_class.areas if field_device else ()  # type: ignore[attr-defined]
+    areas: tuple[AddressArea, ...] = driver_class.areas if field_device else ()  # type: ignore[attr-defined]
     draft = DeviceDraft(
         name=name,
         mark=entry.mark,

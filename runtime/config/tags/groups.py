@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cellwright.io.drivers.base import Area
+from cellwright.io.drivers.base import AddressArea
 from cellwright.io.plan import Address, PollGroup, SafeAction, Scale, Value
 from cellwright.runtime.config.tags.addresses import encode, width
 
@@ -44,7 +44,7 @@ class Packed:
     hold_mask: bytes
 
 
-def pack(areas: Sequence[Area], points: Sequence[Point]) -> Packed:
+def pack(areas: Sequence[AddressArea], points: Sequence[Point]) -> Packed:
     """Groups, sizes and safe payload; inputs come before outputs, areas in their order."""
     groups: list[PollGroup] = []
     sizes = {False: 0, True: 0}
@@ -84,7 +84,9 @@ def knots(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def merge(spans: Sequence[tuple[int, int]], area: Area, output: bool) -> list[tuple[int, int]]:
+def merge(
+    spans: Sequence[tuple[int, int]], area: AddressArea, output: bool
+) -> list[tuple[int, int]]:
     """Disjoint requests that carry the spans (start, end) whole; ``spans`` must be sorted."""
     gap = 0 if output else GAP_BITS if area.bits else GAP_WORDS
     joined: list[tuple[int, int]] = []
@@ -99,7 +101,7 @@ def merge(spans: Sequence[tuple[int, int]], area: Area, output: bool) -> list[tu
 
 
 def _safe_payload(
-    areas: Sequence[Area], groups: Sequence[PollGroup], points: Sequence[Point], size: int
+    areas: Sequence[AddressArea], groups: Sequence[PollGroup], points: Sequence[Point], size: int
 ) -> tuple[bytes, bytes]:
     safe, hold = bytearray(size), bytearray(size)
     by_name = {area.name: area for area in areas}

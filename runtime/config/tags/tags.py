@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cellwright.io.drivers.base import Area
+from cellwright.io.drivers.base import AddressArea
 from cellwright.io.files.located_yaml import Entry, Node
 from cellwright.io.files.problems import Complaint, Mark, Problems, nearest
 from cellwright.io.plan import (
@@ -385,7 +385,7 @@ def _check_overlaps(tags: Tags, root: Node, devices: Devices, problems: Problems
         _check_knots(devices.good[device].areas[area_name], spans, root, problems)
 
 
-def _check_knots(area: Area, spans: Sequence[_Span], root: Node, problems: Problems) -> None:
+def _check_knots(area: AddressArea, spans: Sequence[_Span], root: Node, problems: Problems) -> None:
     """Inputs may share addresses, but what overlaps must travel in one request."""
     ordered = sorted(spans, key=lambda span: span[:2])
     for start, end in knots([span[:2] for span in ordered]):

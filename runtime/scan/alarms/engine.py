@@ -1,7 +1,7 @@
 """The scan's alarms: judges conditions, steps the state table, keeps first-out and counts.
 
-The scan calls `AlarmDesk.cycle` after the tasks; the command desk calls the rest. A condition is
-asked only when one of its tags has changed. Nothing here waits, and what it decides follows from
+The scan calls `AlarmEngine.cycle` after the tasks; the command handler calls the rest. A condition
+is asked only when one of its tags has changed. Nothing here waits, and what it decides follows from
 the image, scan time and the commands alone, so that a recording replays.
 """
 
@@ -25,8 +25,8 @@ from cellwright.io.plan import AlarmRule, Consequence, Plan, Value, quality
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.runtime.scan.alarms.conditions import beyond, condition
 from cellwright.runtime.scan.alarms.states import Signal, moves
-from cellwright.runtime.scan.cycle_state import Moment, Part
-from cellwright.runtime.scan.outbox import Outbox
+from cellwright.runtime.scan.cycle_state import CarriesState, CycleTime
+from cellwright.runtime.scan.outbox import EventSender
 from cellwright.runtime.scan.refusals import RefusedError
 
 LONGEST_SHELF_S: Final = 86_400.0
@@ -45,7 +45,7 @@ Judge = Callable[[bool], bool]
 """Takes the present level of a condition and gives the new one."""
 
 
-class AlarmDesk(Part):
+class AlarmEngine(CarriesState):
     """All alarms of a cell. ``obey`` is called with an alarm that has a consequence and comes."""
 
     CARRIED: ClassVar = (
@@ -63,8 +63,8 @@ class AlarmDesk(Part):
         self,
         plan: Plan,
         image: ProcessImage,
-        moment: Moment,
-        outbox: Outbox,
+        moment: CycleTime,
+        outbox: EventSender,
         obey: Callable[[AlarmRule], None],
     ) -> None:
         rules = plan.alarms
@@ -405,7 +405,7 @@ class AlarmDesk(Part):
         return {**super().carried(), "_states": [int(state) for state in self._states]}
 
     def carry_on(self, carried: dict[str, Any]) -> None:
-        """Go on from what another desk with the same plan carried."""
+        """Go on from what another one with the same plan carried."""
         # Recordings of former versions have no backlog.
         super().carry_on({"_untold": deque(), **carried})
         self._states = [AlarmState(number) for number in self._states]

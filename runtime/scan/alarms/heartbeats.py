@@ -1,6 +1,6 @@
 """Heartbeats: changes what is to be sent, watches what is expected, in scan time.
 
-The scan calls `HeartbeatDesk.cycle` after the tasks and before the alarms, which make of a lost
+The scan calls `Heartbeats.cycle` after the tasks and before the alarms, which make of a lost
 heartbeat whatever the configuration asks for. The states are a table.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 
 from cellwright.io.plan import UNCERTAIN_INITIAL, Code, Heartbeat, Plan, integer_range, is_good
 from cellwright.io.process_image.process_image import ProcessImage
-from cellwright.runtime.scan.cycle_state import Part
+from cellwright.runtime.scan.cycle_state import CarriesState
 
 
 class Pulse(StrEnum):
@@ -44,7 +44,7 @@ TRANSITIONS: Final[Mapping[tuple[Pulse, Sign], Pulse]] = {
 }
 
 
-class HeartbeatDesk(Part):
+class Heartbeats(CarriesState):
     """All heartbeats of a cell."""
 
     CARRIED: ClassVar = ("_senders", "_watchers")
@@ -68,7 +68,7 @@ class HeartbeatDesk(Part):
         ]
 
     def carry_on(self, carried: list[Any]) -> None:
-        """Go on from what another desk with the same plan carried."""
+        """Go on from what another one with the same plan carried."""
         for sender, due_ns in zip(self._senders, carried[0], strict=True):
             sender.carry_on(due_ns)
         for watcher, state in zip(self._watchers, carried[1], strict=True):

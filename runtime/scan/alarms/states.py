@@ -1,6 +1,6 @@
 """The states of an alarm as a table: state, signal, guard, next state (ISA-18.2, IEC 62682).
 
-The alarm desk of the scan steps it; documentation prints it; the property tests walk it.
+The alarm engine of the scan steps it; documentation prints it; the property tests walk it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 
 from cellwright.io.image import Statistics
 from cellwright.io.plan import OverrunPolicy, Plan
-from cellwright.runtime.scan.cycle_state import Moment, Part
+from cellwright.runtime.scan.cycle_state import CarriesState, CycleTime
 from cellwright.runtime.scan.execution.failure import Failure
 from cellwright.runtime.scan.execution.schedule import Schedule, sees
 from cellwright.tasks.api import TagAccess
@@ -20,7 +20,7 @@ MARGIN: Final = 5
 """The most that is kept from freewheeling tasks: a fifth of the base interval."""
 
 
-class Calls(Part):
+class DueTasks(CarriesState):
     """The calls of one cell between a start and its end."""
 
     CARRIED: ClassVar = (
@@ -65,7 +65,7 @@ class Calls(Part):
         self.turns = self._freewheeling
         """Freewheeling tasks in the order in which this cycle's slack is offered to them."""
 
-    def due(self, moment: Moment) -> list[int] | Failure:
+    def due(self, moment: CycleTime) -> list[int] | Failure:
         """Tasks that run in this cycle, the most urgent first; freewheeling ones apart."""
         if self.late:
             self.late = []
@@ -135,7 +135,7 @@ class Calls(Part):
         """Tick 0 starts at this monotonic time. Without it the earliest start shows the grid."""
         self._origin_ns = start_ns
 
-    def end_ns(self, moment: Moment) -> int:
+    def end_ns(self, moment: CycleTime) -> int:
         """Monotonic time at which the slack ends: some time before the next tick.
 
         What is left free is what the rest of a cycle and waking up have usually taken so far, at

@@ -14,16 +14,16 @@ from cellwright.io.image import Statistics
 from cellwright.io.plan import Plan
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.io.timing.clock import Clock
-from cellwright.runtime.scan.commands import CommandDesk
-from cellwright.runtime.scan.cycle_state import Moment, Part
-from cellwright.runtime.scan.execution.calls import Calls
+from cellwright.runtime.scan.commands import CommandHandler
+from cellwright.runtime.scan.cycle_state import CarriesState, CycleTime
+from cellwright.runtime.scan.execution.calls import DueTasks
 from cellwright.runtime.scan.execution.failure import Failure
-from cellwright.runtime.scan.execution.jobs import JobDesk
-from cellwright.runtime.scan.outbox import Outbox
+from cellwright.runtime.scan.execution.jobs import WorkerJobs
+from cellwright.runtime.scan.outbox import EventSender
 from cellwright.tasks.api import Program, ScanContext, TagAccess
 
 
-class Execution(Part):
+class Execution(CarriesState):
     """The tasks of one cell between a start and its end."""
 
     CARRIED: ClassVar = ("_late_in_a_row", "_not_run_yet", "_changed")
@@ -35,9 +35,9 @@ class Execution(Part):
         statistics: Statistics,
         *,
         clock: Clock,
-        outbox: Outbox,
-        jobs: JobDesk,
-        commands: CommandDesk,
+        outbox: EventSender,
+        jobs: WorkerJobs,
+        commands: CommandHandler,
         programs: Sequence[type[Program[Any]]],
         boot_id: str,
     ) -> None:
@@ -50,7 +50,7 @@ class Execution(Part):
         self._commands = commands
         self.classes = programs
         """One class a task."""
-        self.calls = Calls(plan, image, statistics)
+        self.calls = DueTasks(plan, image, statistics)
         self.schedule = self.calls.schedule
         self._longest_ns = [task.interval_ns or plan.scan.base_ns for task in plan.tasks]
         """Execution times beyond these are overruns."""
@@ -84,7 +84,7 @@ class Execution(Part):
         for task in self._plan.tasks:
             self._changed[task.index] |= task.name in tasks
 
-    def start(self, moment: Moment) -> Failure | None:
+    def start(self, moment: CycleTime) -> Failure | None:
         """Make fresh programs and hand them what is known of the parts in the cell."""
         self.programs = []
         self.calls.start()
@@ -103,7 +103,7 @@ class Execution(Part):
             self.programs.append(program)
         return None
 
-    def run(self, moment: Moment) -> Failure | None:
+    def run(self, moment: CycleTime) -> Failure | None:
         """Run the tasks that this cycle calls; ends at the first failure."""
         if self._jobs.dated:
             self._jobs.age()
@@ -121,7 +121,7 @@ class Execution(Part):
                 self._statistics.ran_late(index)
         return self._use_slack(moment, emitted) if calls.turns else None
 
-    def _use_slack(self, moment: Moment, emitted: int) -> Failure | None:
+    def _use_slack(self, moment: CycleTime, emitted: int) -> Failure | None:
         """Run the freewheeling tasks that are sure to end before the next tick."""
         calls = self.calls
         end_ns = calls.end_ns(moment)
@@ -146,7 +146,7 @@ class Execution(Part):
         if self.calls.turns:
             self.calls.rested(end_ns - self._ended_ns if ran else busy_ns)
 
-    def run_last(self, moment: Moment) -> Failure | None:
+    def run_last(self, moment: CycleTime) -> Failure | None:
         """Run every task that has run before once more, with ``last_scan``.
 
         Not event tasks: there is no event. No worker gets a job any more: nothing new is to begin
@@ -168,7 +168,7 @@ class Execution(Part):
                 return failure
         return None
 
-    def _run_one(self, index: int, moment: Moment, emitted: int) -> Failure | None:
+    def _run_one(self, index: int, moment: CycleTime, emitted: int) -> Failure | None:
         clock_now = self._clock.now_ns
         task = self._plan.tasks[index]
         context = self.contexts[index]
@@ -212,7 +212,7 @@ class Execution(Part):
         )
 
 
-def _inform(context: ScanContext, moment: Moment, emitted: int) -> None:
+def _inform(context: ScanContext, moment: CycleTime, emitted: int) -> None:
     context.cycle = moment.cycle
     context.now_ns = moment.scan_ns
     context.utc_ns = moment.utc_ns

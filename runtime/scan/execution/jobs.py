@@ -14,13 +14,13 @@ from typing import Any, ClassVar, Final
 from cellwright.io.image import Image, RingFull
 from cellwright.io.messages import Job, MessageError, Result, decode_result, encode
 from cellwright.io.plan import Plan, Task
-from cellwright.runtime.scan.cycle_state import Part
+from cellwright.runtime.scan.cycle_state import CarriesState
 from cellwright.runtime.scan.observer import CycleObserver
 
 RESULTS_PER_CYCLE: Final = 8
 
 
-class _Desk(Part):
+class TaskJobs(CarriesState):
     """Jobs of one task."""
 
     CARRIED: ClassVar = (
@@ -141,25 +141,25 @@ class _Desk(Part):
         )
 
 
-class JobDesk(Part):
-    """All tasks' jobs; one `_Desk` for each task that has a worker."""
+class WorkerJobs(CarriesState):
+    """All tasks' jobs; one `TaskJobs` for each task that has a worker."""
 
     def __init__(self, plan: Plan, image: Image, epoch: int, observer: CycleObserver) -> None:
-        self._desks = {
-            task.index: _Desk(image, task, epoch, observer)
+        self._of_task = {
+            task.index: TaskJobs(image, task, epoch, observer)
             for task in plan.tasks
             if task.worker is not None
         }
         self.dated = [
-            self._desks[task.index] for task in plan.tasks if task.deadlines and task.worker
+            self._of_task[task.index] for task in plan.tasks if task.deadlines and task.worker
         ]
         """Those whose jobs have deadlines."""
 
     def submitter(self, index: int) -> Callable[[str, dict[str, Any]], int]:
         """What `ScanContext.submit` of that task calls."""
-        desk = self._desks.get(index)
-        if desk is not None:
-            return desk.submit
+        jobs = self._of_task.get(index)
+        if jobs is not None:
+            return jobs.submit
 
         def no_worker(kind: str, body: dict[str, Any]) -> int:
             raise RuntimeError(f"job '{kind}': this program names no worker")
@@ -168,36 +168,36 @@ class JobDesk(Part):
 
     def latch(self) -> None:
         """Take in what the workers have left since the last cycle."""
-        for desk in self._desks.values():
-            desk.latch()
+        for jobs in self._of_task.values():
+            jobs.latch()
 
     def forget(self) -> None:
         """Programs are made anew: what their predecessors asked for is answered to nobody.
 
         A worker still does what it was given; its answer is dropped and counted as late.
         """
-        for desk in self._desks.values():
-            desk.forget()
+        for jobs in self._of_task.values():
+            jobs.forget()
 
     def age(self) -> None:
         """One more cycle in which tasks run: deadlines pass. To be called before they run."""
-        for desk in self.dated:
-            desk.age()
+        for jobs in self.dated:
+            jobs.age()
 
     def carried(self) -> dict[int, Any]:
         """What the next cycle goes on from, by task."""
-        return {index: desk.carried() for index, desk in self._desks.items()}
+        return {index: jobs.carried() for index, jobs in self._of_task.items()}
 
     def carry_on(self, carried: Any) -> None:
-        """Go on from what the desk of another scan with this plan carried."""
-        for index, desk in self._desks.items():
-            desk.carry_on(carried[index])
+        """Go on from what those of another scan with this plan carried."""
+        for index, jobs in self._of_task.items():
+            jobs.carry_on(carried[index])
 
     def take_results(self, index: int) -> tuple[Result, ...]:
         """Results for a task since its last execution."""
-        desk = self._desks.get(index)
-        if desk is None or not desk.arrived:
+        jobs = self._of_task.get(index)
+        if jobs is None or not jobs.arrived:
             return ()
-        results = tuple(desk.arrived)
-        desk.arrived.clear()
+        results = tuple(jobs.arrived)
+        jobs.arrived.clear()
         return results
