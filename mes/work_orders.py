@@ -130,6 +130,25 @@ def store(session: Session, job: JobOrder, *, actor: str, reason: str) -> WorkOr
             f"cannot store job order '{job.job_order_id}': {complaint}; shorten its parameters",
         )
     at = utc.now(session)
+    order = _order(session, job, definition, counts, fields, at=at)
+    session.add(order)
+    session.flush()
+    _record_creation(session, order, actor=actor, reason=reason, at=at)
+    for event in (WorkOrderEvent.RELEASE, WorkOrderEvent.MAKE_READY):
+        order_flow.move(session, order, event, actor=actor, reason=reason, at=at)
+    return _view(order)
+
+
+def _order(
+    session: Session,
+    job: JobOrder,
+    definition: PartDefinition,
+    counts: QuantityCounts,
+    fields: dict[str, str],
+    *,
+    at: datetime,
+) -> WorkOrder:
+    """The order as it is created, with an operation for each step of the routing."""
     order = WorkOrder(
         number=f"WO-{at.year}-{moves.next_number(session, f'work_order/{at.year}'):06d}",
         job_order_id=job.job_order_id,
@@ -162,10 +181,14 @@ def store(session: Session, job: JobOrder, *, actor: str, reason: str) -> WorkOr
             state=OperationState.WAITING,
             done=0,
         )
-        for planned in steps
+        for planned in (definition.routing.operations if definition.routing else [])
     ]
-    session.add(order)
-    session.flush()
+    return order
+
+
+def _record_creation(
+    session: Session, order: WorkOrder, *, actor: str, reason: str, at: datetime
+) -> None:
     moves.record(
         session,
         ("work_order", order.number),
@@ -187,13 +210,13 @@ def store(session: Session, job: JobOrder, *, actor: str, reason: str) -> WorkOr
             new={
                 "state": order.state,
                 "job_order_id": order.job_order_id,
-                "part_number": definition.part_number,
-                "revision": definition.revision,
+                "part_number": order.part_definition.part_number,
+                "revision": order.part_definition.revision,
                 "part_version": order.part_version,
                 "serial_pattern": order.serial_pattern,
                 "fields": order.fields,
                 "quantity": order.quantity,
-                "quantity_counts": counts,
+                "quantity_counts": order.quantity_counts,
                 "priority": order.priority,
                 "parameters": order.parameters,
             },
@@ -202,9 +225,6 @@ def store(session: Session, job: JobOrder, *, actor: str, reason: str) -> WorkOr
         ),
         at=at,
     )
-    for event in (WorkOrderEvent.RELEASE, WorkOrderEvent.MAKE_READY):
-        order_flow.move(session, order, event, actor=actor, reason=reason, at=at)
-    return _view(order)
 
 
 def store_and_start(session: Session, job: JobOrder, *, actor: str, reason: str) -> WorkOrderView:

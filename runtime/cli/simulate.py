@@ -132,10 +132,7 @@ def simulate(  # noqa: PLR0917 - a command has the options that it has
                     cell.recorder.keep(record)
     except (SimulationError, OSError) as error:
         fail(str(error))
-    if as_json:
-        sys.stdout.write(json.dumps(asdict(summary) | {"times": summary.times}, indent=2) + "\n")
-    else:
-        _show(summary)
+    _show(summary, as_json)
 
 
 def _plant(
@@ -249,7 +246,10 @@ def _run(cell: SimulatedCell, seed: int, limit_s: float, speed: float, by_parts:
     )
 
 
-def _show(found: Summary) -> None:
+def _show(found: Summary, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(found) | {"times": found.times}, indent=2) + "\n")
+        return
     mib = 1 << 20
     lines = [
         f"{found.cell}: {found.simulated_s:.1f} s simulated in {found.real_s:.1f} s, "

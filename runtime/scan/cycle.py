@@ -136,9 +136,7 @@ class Scan(CarriesState):
         self._key = self._keyswitch.at_start
         self._latched: LatchResult | None = None
         self._first_scan = self._last_scan = False
-        self._now_ns = 0
-        self._paused_ns = 0
-        self._busy_ns = 0
+        self._now_ns = self._paused_ns = self._busy_ns = 0
         self._slow_cycles = 0
         # Not carried: a replay hears of it as of any other command.
         self._asked: deque[bytes] = deque()
@@ -146,7 +144,13 @@ class Scan(CarriesState):
         self._fault: FaultRaised | None = None
         self.cycle_number = 0
         self.state = CellState.INIT
-        self.parts: Mapping[str, CarriesState] = MappingProxyType(
+        self.parts = self._parts()
+        """Everything that carries something from one cycle to the next, by name."""
+        self._clear_after_predecessor()
+        self._observer.attach(self.process_image, len(self.execution.contexts))
+
+    def _parts(self) -> Mapping[str, CarriesState]:
+        return MappingProxyType(
             {
                 "scan": self,
                 "outbox": self._outbox,
@@ -160,14 +164,15 @@ class Scan(CarriesState):
                 "alarms": self._alarms,
             }
         )
-        """Everything that carries something from one cycle to the next, by name."""
-        # What a predecessor left: its fault is not ours, and a kill may have torn a record.
-        image.scan.fault_code = image.scan.fault_text = ""
-        image.statistics.repair()
+
+    def _clear_after_predecessor(self) -> None:
+        """A predecessor's fault is not ours, and a kill may have torn a record."""
+        status = self._image.scan
+        status.fault_code = status.fault_text = ""
+        self._image.statistics.repair()
         # Before the first heartbeat: what a dead scan committed counts no longer than that scan.
         self.process_image.commit(0, enabled=False)
         self._refuse_old_commands()
-        self._observer.attach(self.process_image, len(self.execution.contexts))
 
     def _refuse_old_commands(self) -> None:
         """What was asked of a predecessor is not done by its successor, least of all a start."""
