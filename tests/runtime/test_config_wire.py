@@ -28,6 +28,7 @@ from cellwright.io.process_image import wire
 from cellwright.native import ffi, lib
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.config.tags.addresses import encode, scale_of, width
+from cellwright.runtime.config.tags.groups import Point, pack
 
 WORDS = AddressArea("words", bits=False, writable=True, size=65536, per_request=1000)
 NUMBERS = sorted(INTEGERS | REALS)
@@ -158,3 +159,34 @@ def test_the_hold_mask_covers_exactly_the_bits_of_held_outputs(plan):
                 for place in range(one.tag.address.wire.size):
                     expected[first + place] = 0xFF
     assert bytes(expected) == device.hold_mask
+
+
+@given(
+    st.one_of(
+        st.sampled_from(WIRES).map(TagType),
+        st.integers(1, 30).map(lambda length: TagType(Code.STRING, length)),
+        st.tuples(st.sampled_from(WIRES), st.integers(1, 5)).map(
+            lambda array: TagType(array[0], 0, array[1], is_array=True)
+        ),
+    ),
+    st.integers(0, 20),
+)
+def test_an_output_that_holds_keeps_its_own_words_and_no_word_beside_them(kind, start):
+    count = width(kind, WORDS)
+    held = Point(Address("io", "words", start, kind), output=True, safe_action=SafeAction.HOLD)
+    neighbours = [
+        Point(
+            Address("io", "words", place, TagType(Code.UINT)),
+            output=True,
+            safe_action=SafeAction.VALUE,
+            safe=0,
+        )
+        for place in (start - 1, start + count)
+        if place >= 0
+    ]
+    packed = pack([WORDS], [held, *neighbours])
+    (group,) = packed.groups
+    first = group.offset + 2 * (start - group.start)
+    expected = bytearray(packed.output_size)
+    expected[first : first + 2 * count] = b"\xff" * (2 * count)
+    assert packed.hold_mask == bytes(expected)

@@ -121,7 +121,7 @@ def _safe_payload(
         if area.bits:
             _mark_bits(group, point, start - group.start, safe, hold)
         else:
-            _mark_words(group.offset + 2 * (start - group.start), point, safe, hold)
+            _mark_words(group.offset + 2 * (start - group.start), 2 * count, point, safe, hold)
     return bytes(safe), bytes(hold)
 
 
@@ -137,13 +137,15 @@ def _mark_bits(
             safe[group.offset + place] |= 1 << bit
 
 
-def _mark_words(offset: int, point: Point, safe: bytearray, hold: bytearray) -> None:
-    wire = point.address.wire
+def _mark_words(
+    offset: int, size: int, point: Point, safe: bytearray, hold: bytearray
+) -> None:
+    """``size``: bytes of the point in the payload, which is not its size in the image."""
     if point.safe_action is SafeAction.HOLD:
         if point.address.bit is not None:
             data = encode(True, point.address, None)
         else:
-            data = b"\xff" * wire.size
+            data = b"\xff" * size
         target = hold
     elif point.safe_action is SafeAction.VALUE and point.safe is not None:
         data = encode(point.safe, point.address, point.scale)
