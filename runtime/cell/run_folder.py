@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -21,6 +23,10 @@ from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import Plan
 from cellwright.io.plan import plan as plans
 from cellwright.runtime.cell.lock import CellLock, RunError
+
+_CELL_SECTION: Final = re.compile(rb"^cell:", re.MULTILINE)
+_LOOKED_AT: Final = 65_536
+"""Bytes of a file in which its section ``cell`` is looked for."""
 
 
 def run_base() -> Path:
@@ -112,10 +118,14 @@ def known_cells() -> list[tuple[RunFolder, Plan]]:
 def find(selector: str | None, cwd: Path) -> RunFolder:
     """The running cell that ``selector`` means: a cell name, its folder or its file.
 
-    Without a selector it is the cell whose file lies in ``cwd``, else the only one that runs.
-    Raises RunError that lists what runs, or says that the cell that is meant died.
+    Without a selector it is the cell whose file lies in ``cwd`` or in a folder above it, never
+    another one; where there is no such file it is the only cell that runs. Raises RunError that
+    lists what runs, or says that the cell that is meant died or does not run.
     """
     known = known_cells()
+    home = cell_folder(cwd) if selector is None else None
+    if home is not None:
+        selector = str(home)
     running = [(folder, plan) for folder, plan in known if CellLock(Path(plan.data)).owner_lives()]
     candidates = _meant(selector, cwd, running)
     if len(candidates) == 1:
@@ -127,7 +137,33 @@ def find(selector: str | None, cwd: Path) -> RunFolder:
             f"cell '{plan.cell}' is not running: its supervisor is gone without an orderly end; "
             f"start it again with 'cellwright run {plan.source}'"
         )
-    raise RunError(_not_one(selector, bool(candidates), (plan for _, plan in running)))
+    plans_running = [plan for _, plan in running]
+    if home is not None and not candidates:
+        others = f"; running elsewhere: {_listed(plans_running)}" if plans_running else ""
+        raise RunError(
+            f"the cell in this folder ({home}) is not running; start it with "
+            f"'cellwright run {home}', or name another cell with --cell{others}"
+        )
+    raise RunError(_not_one(selector, bool(candidates), plans_running))
+
+
+def cell_folder(cwd: Path) -> Path | None:
+    """The nearest folder, from ``cwd`` upwards, that holds a cell's file; None without one."""
+    here = cwd.resolve()
+    return next((folder for folder in (here, *here.parents) if _holds_cell(folder)), None)
+
+
+def _holds_cell(folder: Path) -> bool:
+    try:
+        files = [*folder.glob("*.yaml"), *folder.glob("*.yml")]
+        return any(_CELL_SECTION.search(_beginning(file)) for file in files)
+    except OSError:
+        return False  # a folder that this user may not read is nobody's place to type commands in
+
+
+def _beginning(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(_LOOKED_AT)
 
 
 def _meant(
@@ -143,8 +179,12 @@ def _meant(
     ]
 
 
+def _listed(cells: Iterable[Plan]) -> str:
+    return ", ".join(f"{plan.cell} ({plan.source})" for plan in cells)
+
+
 def _not_one(selector: str | None, several: bool, running: Iterable[Plan]) -> str:
-    names = ", ".join(f"{plan.cell} ({plan.source})" for plan in running)
+    names = _listed(running)
     if several:
         return f"several cells run; name one with --cell: {names}"
     wanted = f"no running cell matches '{selector}'" if selector else "no cell is running"

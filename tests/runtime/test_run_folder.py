@@ -71,6 +71,33 @@ def test_the_cell_of_the_present_folder_comes_before_the_others(tmp_path: Path) 
     assert find(None, tmp_path / "one") == one
 
 
+@pytest.mark.parametrize("place", [".", "data", "programs/inner"])
+@pytest.mark.parametrize("file", ["cell.yaml", "press.yml"])
+def test_a_folder_with_a_cells_file_never_means_another_cell(
+    tmp_path: Path, place: str, file: str
+) -> None:
+    running(tmp_path / "two", "FirstCell")
+    stopped = tmp_path / "one"
+    (stopped / place).mkdir(parents=True)
+    (stopped / file).write_text("# mine\ncell:\n  name: FirstCell\n")
+    with pytest.raises(RunError) as caught:
+        find(None, stopped / place)
+    assert str(caught.value) == (
+        f"the cell in this folder ({stopped}) is not running; start it with 'cellwright run "
+        f"{stopped}', or name another cell with --cell; running elsewhere: FirstCell "
+        f"({tmp_path / 'two' / 'cell.yaml'})"
+    )
+    one = running(stopped, "FirstCell", file=file) if place != "data" else None
+    if one is not None:
+        assert find(None, stopped / place) == one
+
+
+def test_a_yaml_file_without_a_cell_is_no_cells_file(tmp_path: Path) -> None:
+    one = running(tmp_path / "one", "One")
+    (tmp_path / "users.yaml").write_text("users: {}\n")
+    assert find(None, tmp_path) == one
+
+
 def test_the_present_folder_may_be_reached_by_a_link(tmp_path: Path) -> None:
     one = running(tmp_path / "one", "One")
     running(tmp_path / "two", "Two")

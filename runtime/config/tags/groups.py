@@ -137,9 +137,7 @@ def _mark_bits(
             safe[group.offset + place] |= 1 << bit
 
 
-def _mark_words(
-    offset: int, size: int, point: Point, safe: bytearray, hold: bytearray
-) -> None:
+def _mark_words(offset: int, size: int, point: Point, safe: bytearray, hold: bytearray) -> None:
     """``size``: bytes of the point in the payload, which is not its size in the image."""
     if point.safe_action is SafeAction.HOLD:
         if point.address.bit is not None:
