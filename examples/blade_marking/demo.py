@@ -29,6 +29,7 @@ from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from patience import Patience
 from prepare import free_port, prepare
 from rich.console import Console
 
@@ -42,7 +43,8 @@ from plant.process import PlantProcess
 CELL = "BladeMarking"
 ORDER = "DEMO-1"
 OPERATOR = "operator"
-START_TIMEOUT_S = 120.0
+CALL_TIMEOUT_S = 60.0
+ORDER_TIMEOUT_S = 120.0
 PART_TIMEOUT_S = 30.0
 SETTLE_S = 10.0
 
@@ -146,7 +148,11 @@ class Demo:
             console.print(f"database  {plan.database}")
             cell = _launch(file)
             try:
-                finished = await self._make_parts(cell)
+                try:
+                    finished = await self._make_parts(cell)
+                except (OSError, TimeoutError, ua.UaError) as error:
+                    why = f"the connection to the OPC UA server was lost ({type(error).__name__})"
+                    raise SystemExit(self._lost(why)) from error
                 outcome = await self._settle(plan.database)
                 if self.hold:
                     console.print("holding; Ctrl-C ends")
@@ -176,9 +182,9 @@ class Demo:
 
     async def _connect(self, cell: subprocess.Popen[bytes]) -> Client:
         certificate, key = self._client_identity()
-        deadline = time.monotonic() + START_TIMEOUT_S
+        patience = Patience(cell.pid)
         while True:
-            client = Client(f"opc.tcp://127.0.0.1:{self.opcua_port}", timeout=10)
+            client = Client(f"opc.tcp://127.0.0.1:{self.opcua_port}", timeout=CALL_TIMEOUT_S)
             client.application_uri = "urn:cellwright:demo"
             client.set_user(OPERATOR)
             client.set_password(self.password)
@@ -192,11 +198,16 @@ class Demo:
             except (OSError, TimeoutError, ua.UaError):
                 if cell.poll() is not None:
                     raise SystemExit("the cell ended before its OPC UA server came up") from None
-                if time.monotonic() > deadline:
-                    raise
+                if why := patience.ends():
+                    raise SystemExit(
+                        self._lost(f"the OPC UA server does not come up: {why}")
+                    ) from None
                 await asyncio.sleep(0.3)
             else:
                 return client
+
+    def _lost(self, what: str) -> str:
+        return f"{what}; its log is {self.folder / 'data' / 'log' / 'gateway.jsonl'}"
 
     def _client_identity(self) -> tuple[Path, Path]:
         folder = self.folder / "client"
@@ -233,7 +244,7 @@ class Demo:
         )
         comment = [ua.LocalizedText("placed by the demo")]
         method = client.get_node(f"ns={cell};s={CELL}.JobManagement.JobOrderControl.StoreAndStart")
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + ORDER_TIMEOUT_S
         while True:
             status = await control.call_method(
                 method.nodeid, ua.Variant(order), ua.Variant(comment, ua.VariantType.LocalizedText)

@@ -163,7 +163,8 @@ def _holds_cell(folder: Path) -> bool:
 
 def _beginning(file: Path) -> bytes:
     with file.open("rb") as opened:
-        return opened.read(_LOOKED_AT)
+        data: bytes = opened.read(_LOOKED_AT)
+        return data
 
 
 def _meant(

@@ -38,7 +38,7 @@ from cellwright.native import lib
 from cellwright.runtime.cell.lock import CellLock, RunError
 from cellwright.runtime.cell.run_folder import RunFolder, folder_for
 from cellwright.runtime.realtime.grants import acquire_for_supervisor
-from cellwright.runtime.supervision.child import BACKOFF_FIRST_S, Child
+from cellwright.runtime.supervision.child import BACKOFF_FIRST_S, Child, CoreWait
 from cellwright.runtime.supervision.crash_loops import CrashLoops
 from cellwright.runtime.supervision.handover import open_events, told_change
 from cellwright.runtime.supervision.signals import end_on_signals
@@ -58,9 +58,7 @@ DRIVER_SILENCE_NS: Final = 2_000_000_000
 OWN_STALL_NS: Final = 250_000_000
 """A pause longer by so much: the supervisor stood still itself, maybe with the whole machine."""
 START_GRACE_NS: Final = 20_000_000_000
-"""How long the supervisor tries to start the cell."""
-FIRST_BEAT_NS: Final = 60_000_000_000
-"""A process that has not beaten for so long after its start hangs; imports may take long."""
+"""How long the supervisor tries to start the cell once all its processes work."""
 BACKOFF_LAST_S: Final = 5.0
 STEADY_S: Final = 0.5
 """A process that has beaten for so long begins again with the shortest pause."""
@@ -294,6 +292,8 @@ class Supervisor:
         reason = "the scan does not beat"
         deadline = time.monotonic() + START_GRACE_NS / 1e9
         while not self._stop and scan.restarts == 0 and time.monotonic() < deadline:
+            if not all(map(self._up_or_restarted, self._children)):
+                deadline = time.monotonic() + START_GRACE_NS / 1e9
             if self._crashes.reason:
                 reason = self._crashes.reason
                 break
@@ -316,10 +316,14 @@ class Supervisor:
             self._tell(f"the cell stays in {state}: {reason}; after that 'cellwright start'")
 
     def _await_scan(self) -> None:
-        deadline = time.monotonic() + START_GRACE_NS / 1e9
-        while self._image.scan.cycle == 0 and not self._stop and time.monotonic() < deadline:
+        """Until its first cycle, or until it was started again: a start that gets on may last."""
+        scan = next(child for child in self._children if child.name == "scan")
+        while self._image.scan.cycle == 0 and scan.restarts == 0 and not self._stop:
             self._watch()
             self._pause(POLL_S)
+
+    def _up_or_restarted(self, child: Child) -> bool:
+        return self._has_beaten(child) or child.restarts > 0
 
     # --- watch ----------------------------------------------------------------------------------
 
@@ -344,7 +348,7 @@ class Supervisor:
             code = child.popen.poll()
             if code is not None:
                 self._bury(child, code, now)
-            elif not child.killed and self._hangs(child, now):
+            elif not child.killed and self._hangs(child):
                 child.killed = True
                 self._tell(f"process '{child.name}' hangs and is killed")
                 self._log.error("process hangs and is killed", name=child.name)
@@ -367,11 +371,10 @@ class Supervisor:
             text += f": {self._image.scan.fault_text}; go on by 'cellwright reset' and 'start'"
         self._tell(text)
 
-    def _hangs(self, child: Child, now: float) -> bool:
+    def _hangs(self, child: Child) -> bool:
         heard_ns = max(self._image.processes[child.name].beat_ns, self._awake_since_ns)
-        silence_ns = time.monotonic_ns() - heard_ns
-        grace = not self._has_beaten(child) and (now - child.started_at) * 1e9 < FIRST_BEAT_NS
-        return not grace and silence_ns > child.silence_ns
+        self._has_beaten(child)
+        return child.hangs(heard_ns, time.monotonic_ns())
 
     def _has_beaten(self, child: Child) -> bool:
         if child.working_since is None and self._beat_s(child) > child.started_at + 0.001:
@@ -434,12 +437,15 @@ class Supervisor:
     def _await_end(self, child: Child, deadline: float) -> None:
         if child.popen is None:
             return
-        try:
-            child.popen.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self._log.error("process did not stop and is killed", name=child.name)
-            child.popen.kill()
-            child.popen.wait()
+        wait = CoreWait(child.popen.pid, time.monotonic_ns())
+        while child.popen.poll() is None:
+            # It cannot end without a core.
+            if time.monotonic() > deadline + wait.look(time.monotonic_ns()) / 1e9:
+                self._log.error("process did not stop and is killed", name=child.name)
+                child.popen.kill()
+                child.popen.wait()
+                break
+            time.sleep(POLL_S)
         child.popen = None
         self._image.processes[child.name].state = ProcessState.STOPPED
 
