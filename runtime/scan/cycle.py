@@ -447,4 +447,4 @@ class Scan(CarriesState):
         """
         for name, part in self.parts.items():
             part.carry_on(carried.parts[name])
-        self.execution.programs = carried.programs
+        self.execution.go_on_with(carried.programs)

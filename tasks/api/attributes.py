@@ -6,6 +6,7 @@ tags and function blocks are carried elsewhere.
 
 from __future__ import annotations
 
+import dis
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from types import CodeType, FunctionType
@@ -100,3 +101,37 @@ def _names(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _names(constant)
+
+
+def added(program: object, declared: int) -> str:
+    """What a program has made beyond its first ``declared`` attributes, with file and line.
+
+    Empty when each of them has a place in the class: a cached property, a default, an annotation.
+    """
+    kind = type(program)
+    known = {name for base in kind.__mro__ for name in vars(base).get("__annotations__", {})}
+    for name in list(vars(program))[declared:]:
+        if name not in known and not hasattr(kind, name):
+            return f"'{name}'{_stored_at(kind, name)}"
+    return ""
+
+
+def _stored_at(kind: type, name: str) -> str:
+    """`` (file:line)`` of the first method that stores an attribute of that name."""
+    for base in kind.__mro__:
+        for value in vars(base).values():
+            for function in _functions(value):
+                for code in _codes(function.__code__):
+                    for instruction in dis.get_instructions(code):
+                        if instruction.opname == "STORE_ATTR" and instruction.argval == name:
+                            place = instruction.positions
+                            line = code.co_firstlineno if place is None else place.lineno
+                            return f" ({code.co_filename}:{line})"
+    return ""
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)

@@ -139,7 +139,7 @@ def test_what_needs_a_running_cell_says_that_none_runs(
     cell: SmallCell, words: tuple[str, ...]
 ) -> None:
     assert_refused(
-        cell.type(*words), 1, "no cell is running", "start one with 'cellwright run FOLDER'"
+        cell.type(*words), 1, "is not running", f"start it with 'cellwright run {cell.folder}'"
     )
 
 

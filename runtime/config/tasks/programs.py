@@ -25,6 +25,7 @@ from cellwright.runtime.config.sections import model
 from cellwright.runtime.config.sections.validation import validate
 from cellwright.runtime.config.tags.devices import NAME, Devices
 from cellwright.runtime.config.tags.tags import RESERVED
+from cellwright.runtime.config.tasks.attributes import check_attributes
 from cellwright.runtime.config.tasks.task_rules import check_kind, deadlines_of
 from cellwright.tasks.api import Program, ProgramOptions, Variable
 
@@ -97,6 +98,8 @@ class _Compiler:
         except Complaint as complaint:
             self.problems.complain(self.root.at((*path, "program")), complaint)
             return None
+        for complaint in check_attributes(program, self.folder):
+            self.problems.complain(self.root.at((*path, "program")), complaint)
         options = self._options(program, target, given, path) if isinstance(given, dict) else None
         fits = task is not None and check_kind(name, entry, task, self.root, self.problems)
         if task is None or options is None or not fits:

@@ -21,6 +21,7 @@ from cellwright.runtime.scan.execution.failure import Failure
 from cellwright.runtime.scan.execution.jobs import WorkerJobs
 from cellwright.runtime.scan.outbox import EventSender
 from cellwright.tasks.api import Program, ScanContext, TagAccess
+from cellwright.tasks.api.attributes import added
 
 
 class Execution(CarriesState):
@@ -60,6 +61,8 @@ class Execution(CarriesState):
         for task, context in zip(plan.tasks, self.contexts, strict=True):
             context._emit = outbox.emit
             context._submit = jobs.submitter(task.index)
+        self._declared: list[int] = []
+        """Attributes of each program before its first execution."""
         self._ended_ns = 0
         self._late_in_a_row = [0] * len(plan.tasks)
         self._not_run_yet = [False] * len(plan.tasks)
@@ -77,7 +80,12 @@ class Execution(CarriesState):
         """Between two cycles: go on with these. ``plan`` differs in options of tasks only."""
         self._plan = plan
         self.classes = classes
+        self.go_on_with(programs)
+
+    def go_on_with(self, programs: list[Program[Any]]) -> None:
+        """These run from the next cycle on; what they have now is all that they declare."""
         self.programs = programs
+        self._declared = [len(vars(program)) for program in programs]
 
     def mark_changed(self, tasks: Sequence[str]) -> None:
         """Let these tasks see in their next execution that their programs are others."""
@@ -101,6 +109,7 @@ class Execution(CarriesState):
             except (Exception, SystemExit) as error:  # noqa: BLE001 - the program's outermost edge
                 return _raised(task.name, error)
             self.programs.append(program)
+        self.go_on_with(self.programs)
         return None
 
     def run(self, moment: CycleTime) -> Failure | None:
@@ -182,6 +191,10 @@ class Execution(CarriesState):
             self.programs[index].scan(context)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the task's outermost edge
             return _raised(task.name, error)
+        if len(vars(self.programs[index])) > self._declared[index] and (
+            failure := self._added(index)
+        ):
+            return failure
         self._not_run_yet[index] = self._changed[index] = False
         self._ended_ns = clock_now()
         took = self._ended_ns - begin
@@ -194,6 +207,21 @@ class Execution(CarriesState):
             watchdog_hits=int(slow),
         )
         return self._watched(index, took, slow)
+
+    def _added(self, index: int) -> Failure | None:
+        """An attribute that nobody declared is a variable misspelled: its value goes nowhere."""
+        program, task = self.programs[index], self._plan.tasks[index].name
+        made = added(program, self._declared[index])
+        if made:
+            return Failure(
+                "task_exception",
+                task,
+                f"task '{task}' made an attribute that {type(program).__name__} does not declare: "
+                f"{made}; correct its name, declare a variable or give it a value in __init__, "
+                f"then reset",
+            )
+        self._declared[index] = len(vars(program))
+        return None
 
     def _watched(self, index: int, took_ns: int, slow: bool) -> Failure | None:
         if not slow:
