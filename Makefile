@@ -75,7 +75,7 @@ soak: $(STAMP)
 	$(BIN)/python tests/soak/compressed.py $(ARGS)
 	$(BIN)/python tests/soak/realtime.py
 
-CHAOS := PYTHONPATH=tests:tests/integration:tests/chaos:examples/blade_marking $(BIN)/python
+CHAOS := PYTHONPATH=tests:examples/blade_marking $(BIN)/python
 
 ## A thousand faults of a running cell, outputs measured at the plant: make chaos N=200 ARGS='--seed 7'
 chaos: $(STAMP)
@@ -89,7 +89,7 @@ chaos-retain: $(STAMP)
 ## Regenerate docs/reference from the code
 docs: $(STAMP)
 	PYTHONPATH=tools $(BIN)/python -m reference docs/reference
-	$(BIN)/python tests/behaviours.py docs/reference
+	$(BIN)/python tests/support/behaviours.py docs/reference
 
 ## Remove .venv and everything that was built
 clean:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from node_peer import install
+
+from support.node_peer import install
 
 _MISSING = pytest.StashKey[dict[str, str]]()
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alarm_bench import HEAD, AlarmBench
-from peers import compare
 
 from cellwright.runtime.scan.alarms import engine
+from support.alarm_bench import HEAD, AlarmBench
+from support.peers import compare
 
 NUMBERS, BITS, ALARMS = 800, 200, 100
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from peers import compare
 
 from cellwright.native import ffi, lib
 from cellwright.tasks.api import ScanContext
 from cellwright.tasks.control.blocks import PID, PID_BANK, R_TRIG, TON, PidTuning, T_s
+from support.peers import compare
 
 LOOPS = 50
 STEP_NS = 1_000_000

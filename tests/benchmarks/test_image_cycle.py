@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from peers import compare
-from plans import make_device, make_group, make_plan, make_tag
 
 from cellwright.io.image import Area, Changes, Image
 from cellwright.io.plan import Address, Direction, Plan, Scale, TagType, quality
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.native import ffi, lib
+from support.peers import compare
+from support.plans import make_device, make_group, make_plan, make_tag
 
 BOOLS, INTS, REALS, SCALED = 4000, 3000, 2000, 1000
 TAGS = BOOLS + INTS + REALS + SCALED

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from peers import percentiles_us
 
 from cellwright.native import ffi, lib
+from support.peers import percentiles_us
 
 INTERVAL_NS = 1_000_000
 PER_BLOCK = 200

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from asyncua import Server, ua
 from asyncua.ua.ua_binary import struct_to_binary
-from opcua_support import FakeImage, FakeScan, cell_plan
 
 from cellwright.io.timing.clock import MonotonicClock
 from cellwright.opcua_model.server import CellServer
+from support.opcua_support import FakeImage, FakeScan, cell_plan
 
 TAGS = 1_000
 PASSES = 10

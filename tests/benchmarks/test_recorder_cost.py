@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import percentiles_us
-from recorder_load import LoadedCell, Sum, TimedRecorder, load_plan
 
 from cellwright.io.timing.clock import SimulatedClock
 from cellwright.native import lib
 from cellwright.runtime.recorder.recorder import ScanRecorder
 from cellwright.runtime.recorder.replay import Replay
+from support.peers import percentiles_us
+from support.recorder_load import LoadedCell, Sum, TimedRecorder, load_plan
 
 BLOCK, BLOCKS = 500, 60
 SCANS = int(os.environ.get("CELLWRIGHT_SCANS", "20000"))

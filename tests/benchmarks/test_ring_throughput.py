@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from peers import compare, percentiles_us
-from plans import small_plan
-from victims import Victim
 
 from cellwright.io.image import Image
 from cellwright.native import ffi, lib
+from support.peers import compare, percentiles_us
+from support.plans import small_plan
+from support.victims import Victim
 
 BATCH = 64
 

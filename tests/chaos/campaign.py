@@ -24,11 +24,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from chaos_tools import StallMonitor, steal_ms, within
-from fault_bench import SAFE, FaultBench
-from fault_kinds import KINDS, Fault, Kind
 from rich.console import Console
 from rich.table import Table
+
+from chaos.chaos_tools import StallMonitor, steal_ms, within
+from chaos.fault_bench import SAFE, FaultBench
+from chaos.fault_kinds import KINDS, Fault, Kind
 
 LIMIT_MS = 50.0
 TOGGLE_MS = 100.0

@@ -11,15 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cells import CellUnderTest
-from chaos_tools import HERE, ClockShift, PlantTail
 from ruamel.yaml import YAML
 
 from cellwright.io.image import Image, ImageError
 from cellwright.io.image.command_client import CommandClient, CommandFailed
 from cellwright.io.messages import SetMode, WriteTag
 from cellwright.io.plan import CellState
+from chaos.chaos_tools import HERE, ClockShift, PlantTail
 from plant.process import PlantProcess
+from support.cells import CellUnderTest
 
 SAFE = {"clamp_close": False, "conveyor_run": False, "eject_good": False, "eject_reject": False,
         "lamp_green": False, "lamp_red": True, "marker_enable": False}  # fmt: skip

@@ -19,11 +19,10 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos_tools import HERE, HOUR_S
-from fault_bench import FaultBench
-
 from cellwright.io.plan import CellState
 from cellwright.runtime.supervision.crash_loops import BACKOFF_LAST_S
+from chaos.chaos_tools import HERE, HOUR_S
+from chaos.fault_bench import FaultBench
 
 sys.path.insert(0, str(HERE / "fault_cell"))
 

@@ -23,15 +23,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chaos_tools import StallMonitor, steal_ms, within
-from fault_bench import FaultBench
-from victims import Victim
-
 from cellwright.io.image import Image
 from cellwright.io.journal import retain
 from cellwright.io.journal.retain import RetainedValue, RetainStore, fit
 from cellwright.io.plan import Code, TagType
 from cellwright.io.process_image.process_image import ProcessImage
+from chaos.chaos_tools import StallMonitor, steal_ms, within
+from chaos.fault_bench import FaultBench
+from support.victims import Victim
 
 LAYOUT = bytes(range(32))
 LOST_MS = 100.0
@@ -213,7 +212,7 @@ def restore_ms(folder: Path) -> tuple[float, float]:
 
     The best is what this machine needs when nobody else is at work on it.
     """
-    from plans import make_plan, make_tag  # noqa: PLC0415 - only this needs the tests' plans
+    from support.plans import make_plan, make_tag  # noqa: PLC0415 - only this needs the tests' plans
 
     names = [f"area.tag{place}" for place in range(10_000)]
     plan = make_plan([make_tag(name, "LREAL", retain=True) for name in names])

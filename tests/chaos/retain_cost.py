@@ -15,8 +15,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from small_cell import SmallCell
-
 from cellwright.io.image import Distribution, Image, bucket_low
 from cellwright.io.image.command_client import CommandClient
 from cellwright.io.journal.retain import RetainStore
@@ -24,6 +22,7 @@ from cellwright.io.messages import ResetStatistics, WriteTag
 from cellwright.io.plan import Plan
 from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.config import compile_file
+from support.small_cell import SmallCell
 
 TAGS = 1000
 LIMIT_US = 10.0

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from campaign import Campaign, report
-from chaos_tools import StallMonitor
-from fault_bench import FaultBench
-from fault_kinds import KINDS
 from rich.console import Console
+
+from chaos.campaign import Campaign, report
+from chaos.chaos_tools import StallMonitor
+from chaos.fault_bench import FaultBench
+from chaos.fault_kinds import KINDS
 
 SEED = 40
 SHARES = {

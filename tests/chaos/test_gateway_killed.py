@@ -9,12 +9,12 @@ import time
 
 import pytest
 from asyncua import Client, ua
-from cells import CellUnderTest
-from evidence import keep_running, patient
 
 from cellwright.io.messages import PartReleased
 from cellwright.io.plan import CellState
 from cellwright.mes.parts import counts
+from support.cells import CellUnderTest
+from support.evidence import keep_running, patient
 
 PARTS = 30
 KILLS = 5

@@ -9,14 +9,14 @@ import statistics
 import time
 
 import pytest
-from cells import CellUnderTest
-from evidence import keep_running, patient
-from stalls import StallMonitor
 
 from cellwright.io.image.command_client import CommandFailed
 from cellwright.io.messages import PartDeparted, PartReleased
 from cellwright.io.plan import CellState
 from cellwright.mes.parts import counts
+from support.cells import CellUnderTest
+from support.evidence import keep_running, patient
+from support.stalls import StallMonitor
 
 LIMIT_MS = 50.0
 BEFORE_NS = 30_000_000

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import behaviours
 import pytest
+
+from support import behaviours
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 

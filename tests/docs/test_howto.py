@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from prepare import free_port
-from walkthrough import Walkthrough
+
+from support.walkthrough import Walkthrough
 
 ROOT = Path(__file__).parents[2]
 HOWTO = ROOT / "docs" / "howto"

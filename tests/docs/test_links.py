@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import typer.main
-from walkthrough import blocks
 
 from cellwright.runtime.cli.main import app
 from reference.pages import decisions_page
+from support.walkthrough import blocks
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

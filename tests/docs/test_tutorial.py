@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from prepare import free_port
-from walkthrough import Walkthrough
+
+from support.walkthrough import Walkthrough
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from walkthrough import Walkthrough, blocks, commands, matches
+
+from support.walkthrough import Walkthrough, blocks, commands, matches
 
 
 def follow(folder: Path, text: str, **swaps: str) -> int:

@@ -6,12 +6,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from cells import CellUnderTest
-from evidence import patient
-from node_peer import run_peer
 
 from cellwright.io.plan import CellState
 from cellwright.opcua_model.security.users import add_user
+from support.cells import CellUnderTest
+from support.evidence import patient
+from support.node_peer import run_peer
 
 PASSWORD = "planner-pass-1"
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from cells import CellUnderTest
-from evidence import assert_whole, keep_running, patient, until_recorded
 
 from cellwright.io.messages import SerialRequested
 from cellwright.io.plan import CellState
+from support.cells import CellUnderTest
+from support.evidence import assert_whole, keep_running, patient, until_recorded
 
 
 @pytest.fixture

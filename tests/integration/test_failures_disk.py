@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cells import CellUnderTest
-from evidence import assert_whole, keep_running, patient, until_recorded
-from small_cell import SmallCell
 
 from cellwright.io.messages import FaultRaised, ModeChanged
 from cellwright.io.plan import CellState
+from support.cells import CellUnderTest
+from support.evidence import assert_whole, keep_running, patient, until_recorded
+from support.small_cell import SmallCell
 
 SAFE = {
     "clamp_close": False,

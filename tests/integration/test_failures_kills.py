@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cells import CellUnderTest
-from evidence import assert_whole, patient, until_recorded, until_seen
 
 from cellwright.io.image.command_client import CommandFailed
 from cellwright.io.messages import (
@@ -22,6 +20,8 @@ from cellwright.io.messages import (
     PartReleased,
 )
 from cellwright.io.plan import CellState
+from support.cells import CellUnderTest
+from support.evidence import assert_whole, patient, until_recorded, until_seen
 
 
 def alone(cell: Any) -> None:

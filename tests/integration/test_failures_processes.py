@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plans import POLL_NS, make_plan, make_tag, make_task
 
 from cellwright.io.image import Image
 from cellwright.io.image.command_client import CommandClient
@@ -26,6 +25,7 @@ from cellwright.io.plan import Plan, ScanSettings
 from cellwright.io.plan import plan as plans
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.runtime.cell.run_folder import RunFolder
+from support.plans import POLL_NS, make_plan, make_tag, make_task
 
 BOOT = "0123abcd"
 

@@ -6,10 +6,9 @@ import gc
 import os
 from pathlib import Path
 
-from forked import process
-from plans import small_plan
-
 from cellwright.io.image import Image
+from support.forked import process
+from support.plans import small_plan
 
 BOOT = "0123abcd"
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plans import make_tag
 
 from cellwright.io.image import ValueViews, writer
 from cellwright.io.plan import REALS, SIZE, Code, TagType, integer_range
+from support.plans import make_tag
 
 CODES = [code for code in Code if code is not Code.STRING]
 COUNT = 4

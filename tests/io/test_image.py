@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from plans import make_device, make_group, make_plan, make_tag, small_plan
 
 from cellwright.io.image import Image, ImageError
 from cellwright.io.plan import Direction, quality
+from support.plans import make_device, make_group, make_plan, make_tag, small_plan
 
 BOOT = "0123abcd"
 

@@ -7,13 +7,13 @@ import random
 from pathlib import Path
 
 import pytest
-from plans import make_device, make_group, make_plan, make_tag
-from victims import Victim, let_live
 
 from cellwright.io.image import Image
 from cellwright.io.plan import Address, Direction, Plan, TagType, quality
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.io.timing.clock import MonotonicClock
+from support.plans import make_device, make_group, make_plan, make_tag
+from support.victims import Victim, let_live
 
 KILLS = 30
 BOOT = "0123abcd"

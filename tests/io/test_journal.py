@@ -10,8 +10,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from forked import process
-from journal_events import BOOT, arrived
 
 from cellwright.io.journal import writer as journal_writer
 from cellwright.io.journal.journal import CORRUPT, JournalError, JournalReader, Record
@@ -24,6 +22,8 @@ from cellwright.io.messages import (
     ProgramChanged,
     encode,
 )
+from support.forked import process
+from support.journal_events import BOOT, arrived
 
 
 def released(number: int, task: str = "sequence") -> PartReleased:

@@ -15,11 +15,8 @@ from pathlib import Path
 
 import pytest
 import structlog
-from forked import process
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from journal_events import BOOT, arrived
-from plans import make_plan
 
 from cellwright.io.image import Image
 from cellwright.io.journal.journal import JournalReader
@@ -31,6 +28,9 @@ from cellwright.io.messages import (
 )
 from cellwright.io.timing.backoff import BackOffLimits
 from cellwright.io.timing.clock import MonotonicClock, SimulatedClock
+from support.forked import process
+from support.journal_events import BOOT, arrived
+from support.plans import make_plan
 
 MS = 1_000_000
 QUICK = BackOffLimits(first_ns=5 * MS, longest_ns=20 * MS)

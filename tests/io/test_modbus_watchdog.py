@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from modbus_coupler import Coupler, coupler
-from plans import make_device
 from pydantic import ValidationError
 
 from cellwright.io.drivers.base import DriverError, SafeOutputs
@@ -19,6 +17,8 @@ from cellwright.io.drivers.poll_loop import DevicePoller, WatchdogLimits
 from cellwright.io.image import OutputHeader
 from cellwright.io.plan import PollGroup
 from cellwright.io.timing.clock import MonotonicClock
+from support.modbus_coupler import Coupler, coupler
+from support.plans import make_device
 
 TIME, START, STATUS, STOP, TRIGGER, SAFE_COILS = 40, 43, 46, 48, 50, 32
 SETTINGS: dict[str, Any] = {

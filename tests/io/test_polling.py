@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import structlog
-from modbus_coupler import coupler
-from polling_rig import CLOCK, device, eventually, is_good, polling
 
 from cellwright.io.plan import quality
+from support.modbus_coupler import coupler
+from support.polling_rig import CLOCK, device, eventually, is_good, polling
 
 
 async def test_inputs_wait_for_the_first_read_and_then_are_good(tmp_path: Path) -> None:

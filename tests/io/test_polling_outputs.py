@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import structlog
-from modbus_coupler import Coupler, coupler
-from polling_rig import CLOCK, HOLD, MS, SAFE, device, eventually, is_good, polling
 
 from cellwright.io.drivers.modbus import ModbusOptions, ModbusTcp
 from cellwright.io.plan import PollGroup, quality
+from support.modbus_coupler import Coupler, coupler
+from support.polling_rig import CLOCK, HOLD, MS, SAFE, device, eventually, is_good, polling
 
 
 async def until_quiet(peer: Coupler) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from modbus_coupler import Coupler, coupler
-from polling_rig import Cell, device, eventually, polling
 
 from cellwright.io.drivers.modbus import ModbusOptions, ModbusTcp
 from cellwright.io.plan import Device, PollGroup, quality
+from support.modbus_coupler import Coupler, coupler
+from support.polling_rig import Cell, device, eventually, polling
 
 SETPOINT = 1500
 SAFE_SETPOINT = 7

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from forked import process
-from plans import make_device, make_group, make_plan
 from pymodbus.pdu import ModbusPDU
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
@@ -30,6 +28,8 @@ from cellwright.io.drivers.poll_loop import DevicePoller, WatchdogLimits
 from cellwright.io.image import DevicePort, Image
 from cellwright.io.plan import Plan
 from cellwright.io.timing.clock import MonotonicClock
+from support.forked import process
+from support.plans import make_device, make_group, make_plan
 
 MS = 1_000_000
 BASE_NS = 10 * MS

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plans import make_device, make_group, make_plan, make_tag
 
 from cellwright.io.image import DevicePort, Image, ValueViews, reader, writer
 from cellwright.io.plan import Address, Code, Direction, OnLoss, Plan, Scale, TagType, quality
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.io.process_image.wire import WireError
+from support.plans import make_device, make_group, make_plan, make_tag
 
 BOOT = "0123abcd"
 MS = 1_000_000

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from plans import make_device, make_group, make_plan, make_tag
-from wire_reference import Reference, words_of
 
 from cellwright.io.image import Image
 from cellwright.io.plan import (
@@ -32,6 +30,8 @@ from cellwright.io.plan import (
 )
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.io.process_image.wire import group_of
+from support.plans import make_device, make_group, make_plan, make_tag
+from support.wire_reference import Reference, words_of
 
 WIDE = [Code.INT, Code.UINT, Code.DINT, Code.UDINT, Code.LINT, Code.ULINT, Code.REAL, Code.LREAL]
 PER_EXAMPLE = settings(

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forked import process
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded_cell import RecordedCell
 
 from cellwright.io.recording.cycle import HEAD, CycleRecord, RecordError, Shadow
 from cellwright.io.recording.file import (
@@ -28,6 +26,8 @@ from cellwright.io.recording.file import (
 )
 from cellwright.io.recording.store import Policy, RecordingStore
 from cellwright.native import ffi, lib
+from support.forked import process
+from support.recorded_cell import RecordedCell
 
 # --- deltas -----------------------------------------------------------------------------------
 

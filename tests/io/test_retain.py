@@ -12,7 +12,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from forked import process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +30,7 @@ from cellwright.io.journal.retain import (
 )
 from cellwright.io.plan import Code, TagType, Value, integer_range
 from cellwright.native import lib
+from support.forked import process
 
 LAYOUT = bytes(range(32))
 INT = TagType(Code.INT)

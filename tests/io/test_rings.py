@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from plans import small_plan
 
 from cellwright.io.image import (
     Area,
@@ -25,6 +24,7 @@ from cellwright.io.image import (
     ring_sizes,
 )
 from cellwright.native import ffi, lib
+from support.plans import small_plan
 
 CAPACITY = 512
 SLOT = 128

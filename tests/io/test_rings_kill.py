@@ -10,11 +10,11 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from plans import make_plan, make_tag, small_plan
-from victims import Victim, let_live
 
 from cellwright.io.image import CommandRing, Image, RingError, RingFull
 from cellwright.io.plan import Plan
+from support.plans import make_plan, make_tag, small_plan
+from support.victims import Victim, let_live
 
 BOOT = "0123abcd"
 KILLS = 60

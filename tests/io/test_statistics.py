@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plans import small_plan
-from victims import Victim, let_live
 
 from cellwright.io.image import SCAN, Area, Image, Statistics, bucket_low
 from cellwright.native import lib
+from support.plans import small_plan
+from support.victims import Victim, let_live
 
 
 @pytest.fixture

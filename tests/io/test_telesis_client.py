@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from telesis_controller import Controller
 
 from cellwright.io.markers.base import MarkContent, MarkerError, MarkOutcome
 from cellwright.io.markers.telesis import Telesis, TelesisOptions
+from support.telesis_controller import Controller
 
 CONTENT = MarkContent("BLADE", "WO1|S1", ("S1", "B-17"))
 

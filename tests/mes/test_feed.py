@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forked import process
-from plans import make_plan, make_task
 
 from cellwright.io.image import Image
 from cellwright.io.image.command_client import CommandClient
@@ -40,6 +38,8 @@ from cellwright.mes.background_store import BackgroundStore
 from cellwright.mes.feed import MesFeed
 from cellwright.mes.store import Store
 from cellwright.mes.work_orders import JobOrder, store_and_start
+from support.forked import process
+from support.plans import make_plan, make_task
 
 BOOT = "0123abcd"
 MASTER_DATA = """\

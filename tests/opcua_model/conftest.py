@@ -20,7 +20,6 @@ import pytest_asyncio
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from cryptography.hazmat.primitives import serialization
-from opcua_support import FakeImage, FakeScan, cell_plan
 
 from cellwright.io.timing.clock import Clock, MonotonicClock
 from cellwright.mes import master_data
@@ -28,6 +27,7 @@ from cellwright.mes.store import Store
 from cellwright.opcua_model.security.certificate import own_certificate
 from cellwright.opcua_model.security.users import add_user
 from cellwright.opcua_model.server import CellServer
+from support.opcua_support import FakeImage, FakeScan, cell_plan
 
 CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 CLIENT_URI = "urn:cellwright:tests:client"

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 from asyncua import ua
 from asyncua.server.address_space import AttributeValue, NodeData
-from opcua_support import FakeImage, cell_plan
 
 from cellwright.io.plan import CellState
 from cellwright.opcua_model.nodes.cell_tree import CellNodes
 from cellwright.opcua_model.nodes.publishing import Diagnostics
+from support.opcua_support import FakeImage, cell_plan
 
 STATUS = {
     "State": ua.VariantType.Int32,

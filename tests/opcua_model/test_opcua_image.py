@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 from asyncua import ua
-from opcua_support import START_UTC_NS, FakeScan, cell_plan
 
 from cellwright.io.image import Image
 from cellwright.io.plan import BAD_WAITING_FOR_INITIAL_DATA, Direction, Plan
@@ -17,6 +16,7 @@ from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.io.timing.clock import MonotonicClock
 from cellwright.opcua_model.server import CellServer
 from cellwright.opcua_model.services.gateway_ports import GatewayReader
+from support.opcua_support import START_UTC_NS, FakeScan, cell_plan
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_peer import run_peer
+
+from support.node_peer import run_peer
 
 pytestmark = [pytest.mark.peer, pytest.mark.asyncio(loop_scope="session")]
 

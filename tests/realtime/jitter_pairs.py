@@ -30,8 +30,6 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from modbus_coupler import Coupler
-
 from cellwright.io.image import Image
 from cellwright.io.image.command_client import CommandClient
 from cellwright.io.messages import ResetStatistics
@@ -48,6 +46,7 @@ from cellwright.runtime.diagnosis.latency import (
     stolen_ms,
     summary_us,
 )
+from support.modbus_coupler import Coupler
 
 LOOPS = 50
 TAGS = 1000

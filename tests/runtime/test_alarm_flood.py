@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from alarm_bench import HEAD, AlarmBench, Quiet, RecordedAlarms, acknowledge, shelve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from cellwright.io.messages import AlarmChanged, ReplyCode, encode
 from cellwright.io.plan import CellState
 from cellwright.runtime.recorder.replay import Replay
 from cellwright.runtime.scan.alarms import engine
+from support.alarm_bench import HEAD, AlarmBench, Quiet, RecordedAlarms, acknowledge, shelve
 
 COUNT = 24
 TAGS = "".join(

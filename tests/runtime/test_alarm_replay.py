@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from alarm_bench import HEAD, Quiet, RecordedAlarms
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from cellwright.io.messages import (
     encode,
 )
 from cellwright.runtime.recorder.replay import Replay
+from support.alarm_bench import HEAD, Quiet, RecordedAlarms
 
 SECTIONS = """
 alarms:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alarm_bench import AlarmBench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from cellwright.io.messages import (
     encode,
 )
 from cellwright.runtime.scan.alarms.states import TRANSITIONS, Guard, Signal, moves
+from support.alarm_bench import AlarmBench
 
 # --- the table ------------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from alarm_bench import AIR, GROUPS, HEAD, AlarmBench, acknowledge, shelve
 
 from cellwright.io.messages import (
     AlarmChanged,
@@ -17,6 +16,7 @@ from cellwright.io.messages import (
     WriteTag,
 )
 from cellwright.io.plan import CellState, quality
+from support.alarm_bench import AIR, GROUPS, HEAD, AlarmBench, acknowledge, shelve
 
 
 def coils(bench: AlarmBench) -> tuple[int, bool]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from alarm_bench import AIR, GROUPS, AlarmBench, acknowledge, shelve
-from scan_bench import scan_start
 
 from cellwright.io.messages import AlarmChanged, ReplyCode
+from support.alarm_bench import AIR, GROUPS, AlarmBench, acknowledge, shelve
+from support.scan_bench import scan_start
 
 
 def retained(bench: AlarmBench) -> dict[str, object]:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from changed_cell import CELL, LAMP, ChangedCell
 
 from cellwright.io.messages import ChangeProgram
 from cellwright.runtime.online_change.check import ChangeError
 from cellwright.runtime.programs.module_set import ProgramSet, SetFinder, worker_files
+from support.changed_cell import CELL, LAMP, ChangedCell
 
 HEAVY = """
 from cellwright.tasks.api import Worker

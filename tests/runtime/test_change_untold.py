@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from changed_cell import ChangedCell
 
 from cellwright.io.messages import (
     ChangeProgram,
@@ -18,6 +17,7 @@ from cellwright.io.messages import (
 )
 from cellwright.runtime.programs.package import read_running
 from cellwright.runtime.recorder.replay import Replay
+from support.changed_cell import ChangedCell
 
 
 @pytest.fixture

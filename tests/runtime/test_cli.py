@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from small_cell import SmallCell
 
 from cellwright.runtime.cli.common import actor
 from cellwright.runtime.cli.help import PANELS
+from support.small_cell import SmallCell
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alarm_bench import AlarmBench
 from typer.testing import CliRunner, Result
 
 from cellwright.io.image import Image
@@ -21,6 +20,7 @@ from cellwright.io.plan import Plan
 from cellwright.runtime.cli import alarms as cli_alarms
 from cellwright.runtime.cli import main
 from cellwright.runtime.cli.common import fail
+from support.alarm_bench import AlarmBench
 
 SECTIONS = """
 alarms:

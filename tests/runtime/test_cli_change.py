@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_cell import COMMAND, SmallCell
 
 from cellwright.io.journal.journal import JournalReader
 from cellwright.io.messages import ProgramChanged
+from support.small_cell import COMMAND, SmallCell
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_cell import SmallCell
 
 from cellwright.io.journal.journal import JournalReader
 from cellwright.io.messages import ForceChanged, ModeChanged, StatisticsReset, TagWritten
+from support.small_cell import SmallCell
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,6 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from plans import make_tag
-from scan_bench import Bench, coupler, input_bit, output_bit, program
 
 from cellwright.io.image.command_client import CommandClient, CommandFailed
 from cellwright.io.messages import (
@@ -32,6 +30,8 @@ from cellwright.io.plan import CellState, quality
 from cellwright.runtime.scan.commands import INBOX_LIMIT
 from cellwright.runtime.scan.cycle import COMMANDS_PER_CYCLE
 from cellwright.tasks.api import BOOL, UDINT, Input, Output, ScanContext
+from support.plans import make_tag
+from support.scan_bench import Bench, coupler, input_bit, output_bit, program
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from alarm_bench import HEAD, compiled
 
 from cellwright.io.plan import Consequence, Direction, LimitKind
 from cellwright.io.plan import plan as plans
 from cellwright.runtime.config import check_file, cross_reference
+from support.alarm_bench import HEAD, compiled
 
 SECTIONS = """
 alarms:

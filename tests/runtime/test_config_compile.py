@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from config_corpus import copy_bench
 
 from cellwright.io.plan import SYSTEM_TAGS, Code, Direction, OnLoss, SafeAction, TagType, WireOrder
 from cellwright.io.plan import plan as plans
 from cellwright.runtime.config import ConfigError, check_file, compile_file, cross_reference
+from support.config_corpus import copy_bench
 
 MS = 1_000_000
 

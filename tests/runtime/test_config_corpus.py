@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from config_corpus import BROKEN, copy_corpus, line_of
 
 from cellwright.runtime.config import ConfigError, check_file, compile_file
+from support.config_corpus import BROKEN, copy_corpus, line_of
 
 NAMES = sorted(path.stem for path in BROKEN.glob("*.yaml"))
 

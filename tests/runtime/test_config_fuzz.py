@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from config_corpus import BROKEN, copy_bench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cellwright.io.plan import plan as plans
 from cellwright.runtime.config import check_file
+from support.config_corpus import BROKEN, copy_bench
 
 PIECES = [
     *(b": - [ ] { } , # & * ! | > ' \" % @ ` ~ < \n \r \t \\ / . 0 1 - _".split(b" ")),

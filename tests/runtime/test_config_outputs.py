@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import pytest
-from config_corpus import BENCH
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -19,6 +18,7 @@ from cellwright.runtime.cli.template import TemplateError, write_template
 from cellwright.runtime.config import check_file, json_schema
 from cellwright.runtime.config.sections import model
 from reference.configuration import reference_markdown
+from support.config_corpus import BENCH
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from config_corpus import copy_bench
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +28,7 @@ from cellwright.native import ffi, lib
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.config.tags.addresses import encode, scale_of, width
 from cellwright.runtime.config.tags.groups import Point, pack
+from support.config_corpus import copy_bench
 
 WORDS = AddressArea("words", bits=False, writable=True, size=65536, per_request=1000)
 NUMBERS = sorted(INTEGERS | REALS)

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 from ruamel.yaml import YAML
-from small_cell import SmallCell
 
 from cellwright.io.image import Image
 from cellwright.runtime.cell.run_folder import RunFolder
+from support.small_cell import SmallCell
 
 CORES = sorted(os.sched_getaffinity(0))
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_cell import SmallCell
 
 from cellwright.io.journal.journal import JournalReader
 from cellwright.io.messages import FaultRaised
 from cellwright.runtime.supervision.crash_loops import BACKOFF_LAST_S, FILE, CrashLoops
+from support.small_cell import SmallCell
 
 
 def test_the_fifth_death_within_a_minute_is_a_crash_loop(tmp_path: Path) -> None:

@@ -10,8 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-from scan_bench import Bench, program
-from small_cell import COMMAND, SmallCell
 
 from cellwright.io.image import Image
 from cellwright.io.image.command_client import CommandClient
@@ -19,6 +17,8 @@ from cellwright.io.plan import ScanSettings
 from cellwright.runtime.cell.freshness import SILENT_NS, has_ended, staleness
 from cellwright.runtime.supervision.child import Child
 from cellwright.runtime.supervision.supervisor import OWN_STALL_NS, Supervisor
+from support.scan_bench import Bench, program
+from support.small_cell import COMMAND, SmallCell
 
 
 @pytest.fixture

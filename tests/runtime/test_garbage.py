@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from changed_cell import ChangedCell
 
 from cellwright.io.timing.clock import SimulatedClock
 from cellwright.runtime.scan import garbage
 from cellwright.runtime.scan.garbage import Garbage
+from support.changed_cell import ChangedCell
 
 BASE_NS = 10_000_000
 

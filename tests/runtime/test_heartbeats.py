@@ -6,13 +6,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from alarm_bench import AlarmBench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cellwright.io.messages import AlarmChanged, ReplyCode, WriteTag
 from cellwright.io.plan import CellState, quality
 from cellwright.runtime.scan.alarms.heartbeats import TRANSITIONS, Pulse, Sign
+from support.alarm_bench import AlarmBench
 
 SEND = "heartbeats: {out: {send: %s, period: 50ms}}"
 HMI = "heartbeats: {hmi: {expect: hmi, timeout: 200ms%s}}"

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from plans import make_tag
-from scan_bench import Bench, program
 
 from cellwright.io.messages import (
     AcknowledgeAlarm,
@@ -25,6 +23,8 @@ from cellwright.io.messages import (
 )
 from cellwright.io.plan import CellState, Code, Tag
 from cellwright.tasks.api import ScanContext
+from support.plans import make_tag
+from support.scan_bench import Bench, program
 
 SCALARS = [code.name for code in Code if code is not Code.STRING] + ["STRING(5)"]
 TYPES = SCALARS + [f"ARRAY[0..1] OF {name}" for name in SCALARS]

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded_cell import every_kind_of_task
-from scan_bench import Bench, program
 
 from cellwright.io.messages import Job, Result, decode_job, encode
 from cellwright.io.plan import CellState, Deadline
 from cellwright.runtime.recorder.replay import Replay
 from cellwright.tasks.api import ScanContext
+from support.recorded_cell import every_kind_of_task
+from support.scan_bench import Bench, program
 
 UNREAD = {"text": "", "score": 0.0}
 

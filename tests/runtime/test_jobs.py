@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forked import process
-from scan_bench import Bench, program
 
 from cellwright.io.messages import Job, Result, decode_job, encode
 from cellwright.io.plan import CellState
@@ -23,6 +21,8 @@ from cellwright.runtime.programs.worker_loop import WorkerLoop
 from cellwright.runtime.scan.cycle_state import CycleTime
 from cellwright.runtime.scan.execution.execution import Failure
 from cellwright.tasks.api import JobError, ScanContext, Worker, WorkerContext
+from support.forked import process
+from support.scan_bench import Bench, program
 
 
 class Desk:

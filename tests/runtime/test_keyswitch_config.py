@@ -6,14 +6,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from plans import make_tag
-from scan_bench import Bench, program
 
 from cellwright.io.image.command_client import CommandClient
 from cellwright.io.messages import ReplyCode, SetMode
 from cellwright.opcua_model.services.gateway_ports import GatewayCommands
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.config.compiler import check_file
+from support.plans import make_tag
+from support.scan_bench import Bench, program
 
 PROGRAM = """
 from cellwright.tasks.api import Program, ScanContext

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import structlog
-from forked import process
 
 from cellwright.runtime.cell import logs
+from support.forked import process
 
 
 def in_a_process(work: Callable[[], object]) -> int:

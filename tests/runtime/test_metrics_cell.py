@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exposition import parse
 from prepare import free_port
-from small_cell import SmallCell
 
 from cellwright.runtime.diagnosis.latency_cell import write_cell
+from support.exposition import parse
+from support.small_cell import SmallCell
 
 CLI = [sys.executable, "-m", "cellwright.runtime.cli"]
 DEADLINE_S = 60.0

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exposition import LABEL, parse, unescape
 from hypothesis import given
 from hypothesis import strategies as st
-from scan_bench import MS, Bench, coupler, input_bit, program
 
 from cellwright.io.messages import ForceTag
 from cellwright.io.plan import CellState
 from cellwright.runtime.diagnosis.metrics import EDGES, FAMILIES, Exporter, escaped, reference_rows
 from cellwright.tasks.api import BOOL, Input, ScanContext
+from support.exposition import LABEL, parse, unescape
+from support.scan_bench import MS, Bench, coupler, input_bit, program
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "monitor_with_prometheus.md"
 

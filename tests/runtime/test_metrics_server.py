@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scan_bench import Bench, program
 
 from cellwright.runtime.diagnosis import metrics_server
 from cellwright.runtime.diagnosis.metrics import CONTENT_TYPE, Exporter
 from cellwright.runtime.diagnosis.metrics_server import MetricsServer, request_line
+from support.scan_bench import Bench, program
 
 TIMEOUT_S = 20.0
 

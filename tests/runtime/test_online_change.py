@@ -9,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from changed_cell import HELPERS, PRESS, ChangedCell
 
 from cellwright.io.messages import (
     ChangeProgram,
@@ -24,6 +23,7 @@ from cellwright.io.plan import CellState
 from cellwright.runtime.online_change.check import ChangeError
 from cellwright.runtime.programs.package import change_file, read_running
 from cellwright.runtime.recorder.replay import Replay
+from support.changed_cell import HELPERS, PRESS, ChangedCell
 
 Make = Callable[..., ChangedCell]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scan_bench import Bench, program
 
 from cellwright.io.plan import CellState
 from cellwright.tasks.api import ScanContext
+from support.scan_bench import Bench, program
 
 
 @pytest.mark.parametrize("where", ["scan", "recover"])

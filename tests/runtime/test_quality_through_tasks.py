@@ -8,9 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plans import make_tag
-from recorded_cell import RecordedCell
-from scan_bench import UTC_NS, Bench, coupler, input_bit, output_bit, program
 
 from cellwright.io.messages import ForceTag, UnforceTag, WriteTag
 from cellwright.io.plan import (
@@ -27,6 +24,9 @@ from cellwright.io.plan import (
 )
 from cellwright.runtime.recorder.replay import Replay
 from cellwright.tasks.api import BOOL, LREAL, Input, Output, Program, ProgramOptions, ScanContext
+from support.plans import make_tag
+from support.recorded_cell import RecordedCell
+from support.scan_bench import UTC_NS, Bench, coupler, input_bit, output_bit, program
 
 MASS = {"write": ("operator",), "initial": 10.0}
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from alarm_bench import compiled
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
@@ -16,6 +15,7 @@ from cellwright.io.plan import plan as plans
 from cellwright.io.recording.store import Policy
 from cellwright.runtime.config import cross_reference
 from cellwright.runtime.config.sections.sizes import LARGEST, SMALLEST, parse_size, show_size
+from support.alarm_bench import compiled
 
 SECTION = """
 recorder:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from alarm_bench import HEAD, Quiet, RecordedAlarms
 
 from cellwright.io.plan import quality
 from cellwright.io.recording.listing import KeptRecording, kept_recordings
 from cellwright.io.recording.store import Policy, RecordingStore
 from cellwright.runtime.recorder.replay import Replay
 from cellwright.runtime.recorder.triggers import ConditionError, ImageWatch, asked_for
+from support.alarm_bench import HEAD, Quiet, RecordedAlarms
 
 FULL = """
 recorder:

@@ -10,9 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recorded_cell import Eye, Press, RecordedCell, every_kind_of_task
-from replayed_cell import identical, replayed
-from scan_bench import input_bit, scan_start
 
 from cellwright.io.image import RingFull
 from cellwright.io.messages import (
@@ -33,6 +30,9 @@ from cellwright.tasks.api import (
     ProgramOptions,
     ScanContext,
 )
+from support.recorded_cell import Eye, Press, RecordedCell, every_kind_of_task
+from support.replayed_cell import identical, replayed
+from support.scan_bench import input_bit, scan_start
 
 # --- everything that comes from outside -------------------------------------------------------
 

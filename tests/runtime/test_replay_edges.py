@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alarm_bench import HEAD, Quiet, RecordedAlarms
-from recorded_cell import RecordedCell
-from scan_bench import program
 
 from cellwright.io.image import RingError, RingFull
 from cellwright.io.messages import Job, SetMode, encode
@@ -19,6 +16,9 @@ from cellwright.runtime.recorder.replay import Replay
 from cellwright.runtime.recorder.replay_image import ReplayImage
 from cellwright.runtime.scan.cycle import COMMANDS_PER_CYCLE
 from cellwright.tasks.api import Program, ProgramOptions, ScanContext
+from support.alarm_bench import HEAD, Quiet, RecordedAlarms
+from support.recorded_cell import RecordedCell
+from support.scan_bench import program
 
 TASKS = 12
 IDLE = """

@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plans import make_tag
-from recorded_cell import PROGRAMS, Eye, Press, RecordedCell
-from replayed_cell import identical, replayed
 
 from cellwright.io.messages import (
     PartArrived,
@@ -28,6 +25,9 @@ from cellwright.tasks.api import (
     ScanContext,
 )
 from cellwright.tasks.control.blocks import CTU, TON, T_s
+from support.plans import make_tag
+from support.recorded_cell import PROGRAMS, Eye, Press, RecordedCell
+from support.replayed_cell import identical, replayed
 
 # --- what a replay finds ----------------------------------------------------------------------
 

@@ -6,15 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from plans import POLL_NS
-from recorded_cell import RecordedCell
-
 from cellwright.io.image import RingFull
 from cellwright.io.messages import Deliver, PartArrived, SerialRefused, SetMode, encode
 from cellwright.io.plan import CellState, ScanSettings
 from cellwright.io.recording.file import RecordingWriter
 from cellwright.runtime.recorder.replay import Replay
 from cellwright.tasks.api import DINT, LREAL, Output, Program, ProgramOptions, ScanContext
+from support.plans import POLL_NS
+from support.recorded_cell import RecordedCell
 
 
 class Slow(Program[ProgramOptions]):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from prepare import free_port
-from walkthrough import Walkthrough
+
+from support.walkthrough import Walkthrough
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "replay.md"
 

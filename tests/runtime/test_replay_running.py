@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from small_cell import SmallCell
+
+from support.small_cell import SmallCell
 
 T = TypeVar("T")
 

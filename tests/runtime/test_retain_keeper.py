@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plans import make_tag
-from scan_bench import Bench, program
 
 from cellwright.io.journal.journal import JournalReader
 from cellwright.io.journal.pump import JournalPump
@@ -18,6 +16,8 @@ from cellwright.io.journal.retain_keeper import RetainKeeper
 from cellwright.io.journal.writer import KEEP_NS
 from cellwright.io.messages import WriteTag
 from cellwright.tasks.api import ScanContext
+from support.plans import make_tag
+from support.scan_bench import Bench, program
 
 
 @pytest.fixture

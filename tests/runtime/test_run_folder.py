@@ -10,8 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from forked import process
-from plans import make_plan, make_tag
 
 from cellwright.io.image import Image, ImageError
 from cellwright.io.messages.scan_start import ScanStart
@@ -19,6 +17,8 @@ from cellwright.io.plan import Plan
 from cellwright.io.plan import plan as plans
 from cellwright.runtime.cell.lock import CellLock, RunError
 from cellwright.runtime.cell.run_folder import RunFolder, find, folder_for, known_cells, run_base
+from support.forked import process
+from support.plans import make_plan, make_tag
 
 BOOT = "0123abcd"
 

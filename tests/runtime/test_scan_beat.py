@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plans import POLL_NS
-from scan_bench import MS, Bench
-from task_log import free_task, noting_cell
 
 from cellwright.io.image import SCAN
 from cellwright.io.messages import FaultRaised, SetMode
@@ -18,6 +15,9 @@ from cellwright.io.timing.clock import SimulatedClock
 from cellwright.runtime.scan import beat as module
 from cellwright.runtime.scan.beat import Beat
 from cellwright.runtime.scan.observer import CycleObserver
+from support.plans import POLL_NS
+from support.scan_bench import MS, Bench
+from support.task_log import free_task, noting_cell
 
 
 class SimulatedWaiting:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plans import POLL_NS, make_tag
-from scan_bench import BOOT_ID, MS, UTC_NS, Bench, coupler, input_bit, output_bit, program
 
 from cellwright.io.messages import ForceTag, ModeChanged, PartArrived, SetMode, WriteTag, encode
 from cellwright.io.plan import CellState, quality
 from cellwright.tasks.api import BOOL, INT, UDINT, Input, Output, ScanContext
+from support.plans import POLL_NS, make_tag
+from support.scan_bench import BOOT_ID, MS, UTC_NS, Bench, coupler, input_bit, output_bit, program
 
 
 def nothing(self: Any, ctx: ScanContext) -> None:

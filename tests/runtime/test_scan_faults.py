@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plans import POLL_NS, make_tag
-from scan_bench import MS, UTC_NS, Bench, coupler, input_bit, output_bit, program
 
 from cellwright.io.messages import (
     CommandRefused,
@@ -19,6 +17,8 @@ from cellwright.io.messages import (
 )
 from cellwright.io.plan import CellState, OnLoss, quality
 from cellwright.tasks.api import BOOL, INT, Input, Output, ScanContext
+from support.plans import POLL_NS, make_tag
+from support.scan_bench import MS, UTC_NS, Bench, coupler, input_bit, output_bit, program
 
 
 def driven(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from plans import small_plan
 
 from cellwright.io.image import Image
 from cellwright.io.image.command_client import CommandClient, CommandFailed
@@ -14,6 +13,7 @@ from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import CellState
 from cellwright.io.timing.clock import SimulatedClock
 from cellwright.runtime.scan.cycle import Scan
+from support.plans import small_plan
 
 
 def test_a_start_that_was_asked_of_a_dead_scan_is_refused_by_its_successor(tmp_path: Path) -> None:

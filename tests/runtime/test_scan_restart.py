@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plans import make_tag
-from scan_bench import BOOT_ID, Bench, coupler, output_bit, program, scan_start
 
 from cellwright.io.journal.journal import JournalReader, Record
 from cellwright.io.journal.writer import JournalWriter
@@ -28,6 +26,8 @@ from cellwright.io.messages import (
 from cellwright.io.plan import CellState
 from cellwright.runtime.supervision.handover import open_events, told_change
 from cellwright.tasks.api import BOOL, INT, UDINT, Input, Output, Retained, ScanContext
+from support.plans import make_tag
+from support.scan_bench import BOOT_ID, Bench, coupler, output_bit, program, scan_start
 
 
 def arrived(part: str, task: str = "sequence") -> PartArrived:

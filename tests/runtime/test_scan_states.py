@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plans import POLL_NS, make_tag
-from scan_bench import MS, Bench, coupler, input_bit, output_bit, program, scan_start
 
 from cellwright.io.image import Reply
 from cellwright.io.messages import (
@@ -33,6 +31,8 @@ from cellwright.tasks.api import (
     ScanContext,
 )
 from cellwright.tasks.control.blocks import TON, T_s
+from support.plans import POLL_NS, make_tag
+from support.scan_bench import MS, Bench, coupler, input_bit, output_bit, program, scan_start
 
 
 class Press(Program[ProgramOptions]):

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plans import make_tag
-from scan_bench import Bench, coupler, output_bit, program, scan_start
 
 from cellwright.io.drivers.output_gate import GateState, OutputGate
 from cellwright.io.messages import WriteTag
 from cellwright.tasks.api import BOOL, Output, ScanContext
+from support.plans import make_tag
+from support.scan_bench import Bench, coupler, output_bit, program, scan_start
 
 
 @pytest.fixture

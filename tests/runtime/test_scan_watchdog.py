@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from plans import POLL_NS, make_plan
 
 from cellwright.io.image import Image
 from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import CellState, ScanSettings
 from cellwright.io.timing.clock import SimulatedClock
 from cellwright.runtime.scan.cycle import Scan
+from support.plans import POLL_NS, make_plan
 
 
 @pytest.mark.parametrize(("slow_cycles", "state"), [(1, CellState.RUN), (2, CellState.FAULT)])

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recorded_cell import RecordedCell
 
 from cellwright.runtime.diagnosis.scope import (
     MOST_POINTS,
@@ -23,6 +22,7 @@ from cellwright.runtime.diagnosis.scope import (
     plot,
     thinned,
 )
+from support.recorded_cell import RecordedCell
 
 
 def trace(values: list[float], *, digital: bool = False, name: str = "t") -> Trace:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_cell import SmallCell
 
 from cellwright.io.journal.journal import JournalReader
 from cellwright.io.messages import FaultRaised, ModeChanged
 from cellwright.runtime.supervision.crash_loops import FILE, CrashLoops
+from support.small_cell import SmallCell
 
 DEFECTIVE = """
 from cellwright.io.plan import CellState

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plans import POLL_NS, make_tag
-from scan_bench import MS, Bench, program
-from task_log import event_task as event
-from task_log import free_task as free
-from task_log import noting_cell as cell
 
 from cellwright.io.messages import ForceTag, WriteTag
 from cellwright.io.plan import CellState, Edge
 from cellwright.tasks.api import BOOL, Input, Output, ScanContext
+from support.plans import POLL_NS, make_tag
+from support.scan_bench import MS, Bench, program
+from support.task_log import event_task as event
+from support.task_log import free_task as free
+from support.task_log import noting_cell as cell
 
 # --- events ---------------------------------------------------------------------------------------
 

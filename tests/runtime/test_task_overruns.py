@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plans import POLL_NS
-from scan_bench import MS, Bench
-from task_log import Log
-from task_log import free_task as free
-from task_log import noting_cell as cell
 
 from cellwright.io.image import SCAN
 from cellwright.io.messages import FaultRaised, ResetStatistics
 from cellwright.io.plan import CellState, OverrunPolicy
+from support.plans import POLL_NS
+from support.scan_bench import MS, Bench
+from support.task_log import Log
+from support.task_log import free_task as free
+from support.task_log import noting_cell as cell
 
 SKIP, LATE, FAULT = OverrunPolicy
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plans import make_tag
-from scan_bench import Bench, program
 
 from cellwright.io.messages import FaultRaised
 from cellwright.runtime.config import check_file
 from cellwright.tasks.api import ScanContext
+from support.plans import make_tag
+from support.scan_bench import Bench, program
 
 CELL = """
 cell: {name: Lamp}

@@ -8,10 +8,9 @@ import signal
 import time
 from pathlib import Path
 
-from small_cell import SmallCell
-
 from cellwright.io.journal.journal import JournalReader
 from cellwright.io.messages import TagWritten
+from support.small_cell import SmallCell
 
 
 def written(cell: SmallCell) -> list[str]:

@@ -23,15 +23,14 @@ from typing import Any
 from asyncua import Client, ua
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "examples" / "blade_marking"), str(ROOT / "tests" / "integration")]
-
-from cells import CellUnderTest  # noqa: E402 - its folder is known now
+sys.path[:0] = [str(ROOT / "examples" / "blade_marking"), str(ROOT / "tests")]
 
 from cellwright.io.image.command_client import CommandFailed  # noqa: E402
 from cellwright.io.plan import CellState  # noqa: E402
 from cellwright.io.recording.store import RECORDINGS  # noqa: E402
 from cellwright.mes.parts import counts  # noqa: E402
 from cellwright.runtime.simulation.footprint import Contents, Footprint, slope  # noqa: E402
+from support.cells import CellUnderTest  # noqa: E402 - its folder is known now
 
 EVERY_S = 10.0
 MIB = 1 << 20

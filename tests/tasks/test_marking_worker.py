@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from telesis_controller import Controller
 
 from cellwright.io.plan import Device, Plan, ScanSettings
 from cellwright.tasks.api import JobError, WorkerContext
 from cellwright.tasks.marking.worker import MarkingWorker
+from support.telesis_controller import Controller
 
 TEMPLATE = """
 local Blade = {}

@@ -2,7 +2,7 @@
 
 Each file of ``broken/`` has a list beside it, ``<name>.expected``: one line a complaint,
 ``line:column | what | remedy``. To see what a changed message gives, run
-``python tests/config_corpus.py``; it prints the lists and writes nothing.
+``python tests/support/config_corpus.py``; it prints the lists and writes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cellwright.runtime.config import Problem, check_file
 
-HERE = Path(__file__).parent / "runtime"
+HERE = Path(__file__).parents[1] / "runtime"
 BENCH = HERE / "cells" / "bench"
 BROKEN = HERE / "broken"
 

@@ -9,9 +9,6 @@ import struct
 import time
 from pathlib import Path
 
-from plans import make_device, make_group, make_plan, make_tag, make_task
-from scan_bench import scan_start
-
 from cellwright.io.image import Image
 from cellwright.io.messages import SetMode, encode
 from cellwright.io.plan import Address, Direction, Plan, ScanSettings, TagType, quality
@@ -23,6 +20,8 @@ from cellwright.io.timing.clock import Clock, MonotonicClock, SimulatedClock
 from cellwright.runtime.recorder.recorder import ScanRecorder
 from cellwright.runtime.scan.cycle import Scan
 from cellwright.tasks.api import DINT, INT, Input, Output, Program, ProgramOptions, ScanContext
+from support.plans import make_device, make_group, make_plan, make_tag, make_task
+from support.scan_bench import scan_start
 
 CHANNELS = 64
 EVERYTHING = Policy(window_s=1e6, rolling_bytes=1 << 40, kept_bytes=1 << 40)

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recorded_cell import RecordedCell
-
 from cellwright.runtime.recorder.replay import Replay, ReplayOutcome
 from cellwright.tasks.api import (
     Program,
 )
+from support.recorded_cell import RecordedCell
 
 
 def replayed(path: Path, programs: Sequence[type[Program[Any]]], **options: Any) -> ReplayOutcome:

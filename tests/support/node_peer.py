@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-PEER = Path(__file__).parent / "peers" / "node_opcua"
+PEER = Path(__file__).parents[1] / "peers" / "node_opcua"
 
 
 def install(peer_missing: Callable[[str, str], NoReturn]) -> Path:

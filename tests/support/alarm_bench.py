@@ -9,9 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recorded_cell import RecordedCell, SlowClock
-from scan_bench import BOOT_ID, MS, UTC_NS, Bench
-
 from cellwright.io.image import AlarmStatus, AlarmView, Image, Reply
 from cellwright.io.messages import AcknowledgeAlarm, AlarmChanged, ReplyCode, ShelveAlarm
 from cellwright.io.plan import Plan, quality
@@ -19,6 +16,8 @@ from cellwright.io.recording.store import Policy
 from cellwright.io.timing.clock import SimulatedClock
 from cellwright.runtime.config import compile_file
 from cellwright.tasks.api import BOOL, Output, Program, ProgramOptions, ScanContext
+from support.recorded_cell import RecordedCell, SlowClock
+from support.scan_bench import BOOT_ID, MS, UTC_NS, Bench
 
 HEAD = """
 cell: {name: Alarmed}

@@ -14,9 +14,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from forked import process
-
 from cellwright.native import lib
+from support.forked import process
 
 STEP_NS = 1_000_000
 LATE_NS = 2_000_000

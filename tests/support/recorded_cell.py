@@ -9,9 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from plans import make_tag
-from scan_bench import Bench, coupler, input_bit, output_bit, scan_start
-
 from cellwright.io.messages import PartArrived, PartDeparted, Result, decode_job, encode
 from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import Deadline, Edge, OnLoss, OverrunPolicy, Tag
@@ -35,6 +32,8 @@ from cellwright.tasks.api import (
     Retained,
     ScanContext,
 )
+from support.plans import make_tag
+from support.scan_bench import Bench, coupler, input_bit, output_bit, scan_start
 
 
 class Press(Program[ProgramOptions]):

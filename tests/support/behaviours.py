@@ -1,8 +1,8 @@
 """What a controls engineer may rely on, and the page that names the test of each.
 
 A test that proves a behaviour carries ``@pytest.mark.behaviour(number)``. Run as a program
-(``python tests/behaviours.py docs/reference``) it reads the test files, without importing them, and
-writes ``behaviours.md``.
+(``python tests/support/behaviours.py docs/reference``) it reads the test files, without importing
+them, and writes ``behaviours.md``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-TESTS: Final = Path(__file__).resolve().parent
+TESTS: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = "behaviours.md"
 
 BEHAVIOURS: Final = (

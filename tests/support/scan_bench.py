@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from plans import POLL_NS, make_device, make_group, make_plan, make_tag, make_task
-
 from cellwright.io.image import Image, Reply, SnapshotReader
 from cellwright.io.messages import AnyCommand, AnyEvent, SetMode, decode_event, encode
 from cellwright.io.messages.scan_start import ScanStart
@@ -19,6 +17,7 @@ from cellwright.io.plan import Address, Device, Direction, OnLoss, Plan, Tag, Ta
 from cellwright.io.timing.clock import SimulatedClock
 from cellwright.runtime.scan.cycle import Scan
 from cellwright.tasks.api import Program, ProgramOptions, ScanContext, Variable
+from support.plans import POLL_NS, make_device, make_group, make_plan, make_tag, make_task
 
 BOOT_ID = "0123abcd"
 UTC_NS = 1_760_000_000_000_000_000

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from plans import make_tag
-from scan_bench import MS, Bench, coupler, input_bit, program
-
 from cellwright.tasks.api import Program, ProgramOptions, ScanContext
+from support.plans import make_tag
+from support.scan_bench import MS, Bench, coupler, input_bit, program
 
 
 class Log:

@@ -11,13 +11,12 @@ from collections import Counter, defaultdict
 from contextlib import closing
 from typing import Any
 
-from cells import CellUnderTest
-
 from cellwright.io.image.command_client import CommandFailed
 from cellwright.io.messages import PartArrived, PartDeparted, PartReleased
 from cellwright.io.plan import CellState
 from cellwright.mes import parts
 from cellwright.mes.parts import Counts
+from support.cells import CellUnderTest
 
 
 def patient(cell: Any) -> None:

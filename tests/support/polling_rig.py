@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from modbus_coupler import Coupler
 
 from cellwright.io.drivers.modbus import ModbusOptions, ModbusTcp
 from cellwright.io.drivers.poll_loop import DevicePoller, WatchdogLimits
@@ -18,6 +17,7 @@ from cellwright.io.image import DevicePort, Image, Inputs
 from cellwright.io.plan import Device, Plan, PollGroup, ScanSettings, quality
 from cellwright.io.timing.backoff import BackOffLimits
 from cellwright.io.timing.clock import MonotonicClock
+from support.modbus_coupler import Coupler
 
 MS = 1_000_000
 CLOCK = MonotonicClock()

@@ -1,0 +1,1 @@
+"""Faults on purpose; a package so that ``make chaos`` and the tests share its parts."""
