@@ -8,7 +8,7 @@ from prepare import free_port
 
 from support.walkthrough import Walkthrough
 
-PAGE = Path(__file__).parents[2] / "docs" / "howto" / "replay.md"
+PAGE = Path(__file__).parents[3] / "docs" / "howto" / "replay.md"
 
 
 def test_what_a_cell_did_can_be_kept_replayed_and_tried_with_a_changed_program(

@@ -18,7 +18,7 @@ from cellwright.runtime.config import check_file, compile_file
 from cellwright.runtime.simulation import SimulatedCell, SimulationError
 from cellwright.runtime.simulation.inputs import play, read_script
 
-BENCH = Path(__file__).parent / "cells" / "bench" / "cell.yaml"
+BENCH = Path(__file__).parents[1] / "cells" / "bench" / "cell.yaml"
 MS = 1_000_000
 
 

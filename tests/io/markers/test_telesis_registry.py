@@ -19,7 +19,7 @@ def test_a_built_in_marker_is_found_by_its_name() -> None:
 
 
 def test_the_built_in_names_are_those_of_the_distribution() -> None:
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     declared = project["project"]["entry-points"]
     assert {f"cellwright.{group}": table for group, table in BUILT_IN.items()} == declared
 

@@ -24,7 +24,7 @@ from cellwright.runtime.realtime.machine_check import (
     trial,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PID = 4711
 CORE = 3
 

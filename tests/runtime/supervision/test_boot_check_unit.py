@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cellwright.runtime.supervision import supervisor
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 UNIT = ROOT / "deploy" / "systemd" / "cellwright@.service"
 
 

@@ -19,7 +19,7 @@ from cellwright.tasks.api import BOOL, Input, ScanContext
 from support.exposition import LABEL, parse, unescape
 from support.scan_bench import MS, Bench, coupler, input_bit, program
 
-PAGE = Path(__file__).parents[2] / "docs" / "howto" / "monitor_with_prometheus.md"
+PAGE = Path(__file__).parents[3] / "docs" / "howto" / "monitor_with_prometheus.md"
 
 
 @pytest.fixture

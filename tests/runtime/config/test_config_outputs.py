@@ -20,7 +20,7 @@ from cellwright.runtime.config.sections import model
 from reference.configuration import reference_markdown
 from support.config_corpus import BENCH
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 # --- schema ---------------------------------------------------------------------------------------

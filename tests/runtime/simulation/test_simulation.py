@@ -19,7 +19,7 @@ from cellwright.runtime.config import compile_file
 from cellwright.runtime.recorder.replay import Replay
 from cellwright.runtime.simulation import EventQueue, Rank, SimulatedCell, SimulationError
 
-BENCH = Path(__file__).parent / "cells" / "bench" / "cell.yaml"
+BENCH = Path(__file__).parents[1] / "cells" / "bench" / "cell.yaml"
 
 
 @pytest.fixture

@@ -371,7 +371,7 @@ def test_the_plan_holds_plain_data_only(plan):
 
 
 def test_the_blade_marking_cell_is_correct():
-    example = Path(__file__).resolve().parents[2] / "examples" / "blade_marking" / "cell.yaml"
+    example = Path(__file__).resolve().parents[3] / "examples" / "blade_marking" / "cell.yaml"
     report = check_file(example)
     assert report.problems == []
     assert report.plan is not None
