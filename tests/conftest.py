@@ -8,7 +8,10 @@ from typing import NoReturn
 
 import pytest
 
+from support.campaign import load_profile
 from support.node_peer import install
+
+load_profile()
 
 _MISSING = pytest.StashKey[dict[str, str]]()
 

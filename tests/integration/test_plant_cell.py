@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plant import PlantProcess
@@ -214,7 +214,6 @@ def test_the_same_seed_gives_the_same_motion_and_another_seed_another() -> None:
         st.tuples(st.integers(0, len(COILS) - 1), st.booleans(), st.integers(1, 400)), max_size=40
     )
 )
-@settings(max_examples=60, deadline=None)
 def test_whatever_is_commanded_blades_are_neither_lost_nor_doubled_and_sensors_agree(
     commands: list[tuple[int, bool, int]],
 ) -> None:

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
@@ -34,6 +34,7 @@ from cellwright.io.messages import (
 from cellwright.mes import audit, consumer, parts, work_orders
 from cellwright.mes.audit import AuditRecord
 from cellwright.mes.models import Inspection, Mark, Serial, SerialState, StateTransition, Unit
+from support.campaign import examples
 
 NOW = int(datetime(2026, 3, 14, 12, tzinfo=UTC).timestamp()) * 1_000_000_000
 
@@ -398,11 +399,7 @@ EVENTS: st.SearchStrategy[AnyEvent] = st.one_of(
 )
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@examples(25)
 @given(events=st.lists(EVENTS, min_size=1, max_size=12))
 def test_no_event_whatever_it_holds_stops_the_consumption(store, run_order, events):
     with store.session() as session:

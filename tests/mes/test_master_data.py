@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
@@ -244,7 +244,6 @@ def test_a_missing_file_and_a_file_that_is_no_text_are_named(tmp_path):
         master_data.load_file(binary)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.text(st.sampled_from("parts:-{}[]&*!|>\"'\n\t #0a~?%,"), max_size=40) | st.binary())
 def test_any_text_is_either_master_data_or_a_list_of_problems(tmp_path, text):
     path = tmp_path / "fuzz.yaml"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +16,7 @@ from cellwright.mes.errors import MesError
 from cellwright.mes.models import StateTransition, WorkOrder
 from cellwright.mes.work_order_states import TRANSITIONS, WorkOrderEvent, WorkOrderState
 from cellwright.mes.work_orders import JobOrder
+from support.campaign import examples
 
 WHO = {"actor": "ann", "reason": "because"}
 
@@ -328,11 +329,7 @@ SERVICES = {
 }
 
 
-@settings(
-    max_examples=15,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@examples(15)
 @given(walk=st.lists(st.sampled_from(sorted(SERVICES)), min_size=1, max_size=12))
 def test_any_walk_of_service_calls_follows_the_table_and_leaves_a_row_and_an_audit_record(
     store, walk

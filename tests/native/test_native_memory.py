@@ -6,11 +6,12 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.plan import Code, quality
 from cellwright.native import ffi, lib
+from support.campaign import examples
 
 EINVAL = -22
 EAGAIN = -11
@@ -259,7 +260,7 @@ FIELDS = {
 }
 
 
-@settings(max_examples=1500, deadline=None)
+@examples(150)
 @given(st.fixed_dictionaries(FIELDS), st.binary(min_size=64, max_size=64), st.randoms())
 def test_an_operation_stays_within_its_memory_or_is_refused(
     fields: dict[str, Any], raw: bytes, chance: random.Random

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.tasks.api import ScanContext
@@ -19,7 +19,6 @@ from cellwright.tasks.control.blocks import (
     TimeBackwardsError,
 )
 
-light = settings(max_examples=100, deadline=None)
 numbers = st.floats(-1e6, 1e6)
 SECOND = 10**9
 
@@ -58,7 +57,6 @@ def test_a_ramp_that_tracks_takes_the_value_and_goes_on_from_it():
     assert ramp(at(2), 0.0, RISE=1.0, FALL=1.0) == 59.0
 
 
-@light
 @given(
     st.lists(st.tuples(st.integers(0, SECOND), numbers), min_size=1, max_size=30),
     st.floats(0, 1e4),
@@ -103,7 +101,6 @@ def test_a_ramp_does_not_count_the_time_in_which_its_input_was_no_number():
 # --- limiter --------------------------------------------------------------------------------------
 
 
-@light
 @given(numbers, numbers, numbers)
 def test_a_limiter_gives_the_middle_one_of_input_and_limits(value: float, one: float, other: float):
     limiter, low, high = LIMITER(), min(one, other), max(one, other)
@@ -127,7 +124,6 @@ def test_hysteresis_switches_above_high_and_back_below_low():
     assert switch.Q is True
 
 
-@light
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=30))
 def test_hysteresis_is_what_the_last_value_outside_the_band_made_it(inputs: list[int]):
     switch = HYSTERESIS()
@@ -144,7 +140,6 @@ def test_hysteresis_refuses_a_band_upside_down():
 # --- moving average -------------------------------------------------------------------------------
 
 
-@light
 @given(st.integers(1, 12), st.lists(numbers, min_size=1, max_size=40))
 def test_a_moving_average_is_the_mean_of_the_last_values(size: int, inputs: list[float]):
     average = MOVING_AVERAGE(size)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.image import Image
@@ -61,6 +61,7 @@ from cellwright.tasks.control.blocks import (
     restore_blocks,
     save_blocks,
 )
+from support.campaign import examples
 from tasks.harness import Harness
 
 
@@ -137,7 +138,7 @@ def test_every_block_is_among_the_kinds_of_this_page():
 
 
 @each_kind
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(seed=st.integers(0, 2**32), before=st.integers(0, 25))
 def test_a_block_that_is_restored_goes_on_as_if_nothing_had_happened(
     kind: Kind, seed: int, before: int
@@ -195,7 +196,7 @@ def test_the_state_of_another_kind_is_refused_and_nothing_changes(kind: Kind):
 
 
 @each_kind
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(data=st.data())
 def test_damaged_bytes_are_refused_or_are_a_state_with_which_the_block_works(
     kind: Kind, data: st.DataObject

@@ -8,14 +8,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.plan import Code, TagType
 from cellwright.tasks.api import ARRAY, DINT, INT, REAL, SINT, UDINT, ULINT, USINT
 from cellwright.tasks.control.blocks import CTD, CTU, CTUD, F_TRIG, R_TRIG, RS, SR, ParameterError
-
-light = settings(max_examples=150, deadline=None)
 
 
 def bits(text: str) -> list[bool]:
@@ -50,7 +48,6 @@ def test_a_bistable_keeps_its_output_without_set_and_reset():
         assert [dominant_reset(S=False, R1=False) for _ in range(3)] == [value] * 3
 
 
-@light
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
 def test_a_bistable_is_what_the_last_set_or_reset_made_it(calls: list[tuple[bool, bool]]):
     dominant_set, dominant_reset = SR(), RS()
@@ -86,7 +83,6 @@ def test_the_first_call_of_f_trig_with_clk_false_is_an_edge():
     assert [trigger(False) for _ in range(3)] == [True, False, False]
 
 
-@light
 @given(st.lists(st.booleans(), min_size=1, max_size=30))
 def test_edges_are_the_changes_of_the_input(levels: list[bool]):
     rising, falling = R_TRIG(), F_TRIG()
@@ -232,7 +228,6 @@ calls = st.lists(
 )
 
 
-@light
 @given(calls)
 def test_any_history_of_a_counter_is_what_the_standard_says(
     history: list[tuple[bool, bool, bool, bool, int]],

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.tasks.api import ScanContext
@@ -195,7 +195,6 @@ def test_a_long_gap_moves_the_integral_no_further_than_the_limit():
     assert loop(cycle.next(), SP=2.0, PV=2.5, tuning=tuning) < 100.0
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(values, values), min_size=1, max_size=10),
     st.floats(0, 100),
@@ -229,7 +228,6 @@ def test_a_value_set_by_hand_is_limited():
     assert loop(cycle.next(), SP=0.0, PV=0.0, tuning=PidTuning(1.0), MANUAL=-1.0) == 0.0
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.tuples(st.floats(0, 100), st.none() | st.floats(-50, 150), st.booleans()),
@@ -312,7 +310,6 @@ def test_a_value_that_is_no_number_at_the_first_call_gives_an_output_within_the_
     assert loop(Cycle().next(), SP=1.0, PV=math.nan, tuning=PidTuning(1.0, low=20, high=30)) == 20.0
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         st.tuples(

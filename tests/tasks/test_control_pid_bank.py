@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
@@ -57,7 +57,6 @@ class PlainPid:
         return self.output
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.builds(
         PidTuning,
@@ -89,7 +88,6 @@ def test_any_history_agrees_with_a_plain_python_controller(
 # --- bank -----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.lists(

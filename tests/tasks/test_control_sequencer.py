@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.tasks.api import ScanContext
@@ -192,7 +192,6 @@ calls = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(calls)
 def test_any_history_agrees_with_a_walk_of_the_table_in_plain_python(
     history: list[tuple[int, bool, bool, bool]],

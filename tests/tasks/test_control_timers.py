@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.tasks.api import ScanContext
@@ -230,7 +230,6 @@ histories = st.lists(
 @pytest.mark.parametrize(
     ("kind", "expected"), [(TON, expected_ton), (TOF, expected_tof), (TP, expected_tp)]
 )
-@settings(max_examples=150, deadline=None)
 @given(calls=histories)
 def test_any_history_gives_what_its_description_says(
     kind: type[Timer],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.tasks.marking.lua.engine import (
@@ -245,7 +245,6 @@ def test_a_template_larger_than_the_limit_is_refused() -> None:
         LuaEngine().execute_marking(script("-- " + "x" * 70_000), {})
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.sampled_from(["a", "b", "c"]), st.text(max_size=30)))
 def test_data_reaches_the_template_unchanged(data: dict[str, str]) -> None:
     body = "return true, { symbol = 'x', texts = { d.a or '', d.b or '', d.c or '' } }"
@@ -253,7 +252,6 @@ def test_data_reaches_the_template_unchanged(data: dict[str, str]) -> None:
     assert rendered.texts == tuple(data.get(name, "") for name in "abc")
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_as_template_is_refused_or_renders(source: str) -> None:
     engine = LuaEngine()

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -17,6 +16,7 @@ from cellwright.io.messages import (
 )
 from cellwright.tasks.marking.options import MarkingOptions
 from cellwright.tasks.marking.station import MarkingStation, MarkingStep
+from support.campaign import examples
 from tasks.harness import SubmittedJob
 from tasks.marking_steps import OPTIONS, begin, grant, station, to_marking, to_preparing
 
@@ -236,10 +236,5 @@ class KillsAnywhere(RuleBasedStateMachine):
             }
 
 
-KillsAnywhere.TestCase.settings = settings(
-    max_examples=120,
-    stateful_step_count=50,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+KillsAnywhere.TestCase.settings = examples(40, stateful_step_count=50)
 TestKillsAnywhere = KillsAnywhere.TestCase

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from cellwright.tasks.symbology.data_matrix import modules
 from cellwright.tasks.vision.reader import read_marks, shrink, soften
+from support.campaign import examples
 from tasks.marks import Look, draw, empty
 
 CONTENT = "1AB23/B-17/S000123"
@@ -68,7 +69,7 @@ def test_a_mark_outside_the_frame_is_not_invented() -> None:
     assert read_marks(draw(CONTENT, Look(), 1, centre=(1275, 500)).gray) == []
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=90)))
 def test_any_frame_of_any_size_is_survived(gray: np.ndarray) -> None:
     assert isinstance(read_marks(gray), list)

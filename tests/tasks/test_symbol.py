@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import zxingcpp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.tasks.symbology.data_matrix import MAX_MODULES, SymbolError, modules
@@ -22,7 +22,6 @@ def read_back(matrix: np.ndarray) -> str:
     return found.text
 
 
-@settings(max_examples=150, deadline=None)
 @given(CONTENTS)
 def test_every_content_makes_a_square_symbol_with_its_finder_that_reads_back(content: str) -> None:
     matrix = modules(content)

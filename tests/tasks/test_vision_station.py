@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from cellwright.io.messages import InspectionCompleted
 from cellwright.tasks.vision.station import VisionOptions, VisionStation, VisionStep
+from support.campaign import examples
 from tasks.harness import Harness
 
 OPTIONS = VisionOptions(camera="camera")
@@ -229,10 +229,5 @@ class KillsAnywhere(RuleBasedStateMachine):
         assert len(parts) == len(set(parts))
 
 
-KillsAnywhere.TestCase.settings = settings(
-    max_examples=80,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+KillsAnywhere.TestCase.settings = examples(40, stateful_step_count=40)
 TestKillsAnywhere = KillsAnywhere.TestCase

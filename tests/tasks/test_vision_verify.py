@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import zxingcpp
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from cellwright.tasks.symbology.data_matrix import SymbolError, modules
 from cellwright.tasks.vision.grid import centres, fit_grid
 from cellwright.tasks.vision.reader import read_marks
 from cellwright.tasks.vision.verify import Limits, MarkVerdict, Verification, verify
+from support.campaign import examples
 from tasks.marks import Drawn, Look, draw, empty
 
 CONTENT = "1AB23/B-17/S000123"
@@ -31,7 +32,7 @@ def test_a_good_mark_is_ok_with_no_wrong_module(module: float, fill: float) -> N
     assert found.reason == ""
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(25, suppress_health_check=list(HealthCheck))
 @given(
     st.integers(0, SIDE - 1),
     st.integers(0, SIDE - 1),

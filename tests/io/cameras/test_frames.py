@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.cameras import frames
@@ -189,7 +189,6 @@ def test_a_file_that_is_no_whole_ring_is_refused(producer, damage, complaint) ->
 
 
 @given(head=st.binary(max_size=64))
-@settings(max_examples=60, deadline=None)
 def test_no_header_makes_attaching_fail_in_another_way_than_frame_error(
     tmp_path_factory: pytest.TempPathFactory, head: bytes
 ) -> None:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from pymodbus.server import ModbusTcpServer
@@ -378,9 +378,6 @@ def almost_answers(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(
     answer=st.one_of(almost_answers(), st.binary(max_size=60)),
     kind=st.sampled_from(["read", "bits", "write"]),

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -96,7 +96,6 @@ class RingAgainstAList(RuleBasedStateMachine):
         assert self.ring.acknowledged == self.written - len(self.waiting)
 
 
-RingAgainstAList.TestCase.settings = settings(max_examples=60, deadline=None)
 test_the_ring_behaves_like_a_list = RingAgainstAList.TestCase
 
 
@@ -144,7 +143,6 @@ RECORDS = st.lists(st.binary(max_size=60), min_size=1, max_size=8)
 HITS = st.lists(st.tuples(st.integers(0, 1), st.integers(0), st.integers(1, 255)), max_size=6)
 
 
-@settings(max_examples=200, deadline=None)
 @given(records=RECORDS, done=st.integers(0, 8), hits=HITS)
 def test_a_damaged_record_is_reported_and_never_delivered(
     records: list[bytes], done: int, hits: list[tuple[int, int, int]]
@@ -164,7 +162,6 @@ def test_a_damaged_record_is_reported_and_never_delivered(
     assert found == expected[: len(found)]
 
 
-@settings(max_examples=300, deadline=None)
 @given(records=RECORDS, done=st.integers(0, 8), hits=HITS, more=st.binary(max_size=100))
 def test_damage_anywhere_never_does_worse_than_an_error_or_an_old_record(
     records: list[bytes], done: int, hits: list[tuple[int, int, int]], more: bytes
@@ -343,9 +340,6 @@ def test_a_claim_that_was_taken_away_cannot_be_committed() -> None:
     assert any(interfered() for _ in range(50))
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(
     sent=st.lists(st.binary(max_size=112), min_size=1, max_size=5),
     seed=st.integers(0, 2**32),

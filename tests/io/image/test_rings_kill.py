@@ -8,19 +8,18 @@ import random
 import struct
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.image import CommandRing, Image, RingError, RingFull
 from cellwright.io.plan import Plan
+from support.campaign import examples
 from support.plans import make_plan, make_tag, small_plan
 from support.victims import Victim, let_live
 
 BOOT = "0123abcd"
 KILLS = 60
-PER_SEED = settings(
-    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+PER_SEED = examples(3)
 
 
 def record(number: int) -> bytes:

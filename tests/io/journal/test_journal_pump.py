@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.image import Image
@@ -110,7 +110,6 @@ def test_a_damaged_event_is_kept_and_does_not_hold_up_the_others(rings: Image, p
     assert row.payload == b"\xc1 not an event"
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.one_of(

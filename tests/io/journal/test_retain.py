@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.journal.retain import (
@@ -90,7 +90,6 @@ def retained(draw: st.DrawFn) -> RetainedValue:
     return RetainedValue(TagType(code, length), draw(scalars(code, length)))
 
 
-@settings(max_examples=60, deadline=None)
 @given(values=st.dictionaries(st.text(min_size=1, max_size=20), retained(), max_size=10))
 def test_values_of_every_type_come_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, values: dict[str, RetainedValue]
@@ -135,7 +134,6 @@ def test_bytes_behind_the_end_are_damage_too(tmp_path: Path) -> None:
     assert RetainStore(tmp_path).load().values == OLD
 
 
-@settings(max_examples=100, deadline=None)
 @given(first=st.binary(max_size=120), second=st.binary(max_size=120))
 def test_two_files_of_rubbish_give_initial_values_and_say_so(
     tmp_path_factory: pytest.TempPathFactory, first: bytes, second: bytes

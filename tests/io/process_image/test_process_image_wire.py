@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.image import Image
@@ -34,9 +34,6 @@ from support.plans import make_device, make_group, make_plan, make_tag
 from support.wire_reference import Reference, words_of
 
 WIDE = [Code.INT, Code.UINT, Code.DINT, Code.UDINT, Code.LINT, Code.ULINT, Code.REAL, Code.LREAL]
-PER_EXAMPLE = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 
 @st.composite
@@ -143,7 +140,6 @@ OUTPUTS = tag_lists(Direction.OUTPUT)
 BITS = st.lists(st.sampled_from([None, None, 1, 5, 8, 19]), min_size=1, max_size=8)
 
 
-@PER_EXAMPLE
 @given(specs=INPUTS, bits=BITS, start=st.integers(0, 3), data=st.data())
 @pytest.mark.behaviour(14)
 def test_the_latch_decodes_every_payload_as_the_reference_does(
@@ -217,7 +213,6 @@ class Pools:
         return pool[self._taken % len(pool)]
 
 
-@PER_EXAMPLE
 @given(specs=OUTPUTS, bits=BITS, start=st.integers(0, 3), data=st.data())
 def test_the_commit_encodes_every_value_as_the_reference_does(
     tmp_path: Path, specs: list[dict[str, Any]], bits: list[int | None], start: int, data: Any
@@ -245,7 +240,6 @@ def test_the_commit_encodes_every_value_as_the_reference_does(
         assert result.refused in [-1, *refused]
 
 
-@PER_EXAMPLE
 @given(specs=OUTPUTS, data=st.data())
 def test_what_is_committed_without_a_scale_is_latched_again_unchanged(
     tmp_path: Path, specs: list[dict[str, Any]], data: Any

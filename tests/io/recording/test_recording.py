@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.recording.cycle import HEAD, CycleRecord, RecordError, Shadow
@@ -76,7 +76,6 @@ def test_a_delta_without_room_is_refused() -> None:
     assert lib.cw_delta_take(view, b"\1" * 63, 63, ffi.from_buffer(room), 9) == -22
 
 
-@settings(max_examples=300)
 @given(st.binary(max_size=80), st.integers(0, 12))
 def test_any_bytes_are_applied_within_the_region_or_refused(delta: bytes, words: int) -> None:
     fence = b"\xa5" * 32
@@ -226,7 +225,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=50)
 def test_any_bytes_after_a_header_are_parts_or_damage(tail: bytes) -> None:
     import tempfile  # noqa: PLC0415
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cellwright.io.plan import (
@@ -176,7 +176,6 @@ PIECES = [
 ]
 
 
-@settings(max_examples=400)
 @given(
     st.one_of(st.text(max_size=60), st.lists(st.sampled_from(PIECES), max_size=25).map(" ".join))
 )
@@ -229,7 +228,6 @@ VALUES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150)
 @given(trees(), VALUES)
 def test_a_condition_gives_what_python_gives(tree: tuple[str, Any], values: dict[str, Any]):
     text, means = tree

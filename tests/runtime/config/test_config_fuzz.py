@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.plan import plan as plans
@@ -90,7 +90,6 @@ def bench(tmp_path_factory):
 GOOD = (BROKEN.parent / "cells" / "bench" / "cell.yaml").read_bytes()
 
 
-@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mutations(len(GOOD)))
 def test_a_mutated_cell_gives_a_plan_or_complaints_inside_the_file(bench, edits):
     assert_answer(bench.with_name("mutated.yaml"), mutate(GOOD, edits))
@@ -99,13 +98,11 @@ def test_a_mutated_cell_gives_a_plan_or_complaints_inside_the_file(bench, edits)
 SMALL = (BROKEN / "bind_to_unknown_tag.yaml").read_bytes()
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mutations(len(SMALL)))
 def test_a_mutated_broken_cell_gives_complaints_inside_the_file(bench, edits):
     assert_answer(bench.with_name("mutated.yaml"), mutate(SMALL, edits))
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=200),
@@ -148,7 +145,6 @@ def flow(value) -> str:
 PLACES = sorted(set(re.findall(rb"(?<=: )[^\s{},\[\]#\"]+(?=[,}\n])", GOOD)))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(PLACES), VALUES)
 def test_any_value_at_any_key_gives_a_plan_or_complaints(bench, place, value):
     data = GOOD.replace(b": " + place, b": " + flow(value).encode(), 1)

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.messages import (
@@ -20,6 +20,7 @@ from cellwright.io.messages import (
 )
 from cellwright.runtime.recorder.replay import Replay
 from support.alarm_bench import HEAD, Quiet, RecordedAlarms
+from support.campaign import examples
 
 SECTIONS = """
 alarms:
@@ -91,7 +92,7 @@ def act(cell: RecordedAlarms, what: str, value: Any) -> None:
     cell.pump()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(15)
 @given(st.lists(ACTIONS, min_size=5, max_size=25))
 def test_whatever_alarms_and_heartbeats_do_runs_again_bit_for_bit(
     actions: list[tuple[str, Any]],

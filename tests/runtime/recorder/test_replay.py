@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.image import RingFull
@@ -111,7 +111,6 @@ def act(cell: RecordedCell, what: str, value: Any) -> None:  # noqa: PLR0912 - o
     cell.pump()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(ACTIONS, max_size=40),
     st.sampled_from([OnLoss.HOLD, OnLoss.FAULT]),

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.messages import AlarmChanged, ReplyCode, encode
@@ -17,6 +17,7 @@ from cellwright.io.plan import CellState
 from cellwright.runtime.recorder.replay import Replay
 from cellwright.runtime.scan.alarms import engine
 from support.alarm_bench import HEAD, AlarmBench, Quiet, RecordedAlarms, acknowledge, shelve
+from support.campaign import examples
 
 COUNT = 24
 TAGS = "".join(
@@ -117,7 +118,7 @@ def played(folder: Path, script: list[dict[int, int] | str], most: int) -> tuple
     return events, seen[: len(script)]
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(steps, st.integers(2, 12))
 def test_in_turns_or_at_once_the_events_and_the_states_are_the_same(
     script: list[dict[int, int] | str], most: int

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.image import AlarmState, alarm_state
@@ -21,6 +21,7 @@ from cellwright.io.messages import (
 )
 from cellwright.runtime.scan.alarms.states import TRANSITIONS, Guard, Signal, moves
 from support.alarm_bench import AlarmBench
+from support.campaign import examples
 
 # --- the table ------------------------------------------------------------------------------------
 
@@ -154,7 +155,7 @@ def ask(bench: AlarmBench, plain: dict[str, Plain], what: str, name: str) -> Non
         bench.image.commands.send(encode(command))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(25)
 @given(st.lists(MOVES, max_size=40))
 def test_alarms_are_what_a_plain_account_of_their_history_says(
     moves: list[tuple[str, str, tuple[bool, bool, bool], int]],

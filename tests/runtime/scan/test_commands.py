@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.image.command_client import CommandClient, CommandFailed
@@ -200,7 +200,6 @@ def test_bytes_that_are_no_command_are_answered_as_malformed(bench: Bench, data:
     assert bench.events() == []
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
 def test_no_bytes_harm_the_scan(bench: Bench, data: bytes) -> None:
     bench.send(data)

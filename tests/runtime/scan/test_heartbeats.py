@@ -6,13 +6,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.messages import AlarmChanged, ReplyCode, WriteTag
 from cellwright.io.plan import CellState, quality
 from cellwright.runtime.scan.alarms.heartbeats import TRANSITIONS, Pulse, Sign
 from support.alarm_bench import AlarmBench
+from support.campaign import examples
 
 SEND = "heartbeats: {out: {send: %s, period: 50ms}}"
 HMI = "heartbeats: {hmi: {expect: hmi, timeout: 200ms%s}}"
@@ -183,7 +184,7 @@ def test_the_table_knows_every_case():
     assert set(TRANSITIONS) == {(state, sign) for state in Pulse for sign in Sign}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(25)
 @given(beats=st.lists(st.booleans(), max_size=60))
 def test_alive_and_lost_follow_from_the_time_since_the_last_beat(
     tmp_path_factory: pytest.TempPathFactory, beats: list[bool]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.image import SCAN
@@ -15,6 +15,7 @@ from cellwright.io.timing.clock import SimulatedClock
 from cellwright.runtime.scan import beat as module
 from cellwright.runtime.scan.beat import Beat
 from cellwright.runtime.scan.observer import CycleObserver
+from support.campaign import examples
 from support.plans import POLL_NS
 from support.scan_bench import MS, Bench
 from support.task_log import free_task, noting_cell
@@ -47,7 +48,7 @@ def beat_of(bench: Bench, *, should_stop: bool = False) -> Beat:
 
 
 @pytest.mark.behaviour(6)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.integers(0, 45), min_size=1, max_size=30), st.integers(0, 29))
 def test_runs_and_skips_of_the_scans_own_record_are_all_ticks_also_over_a_restart(
     tmp_path_factory: pytest.TempPathFactory, took_ms: list[int], restart_at: int
@@ -120,7 +121,7 @@ FREE_NS = 2 * MS
 
 
 @pytest.mark.behaviour(7)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     rest_us=st.integers(0, 900),
     late_us=st.integers(0, 900),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.journal.journal import JournalReader, Record
@@ -26,6 +26,7 @@ from cellwright.io.messages import (
 from cellwright.io.plan import CellState
 from cellwright.runtime.supervision.handover import open_events, told_change
 from cellwright.tasks.api import BOOL, INT, UDINT, Input, Output, Retained, ScanContext
+from support.campaign import examples
 from support.plans import make_tag
 from support.scan_bench import BOOT_ID, Bench, coupler, output_bit, program, scan_start
 
@@ -157,7 +158,6 @@ def stream(kinds: list[str]) -> list[AnyEvent]:
     return events
 
 
-@settings(max_examples=40, deadline=None)
 @given(lives, st.integers(0, 12), st.integers(0, 12))
 def test_ring_and_journal_together_tell_the_part_in_the_cell_however_far_the_journal_is(
     kinds: list[str], committed: int, overlap: int
@@ -196,7 +196,7 @@ def changed(change: str) -> ProgramChanged:
 
 
 @given(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_ring_and_journal_together_tell_the_last_change_of_programs_that_was_told(
     count: int, committed: int, overlap: int
 ) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.messages import ForceTag, WriteTag
 from cellwright.io.plan import CellState, Edge
 from cellwright.tasks.api import BOOL, Input, Output, ScanContext
+from support.campaign import examples
 from support.plans import POLL_NS, make_tag
 from support.scan_bench import MS, Bench, program
 from support.task_log import event_task as event
@@ -207,7 +208,7 @@ KINDS = st.sampled_from(["cyclic", "slow", "event", "free"])
 
 
 @pytest.mark.behaviour(7)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     rows=st.lists(st.tuples(KINDS, st.integers(0, 3)), min_size=1, max_size=6),
     levels=st.lists(st.booleans(), min_size=1, max_size=8),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.image import SCAN
@@ -172,7 +172,6 @@ def test_a_pause_is_no_overrun(tmp_path: Path) -> None:
 
 
 @pytest.mark.behaviour(6)
-@settings(max_examples=40, deadline=None)
 @given(
     interval=st.integers(1, 6),
     phase=st.integers(0, 5),
