@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from cellwright.mes import audit
 from cellwright.mes.audit import AuditEntry
 from cellwright.mes.models import AuditHead, AuditRecord, StateTransition
+from support.campaign import times
 
 
 def fill(store, count=12):
@@ -217,7 +218,7 @@ def test_random_mutations_are_all_found(empty_store):
     chance = random.Random(42)
     with empty_store.reading() as session:
         original = [dict(row) for row in session.execute(select(AuditRecord.__table__)).mappings()]
-    for _ in range(60):
+    for _ in range(times(25)):
         rows = [dict(row) for row in original]
         victim = chance.randrange(len(rows))
         kind = chance.choice(["flip", "drop", "swap", "truncate"])

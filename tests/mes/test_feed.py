@@ -38,6 +38,7 @@ from cellwright.mes.background_store import BackgroundStore
 from cellwright.mes.feed import MesFeed
 from cellwright.mes.store import Store
 from cellwright.mes.work_orders import JobOrder, store_and_start
+from support.campaign import times
 from support.forked import process
 from support.plans import make_plan, make_task
 
@@ -267,7 +268,7 @@ def test_an_error_that_nobody_foresaw_is_logged_and_the_event_tried_again(
 def test_kills_at_random_neither_lose_nor_repeat_an_event(cell: Cell) -> None:
     cell.order(100)
     chance = random.Random(7)
-    count = 30
+    count = times(10)
 
     def serve() -> None:
         with feeding(cell):

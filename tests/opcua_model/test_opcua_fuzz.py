@@ -12,6 +12,7 @@ import pytest
 from asyncua import ua
 
 from cellwright.opcua_model.services import limits
+from support.campaign import times
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -74,7 +75,7 @@ async def test_random_bytes_and_broken_messages_leave_the_server_standing(cell: 
     chance = random.Random(20261120)
     good = hello()
     async with cell.client() as witness:
-        for round_ in range(60):
+        for round_ in range(times(30)):
             if round_ % 2:
                 data = chance.randbytes(chance.randrange(8, 400))
             else:

@@ -26,6 +26,7 @@ from cellwright.io.cameras.frames import (
     FrameTimeoutError,
     ring_path,
 )
+from support.campaign import times
 
 # A producer that answers every trigger over and over, as fast as it can. The first four bytes of
 # each frame are the CRC of the others, so that a mixture of two frames shows.
@@ -281,7 +282,7 @@ def test_no_reader_sees_a_torn_frame_while_producers_write_at_full_speed_and_are
 ) -> None:
     generator = random.Random(4)
     read = rounds = 0
-    while rounds < 6 or read <= 100:
+    while rounds < times(3) or read <= times(50):
         rounds += 1
         producer = BusyProducer(path, 320, 240, 2)
         until = time.monotonic() + generator.uniform(0.15, 0.45)

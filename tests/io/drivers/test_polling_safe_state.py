@@ -28,6 +28,7 @@ from cellwright.io.drivers.poll_loop import DevicePoller, WatchdogLimits
 from cellwright.io.image import DevicePort, Image
 from cellwright.io.plan import Plan
 from cellwright.io.timing.clock import MonotonicClock
+from support.campaign import times
 from support.forked import process
 from support.plans import make_device, make_group, make_plan
 
@@ -35,7 +36,7 @@ MS = 1_000_000
 BASE_NS = 10 * MS
 WATCHDOG = WatchdogLimits(time_ns=20 * MS)
 RUNNING, SAFE, HELD = 0b0001, 0b0010, 0b1000
-ROUNDS = 20
+ROUNDS = times(8)
 WRITE = struct.Struct("<qB")
 
 

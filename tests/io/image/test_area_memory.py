@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from cellwright.io.image import Image
+from support.campaign import times
 from support.forked import process
 from support.plans import small_plan
 
@@ -18,7 +19,7 @@ def test_an_image_in_a_reference_cycle_is_collected_without_a_crash(tmp_path: Pa
     plan = small_plan()
 
     def make_and_forget() -> None:
-        for _ in range(20):
+        for _ in range(times(3)):
             image = Image.create(tmp_path / "image", plan, BOOT)
             ring, port = image.events["scan"], image.device(0)
             cycle: list[object] = [image, ring, port, image.snapshot_reader(), image.scan]

@@ -12,10 +12,11 @@ from cellwright.io.image import Image
 from cellwright.io.plan import Address, Direction, Plan, TagType, quality
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.io.timing.clock import MonotonicClock
+from support.campaign import times
 from support.plans import make_device, make_group, make_plan, make_tag
 from support.victims import Victim, let_live
 
-KILLS = 30
+KILLS = times(10)
 BOOT = "0123abcd"
 
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from cellwright.io.image import CommandRing, Image, RingError, RingFull
 from cellwright.io.plan import Plan
-from support.campaign import examples
+from support.campaign import examples, times
 from support.plans import make_plan, make_tag, small_plan
 from support.victims import Victim, let_live
 
 BOOT = "0123abcd"
-KILLS = 60
-PER_SEED = examples(3)
+KILLS = times(36)
+PER_SEED = examples(2)
 
 
 def record(number: int) -> bytes:

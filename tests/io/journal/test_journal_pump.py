@@ -28,6 +28,7 @@ from cellwright.io.messages import (
 )
 from cellwright.io.timing.backoff import BackOffLimits
 from cellwright.io.timing.clock import MonotonicClock, SimulatedClock
+from support.campaign import times
 from support.forked import process
 from support.journal_events import BOOT, arrived
 from support.plans import make_plan
@@ -248,7 +249,7 @@ def test_every_acknowledged_event_survives_a_writer_killed_at_any_moment(
     chance = random.Random(7)
     ring = rings.events["scan"]
     first = ring.written + 1
-    for _ in range(60):
+    for _ in range(times(20)):
         with process(lambda: pump_for_ever(rings, path)) as child:
             end = time.monotonic() + chance.uniform(0.001, 0.04)
             while time.monotonic() < end:
