@@ -1,8 +1,13 @@
-"""Peers are programs that are not ours; one that cannot be had is told loudly at the end."""
+"""What holds for all tests: properties, peers and the memory of the process that runs them.
+
+Peers are programs that are not ours; one that cannot be had is told loudly at the end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import resource
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,6 +19,34 @@ from support.node_peer import install
 load_profile()
 
 _MISSING = pytest.StashKey[dict[str, str]]()
+
+_PAGES = pytest.StashKey[int]()
+"""Resident memory up to which no garbage is looked for."""
+_MORE_PAGES = 64 * 1024 * 1024 // resource.getpagesize()
+
+
+def _resident_pages() -> int:
+    return int(Path("/proc/self/statm").read_bytes().split()[1])
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was imported is no garbage; without it a full collection takes milliseconds."""
+    gc.collect()
+    gc.freeze()
+    session.config.stash[_PAGES] = _resident_pages() + _MORE_PAGES
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let go of what a test has left once it is much: a bench's image lies in a reference cycle.
+
+    To the collector such an image is a few objects, however many megabytes are mapped behind them.
+    """
+    result = yield
+    if _resident_pages() > item.config.stash[_PAGES]:
+        gc.collect()
+        item.config.stash[_PAGES] = _resident_pages() + _MORE_PAGES
+    return result
 
 
 @pytest.fixture(scope="session")

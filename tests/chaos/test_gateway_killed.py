@@ -13,11 +13,12 @@ from asyncua import Client, ua
 from cellwright.io.messages import PartReleased
 from cellwright.io.plan import CellState
 from cellwright.mes.parts import counts
+from support.campaign import SCALE, times
 from support.cells import CellUnderTest
 from support.evidence import keep_running, patient
 
-PARTS = 30
-KILLS = 5
+PARTS = times(12)
+KILLS = times(2)
 
 
 CYCLE = "BladeMarking.Controller.Resources.PLC1.System.cycle"
@@ -66,9 +67,9 @@ class Subscriber:
             await stop.wait()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(600 * SCALE)
 @pytest.mark.behaviour(16)
-async def test_five_kills_of_the_gateway_cost_no_beat_and_no_part(tmp_path, record_property):
+async def test_kills_of_the_gateway_cost_no_beat_and_no_part(tmp_path, record_property):
     moments = random.Random(11)
 
     def insecure(cell):
@@ -90,7 +91,7 @@ async def test_five_kills_of_the_gateway_cost_no_beat_and_no_part(tmp_path, reco
             await _until(lambda kill=kill: watcher.connections > kill, 60)
             await asyncio.sleep(moments.uniform(0.5, 2.0))
             await asyncio.to_thread(cell.kill, "gateway", signal.SIGKILL)
-        await _until(lambda: keep_running(cell) or bool(cell.plant.events("finished")), 240)
+        await _until(lambda: keep_running(cell) or bool(cell.plant.events("finished")), 240 * SCALE)
         at_end = cell.value("sys.cycle")
         await _until(lambda: watcher.last_cycle > at_end, 60)
         await _until(lambda: subscriber.last_cycle > at_end, 60)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -89,6 +90,7 @@ class MarkError(ValueError):
     """A marker that cannot be understood; the sentence names its place."""
 
 
+@functools.cache
 def marks(folder: Path = TESTS) -> list[Mark]:
     """All marks in the test files below ``folder``, in order of file and line.
 

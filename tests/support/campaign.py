@@ -29,7 +29,7 @@ def times(count: int) -> int:
 
 
 def sample(places: Sequence[Place], count: int) -> Sequence[Place]:
-    """The places of a loop that would take all: ``count`` of them at scale 1, by a fixed seed.
+    """The places of a loop that would take all: ``count`` (2 or more) at scale 1, by a fixed seed.
 
     The first and the last are always among them. From scale 10 on there are all, in their order.
     """

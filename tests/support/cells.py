@@ -33,7 +33,8 @@ from cellwright.runtime.cell.run_folder import RunFolder, folder_for
 from cellwright.runtime.config import compile_file
 from plant.process import PlantProcess
 
-PAUSE_S = 0.002
+PAUSE_S = (0.002, 0.1)
+"""Between two looks: at least, and at most four times as long as the look took."""
 
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -222,11 +223,13 @@ class CellUnderTest:
     def until(self, condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
         """Wait until ``condition`` is true and return its value."""
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
+        while (began := time.monotonic()) < deadline:
             found = condition()
             if found:
                 return found
-            time.sleep(PAUSE_S)
+            # To read a journal or a log over and over takes a core from the cell that is watched.
+            shortest_s, longest_s = PAUSE_S
+            time.sleep(max(shortest_s, min(longest_s, 4 * (time.monotonic() - began))))
         raise AssertionError(f"not within {timeout_s:g} s: {what}\n{self.output()}")
 
     def until_state(self, state: CellState, timeout_s: float = 60.0) -> None:

@@ -31,6 +31,8 @@ from typing import Self
 
 PATIENCE_S = 60.0
 """Longest wait for one command, and for what a running one is to print."""
+PAUSE_S = (0.2, 2.0)
+"""Between two tries of a command, growing: to start one takes a core from the cell it asks for."""
 READING = (
     "cellwright tags list",
     "cellwright tags get",
@@ -247,6 +249,7 @@ class Walkthrough:
         self, where: str, command: str, expected: list[str], vary: bool, may_fail: bool
     ) -> None:
         deadline = time.monotonic() + (PATIENCE_S if command.startswith(REPEATED) else 0)
+        pause_s, longest_s = PAUSE_S
         while True:
             for terminal in self._terminals.values():
                 terminal.process.poll()  # a killed one must not stay as a zombie
@@ -258,7 +261,8 @@ class Walkthrough:
                 f"{where}: `{command}` ended with {code} and printed\n{printed}\n"
                 "the page says\n" + "\n".join(expected) + self._state()
             )
-            time.sleep(0.2)
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, longest_s)
         self._code = code
         self._swap_in_cells()
 

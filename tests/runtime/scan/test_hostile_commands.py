@@ -38,12 +38,19 @@ def bench(tmp_path: Path) -> Bench:
     return running(tmp_path, tags)
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A cell with so large a tag that commands may be long; it takes half a second to make."""
+    tags = [make_tag("t0", "BOOL"), make_tag("texts", "ARRAY[0..999] OF STRING(1000)")]
+    return running(tmp_path_factory.mktemp("large"), tags)
+
+
 @pytest.fixture
-def spacious(tmp_path: Path) -> Bench:
-    """A cell with so large a tag that commands may be long."""
-    return running(
-        tmp_path, [make_tag("t0", "BOOL"), make_tag("texts", "ARRAY[0..999] OF STRING(1000)")]
-    )
+def spacious(large: Bench) -> Bench:
+    """The same with no event yet; what is refused changes nothing else."""
+    large.acknowledge()
+    large.taken.clear()
+    return large
 
 
 def running(folder: Path, tags: list[Tag]) -> Bench:
