@@ -14,7 +14,7 @@ STAMP  := $(VENV)/.installed
 TYPED  := build/typed/.installed
 ROOMS  := $(shell find native io tasks mes opcua_model runtime -name '*.py' -not -path '*/__pycache__/*')
 
-.PHONY: help demo test lint types imports bench docs jitter soak install clean chaos chaos-retain changes
+.PHONY: help demo test lint types imports bench docs jitter soak install clean campaign chaos chaos-retain changes
 
 ## What `make` alone prints: all targets
 help:
@@ -36,9 +36,17 @@ $(STAMP): pyproject.toml setup.py $(NATIVE)
 demo: $(STAMP)
 	$(BIN)/python examples/blade_marking/demo.py --parts $(PARTS) $(ARGS)
 
+# A cell under test is seven processes: each would compile all its modules anew in a shell that keeps
+# Python from writing down what it has compiled.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+
 ## Install everything and run the tests: make test ARGS='-k journal'
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
+
+## Ten times as many kills, flipped bits and random inputs as make test has (about an hour)
+campaign: $(STAMP)
+	CELLWRIGHT_CAMPAIGN=10 $(PYTEST) -m campaign --timeout 3600 $(ARGS)
 
 ## Format and lint
 lint: $(STAMP)

@@ -29,11 +29,23 @@ def _resident_pages() -> int:
     return int(Path("/proc/self/statm").read_bytes().split()[1])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Properties belong to the campaign."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("campaign")
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What was imported is no garbage; without it a full collection takes milliseconds."""
     gc.collect()
     gc.freeze()
     session.config.stash[_PAGES] = _resident_pages() + _MORE_PAGES
+
+
+def pytest_unconfigure() -> None:
+    """At the end of the process modules are garbage after all."""
+    gc.unfreeze()
 
 
 @pytest.hookimpl(wrapper=True)

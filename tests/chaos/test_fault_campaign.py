@@ -46,6 +46,7 @@ def unhurried(cell: Any) -> None:
     cell["devices"]["remote_io"]["watchdog"]["time_ms"] = 400
 
 
+@pytest.mark.campaign
 @pytest.mark.realtime
 @pytest.mark.timeout(300 * SCALE)
 def test_faults_of_every_kind_bring_every_output_to_its_safe_value_and_the_cell_comes_back(

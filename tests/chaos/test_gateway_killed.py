@@ -67,6 +67,7 @@ class Subscriber:
             await stop.wait()
 
 
+@pytest.mark.campaign
 @pytest.mark.timeout(600 * SCALE)
 @pytest.mark.behaviour(16)
 async def test_kills_of_the_gateway_cost_no_beat_and_no_part(tmp_path, record_property):

@@ -61,6 +61,7 @@ def safe_after_ms(cell: CellUnderTest, at_ns: int) -> float:
     return (max(changes) - at_ns) / 1e6 if changes else 0.0
 
 
+@pytest.mark.campaign
 @pytest.mark.realtime
 @pytest.mark.timeout(300 * SCALE)
 @pytest.mark.behaviour(4)
@@ -144,6 +145,7 @@ def is_at(cell: CellUnderTest, tag: str, step: int) -> bool:
     return bool(cell.value(tag) == step)
 
 
+@pytest.mark.campaign
 @pytest.mark.timeout(600 * SCALE)
 def test_no_serial_is_marked_twice_when_the_scan_is_killed_at_every_step_of_the_handshake(tmp_path):
     with CellUnderTest(tmp_path / "cell", parts=len(STEPS), speed=10.0, edit=patient) as cell:
@@ -159,6 +161,7 @@ def test_no_serial_is_marked_twice_when_the_scan_is_killed_at_every_step_of_the_
         account(cell, len(STEPS))
 
 
+@pytest.mark.campaign
 @pytest.mark.timeout(600 * SCALE)
 def test_a_power_failure_of_everything_at_any_step_loses_and_doubles_nothing(tmp_path):
     steps = sample([4, 2, 6, 5], 2)

@@ -213,6 +213,7 @@ def test_an_inserted_record_is_found(empty_store):
     assert verify(empty_store).broken == 6
 
 
+@pytest.mark.campaign
 def test_random_mutations_are_all_found(empty_store):
     fill(empty_store, 30)
     chance = random.Random(42)

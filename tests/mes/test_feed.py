@@ -265,6 +265,7 @@ def test_an_error_that_nobody_foresaw_is_logged_and_the_event_tried_again(
     assert failures == 0
 
 
+@pytest.mark.campaign
 def test_kills_at_random_neither_lose_nor_repeat_an_event(cell: Cell) -> None:
     cell.order(100)
     chance = random.Random(7)

@@ -71,6 +71,7 @@ async def test_malformed_bytes_end_that_connection(cell: Any, data: bytes) -> No
         assert await witness.get_node(CURRENT_TIME).read_value() is not None
 
 
+@pytest.mark.campaign
 async def test_random_bytes_and_broken_messages_leave_the_server_standing(cell: Any) -> None:
     chance = random.Random(20261120)
     good = hello()

@@ -277,6 +277,7 @@ def test_a_dead_producer_is_reported_as_gone(path: Path) -> None:
             client.wait(client.request(), 0.05)
 
 
+@pytest.mark.campaign
 def test_no_reader_sees_a_torn_frame_while_producers_write_at_full_speed_and_are_killed(
     path: Path,
 ) -> None:

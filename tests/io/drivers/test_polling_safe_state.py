@@ -181,6 +181,7 @@ def report(what: str, taken_ns: list[int]) -> None:
     )
 
 
+@pytest.mark.campaign
 @pytest.mark.realtime
 @pytest.mark.behaviour(4)
 def test_outputs_fall_to_their_safe_values_when_the_scan_is_killed(rig: Rig) -> None:
@@ -197,6 +198,7 @@ def test_outputs_fall_to_their_safe_values_when_the_scan_is_killed(rig: Rig) -> 
     assert max(taken) < 5_000 * MS
 
 
+@pytest.mark.campaign
 @pytest.mark.realtime
 @pytest.mark.behaviour(4)
 def test_outputs_fall_to_their_safe_values_when_the_scan_is_stopped(rig: Rig) -> None:

@@ -6,6 +6,8 @@ import gc
 import os
 from pathlib import Path
 
+import pytest
+
 from cellwright.io.image import Image
 from support.campaign import times
 from support.forked import process
@@ -14,6 +16,7 @@ from support.plans import small_plan
 BOOT = "0123abcd"
 
 
+@pytest.mark.campaign
 def test_an_image_in_a_reference_cycle_is_collected_without_a_crash(tmp_path: Path) -> None:
     """Python 3.11 crashes when a view that has buffers of its own is collected (gh-77894)."""
     plan = small_plan()

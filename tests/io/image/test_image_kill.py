@@ -44,6 +44,7 @@ def publish_for_ever(path: Path, plan: Plan) -> None:
         process.publish(cycle, cycle * 10, cycle * 100)
 
 
+@pytest.mark.campaign
 @pytest.mark.behaviour(14)
 def test_a_scan_killed_at_any_instant_leaves_the_last_whole_block(tmp_path: Path) -> None:
     plan = many_tags()
@@ -93,6 +94,7 @@ def coupler() -> Plan:
     return make_plan(tags, [make_device("io", [group, out])], system=False)
 
 
+@pytest.mark.campaign
 @pytest.mark.behaviour(14)
 def test_a_driver_killed_at_any_instant_leaves_the_last_whole_inputs(tmp_path: Path) -> None:
     plan = coupler()
@@ -138,6 +140,7 @@ def test_a_driver_killed_at_any_instant_leaves_the_last_whole_inputs(tmp_path: P
         assert values == {last & 0xFFFF}
 
 
+@pytest.mark.campaign
 def test_a_driver_that_was_killed_counts_as_lost_after_its_silence(tmp_path: Path) -> None:
     plan = coupler()
     path = tmp_path / "image"

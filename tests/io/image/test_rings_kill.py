@@ -8,6 +8,7 @@ import random
 import struct
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,7 @@ def consume(path: Path, plan: Plan, log: int) -> None:
             ring.acknowledge(batch[-1][0])
 
 
+@pytest.mark.campaign
 @PER_SEED
 @given(st.integers(0, 2**32))
 def test_killing_the_producer_tears_and_loses_no_record(tmp_path: Path, seed: int) -> None:
@@ -77,6 +79,7 @@ def test_killing_the_producer_tears_and_loses_no_record(tmp_path: Path, seed: in
         assert ring.written == written
 
 
+@pytest.mark.campaign
 @PER_SEED
 @given(st.integers(0, 2**32))
 def test_killing_the_consumer_loses_nothing_that_it_acknowledged(tmp_path: Path, seed: int) -> None:
@@ -128,6 +131,7 @@ def send_for_ever(path: Path, plan: Plan, sender: int, report: int) -> None:
         os.write(report, struct.pack("<Q", ticket))
 
 
+@pytest.mark.campaign
 @PER_SEED
 @given(st.integers(0, 2**32))
 def test_killing_senders_tears_no_command_and_loses_none_that_was_sent(
@@ -181,6 +185,7 @@ def test_killing_senders_tears_no_command_and_loses_none_that_was_sent(
         os.close(log)
 
 
+@pytest.mark.campaign
 def test_a_scan_killed_while_it_takes_commands_takes_none_twice(tmp_path: Path) -> None:
     plan = small_plan()
     path = tmp_path / "image"

@@ -243,6 +243,7 @@ def pump_for_ever(image: Image, path: Path) -> None:
     pump_for(image, path).run(lambda: False)
 
 
+@pytest.mark.campaign
 def test_every_acknowledged_event_survives_a_writer_killed_at_any_moment(
     rings: Image, path: Path
 ) -> None:

@@ -105,6 +105,7 @@ def test_values_of_every_type_come_back_exactly(
     assert fitted.notes == ()
 
 
+@pytest.mark.campaign
 @pytest.mark.behaviour(17)
 def test_a_file_cut_off_anywhere_gives_the_other_one(tmp_path: Path) -> None:
     saved_twice(tmp_path)
@@ -118,6 +119,7 @@ def test_a_file_cut_off_anywhere_gives_the_other_one(tmp_path: Path) -> None:
         assert restored.notes[-1] == "the retained values are those of save 1"
 
 
+@pytest.mark.campaign
 def test_any_flipped_bit_gives_the_other_file(tmp_path: Path) -> None:
     saved_twice(tmp_path)
     newest = tmp_path / FILES[1]
@@ -252,6 +254,7 @@ def numbered(number: int) -> dict[str, RetainedValue]:
     return {f"tag{i}": RetainedValue(kind, number) for i in range(40 + number % 7)}
 
 
+@pytest.mark.campaign
 @pytest.mark.behaviour(17)
 def test_a_writer_killed_at_any_instant_leaves_whole_values_and_loses_no_finished_save(
     tmp_path: Path,
