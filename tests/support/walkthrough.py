@@ -15,8 +15,10 @@ A word of the info string that the reader does not see changes nothing on the pa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -28,6 +30,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from typer.testing import CliRunner
+
+from cellwright.runtime.cli.main import app
 
 PATIENCE_S = 60.0
 """Longest wait for one command, and for what a running one is to print."""
@@ -51,6 +57,14 @@ REPEATED = (
 )
 """Commands that are tried again until they print what the page says: a cell needs its moment."""
 
+TALKING = (
+    *("tags", "status", "start", "stop", "pause", "resume", "reset", "force", "unforce"),
+    *("alarms", "ack", "shelve", "unshelve"),
+)
+"""Commands that only talk to a running cell: they are typed in this process, the same code without
+the start of another Python. All others, and whatever needs a shell, are processes of their own."""
+
+_SHELL = frozenset("|&;<>$`*?~()\\")
 _FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"^(?:#|--) (?P<name>[\w./-]+\.(?:py|lua|yaml))$")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -281,6 +295,10 @@ class Walkthrough:
         )
 
     def _shell(self, command: str) -> tuple[int, str]:
+        if not _SHELL & set(command):
+            name, *words = shlex.split(command)
+            if name == "cellwright" and words[:1] and words[0] in TALKING:
+                return self._type(words)
         done = subprocess.run(
             ["bash", "-c", f"(exit {self._code}); {command}"],
             cwd=self.place,
@@ -293,6 +311,13 @@ class Walkthrough:
             check=False,
         )
         return done.returncode, done.stdout
+
+    def _type(self, words: list[str]) -> tuple[int, str]:
+        with contextlib.chdir(self.place):
+            result = CliRunner().invoke(app, words, env=self.environment)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, result.output
 
     def _expanded(self, value: str) -> str:
         """What the shell makes of the right side of an export."""
