@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "blocks.h"
-#include "blocks_analog.h"
-#include "blocks_logic.h"
-#include "blocks_pid.h"
-#include "blocks_sequencer.h"
-#include "blocks_timers.h"
+#include "blocks/blocks.h"
+#include "blocks/analog.h"
+#include "blocks/logic.h"
+#include "blocks/pid.h"
+#include "blocks/sequencer.h"
+#include "blocks/timers.h"
 
 static uint64_t state = 88172645463325252u;
 

@@ -44,7 +44,7 @@ def compile_fuzzer(program: Path, *sanitizers: str) -> subprocess.CompletedProce
             *sanitizers,
             f"-I{SOURCES}",
             str(HERE / "blocks_fuzz.c"),
-            *(str(path) for path in sorted(SOURCES.glob("blocks_*.c"))),
+            *(str(path) for path in sorted(SOURCES.glob("blocks/*.c"))),
             *("-lm", "-o", str(program)),
         ],
         capture_output=True,
