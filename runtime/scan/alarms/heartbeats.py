@@ -6,11 +6,19 @@ heartbeat whatever the configuration asks for. The states are a table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Never
 
-from cellwright.io.plan import UNCERTAIN_INITIAL, Code, Heartbeat, Plan, integer_range, is_good
+from cellwright.io.plan import (
+    UNCERTAIN_INITIAL,
+    Code,
+    Heartbeat,
+    Plan,
+    Row,
+    StateTable,
+    integer_range,
+    is_good,
+)
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.runtime.scan.cycle_state import CarriesState
 
@@ -34,14 +42,16 @@ class Sign(StrEnum):
     """The tag has not changed for longer than the timeout."""
 
 
-TRANSITIONS: Final[Mapping[tuple[Pulse, Sign], Pulse]] = {
-    (Pulse.WAITING, Sign.BEAT): Pulse.ALIVE,
-    (Pulse.WAITING, Sign.LATE): Pulse.LOST,
-    (Pulse.ALIVE, Sign.BEAT): Pulse.ALIVE,
-    (Pulse.ALIVE, Sign.LATE): Pulse.LOST,
-    (Pulse.LOST, Sign.BEAT): Pulse.ALIVE,
-    (Pulse.LOST, Sign.LATE): Pulse.LOST,
-}
+TABLE: Final = StateTable[Pulse, Sign, Never, Never](
+    Row(Pulse.WAITING, Sign.BEAT, Pulse.ALIVE),
+    Row(Pulse.WAITING, Sign.LATE, Pulse.LOST),
+    Row(Pulse.ALIVE, Sign.BEAT, Pulse.ALIVE),
+    Row(Pulse.ALIVE, Sign.LATE, Pulse.LOST),
+    Row(Pulse.LOST, Sign.BEAT, Pulse.ALIVE),
+    Row(Pulse.LOST, Sign.LATE, Pulse.LOST),
+)
+
+_NEXT: Final = TABLE.moves()
 
 
 class Heartbeats(CarriesState):
@@ -119,7 +129,7 @@ class _Watcher:
         sign = self._sign(now_ns)
         if sign is None:
             return
-        new = TRANSITIONS[self._pulse, sign]
+        new = _NEXT[self._pulse, sign]
         if new is not self._pulse:
             self._pulse = new
             self._tell()
