@@ -29,13 +29,13 @@ def open_events(journal: JournalReader, pending: Sequence[bytes] = ()) -> list[A
     return events
 
 
-def told_change(journal: JournalReader, pending: Sequence[bytes]) -> str:
-    """The change that the newest `ProgramChanged` tells of (its SHA-256); empty without one."""
-    told = journal.last(ProgramChanged)
+def emitted_change(journal: JournalReader, pending: Sequence[bytes]) -> str:
+    """The change of the newest `ProgramChanged` (its SHA-256); empty without one."""
+    last = journal.last(ProgramChanged)
     for event in _readable(pending):
         if isinstance(event, ProgramChanged):
-            told = event
-    return told.change if isinstance(told, ProgramChanged) else ""
+            last = event
+    return last.change if isinstance(last, ProgramChanged) else ""
 
 
 def _readable(pending: Sequence[bytes]) -> Iterator[AnyEvent]:
