@@ -101,4 +101,4 @@ docs: $(STAMP)
 
 ## Remove .venv and everything that was built
 clean:
-	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis native/_native*.so native/_native.c
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis native/_native*.so native/_native.c native/_native.pyi

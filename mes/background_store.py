@@ -10,13 +10,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from cellwright.io.log_once import LogOnce
 from cellwright.mes.errors import MesError, StoreError
 from cellwright.mes.master_data import apply, load_file
 from cellwright.mes.store import Store
@@ -37,6 +38,7 @@ class BackgroundStore:
         self._stop = threading.Event()
         self._opened = threading.Event()
         self._log = structlog.get_logger(__name__)
+        self._once = LogOnce(self._log)
         self._thread = threading.Thread(target=self._open, name="open-store", daemon=True)
         self._thread.start()
 
@@ -87,25 +89,24 @@ class BackgroundStore:
             self._ask()
 
     def _ask(self) -> None:
-        """See whether the database still answers, and say it once when that changes."""
+        """See whether the database still answers, and log it once when that changes."""
         try:
             with self.reading() as session:
                 session.execute(select(1))
         except (MesError, SQLAlchemyError) as error:
             # Also what the store has no name for: this thread must not end over it.
-            if self.answers:
-                self._log.error("MES database does not answer", error=str(error))
+            self._once.trouble("ask", "MES database does not answer", error=str(error))
             self.answers = False
         else:
-            if not self.answers:
-                self._log.info("MES database answers again")
+            self._once.well("ask", "MES database answers again")
             self.answers = True
 
-    def _wait_after(self, why: str, **more: object) -> None:
+    def _wait_after(self, why: str, **more: Any) -> None:
         """Keep the reason for those who ask, and log it once."""
-        if why != self._why:
-            self._why = why
-            self._log.error("MES database not usable; trying again", error=why, **more)
+        self._why = why
+        self._once.trouble(
+            "open", "MES database not usable; trying again", cause=why, error=why, **more
+        )
         self._stop.wait(RETRY_S)
 
     def _apply_master_data(self, store: Store) -> None:

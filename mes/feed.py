@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from cellwright.io.image.command_client import CommandClient, CommandFailed
 from cellwright.io.journal.consumed import Consumed
 from cellwright.io.journal.journal import JOURNAL_FILE, JournalError, JournalReader
+from cellwright.io.log_once import LogOnce
 from cellwright.mes.background_store import BackgroundStore
 from cellwright.mes.consumer import consume, position
 from cellwright.mes.errors import MesError
@@ -34,7 +35,7 @@ class MesFeed:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mes-feed", daemon=True)
         self._log = structlog.get_logger(__name__)
-        self._told = ""
+        self._once = LogOnce(self._log)
         self._consumed = Consumed(data)
 
     def start(self) -> None:
@@ -54,17 +55,14 @@ class MesFeed:
                 with JournalReader(self._file) as reader:
                     self._follow(reader)
             except (JournalError, MesError) as error:
-                self._tell(str(error))
+                self._trouble(str(error))
                 self._stop.wait(RETRY_S)
             except Exception as error:  # noqa: BLE001 - the thread's outermost edge
-                self._tell(f"{type(error).__name__}: {error}", exc_info=True)
+                self._trouble(f"{type(error).__name__}: {error}", exc_info=True)
                 self._stop.wait(RETRY_S)
 
-    def _tell(self, sentence: str, **more: object) -> None:
-        """Log a trouble once, not at every retry."""
-        if sentence != self._told:
-            self._told = sentence
-            self._log.error("MES feed waits and tries again", error=sentence, **more)
+    def _trouble(self, why: str, **more: Any) -> None:
+        self._once.trouble("feed", "MES feed waits and tries again", cause=why, error=why, **more)
 
     def _follow(self, reader: JournalReader) -> None:
         source = reader.identity
@@ -72,7 +70,7 @@ class MesFeed:
             last = position(session, source)
         while not self._stop.is_set():
             rows = reader.read(last, BATCH)
-            self._consumed.tell(source, last)
+            self._consumed.report(source, last)
             if not rows:
                 self._stop.wait(IDLE_S)
                 continue
@@ -86,4 +84,4 @@ class MesFeed:
                     except CommandFailed as error:
                         # The program asks again until it is answered; nothing is lost here.
                         self._log.warning("answer not delivered", error=str(error))
-            self._told = ""
+            self._once.well("feed")

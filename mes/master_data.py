@@ -7,6 +7,7 @@ operations, serial pattern and marking fields.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,12 +25,13 @@ from pydantic import (
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cellwright.io.files.located_yaml import Node, parse
+from cellwright.io.files.problems import Problems, TooManyProblemsError
 from cellwright.mes import audit, utc
 from cellwright.mes.errors import MasterDataError
 from cellwright.mes.models import OperationKind, PartDefinition, Routing, RoutingOperation
 from cellwright.mes.serial_pattern import MAX_LENGTH, SerialPattern
 from cellwright.mes.text import MAX_KEY, fields_complaint
-from cellwright.mes.yaml_positions import Positioned, read
 
 
 def _printable(value: str) -> str:
@@ -137,13 +139,38 @@ class Applied:
 
 def load_file(path: Path | str) -> MasterData:
     """Read and check a file; raises MasterDataError with all problems at once."""
-    document = read(Path(path))
+    root = _tree(Path(path))
     try:
-        return MasterData.model_validate(document.data)
+        return MasterData.model_validate(None if root is None else root.plain())
     except ValidationError as error:
         raise MasterDataError(
-            [_problem(document, detail) for detail in error.errors(include_url=False)]
+            [_problem(path, root, detail) for detail in error.errors(include_url=False)]
         ) from error
+
+
+def _tree(path: Path) -> Node | None:
+    """What the file says and where; None when it is empty."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MasterDataError(
+            [
+                f"{path}:1:1: cannot read the file: {error.strerror}; check its name and its "
+                "access rights"
+            ]
+        ) from error
+    problems, root = Problems(str(path)), None
+    with suppress(TooManyProblemsError):
+        root = parse(data, problems)
+    if problems.errors:
+        raise MasterDataError(
+            [
+                f"{found.file}:{found.line}:{found.column}: not valid YAML: {found.what}; "
+                f"{found.why}; {found.remedy}"
+                for found in problems.ordered()
+            ]
+        )
+    return root
 
 
 def apply(session: Session, data: MasterData, actor: str, *, reason: str = "") -> Applied:
@@ -254,10 +281,10 @@ _HINTS = {
 }
 
 
-def _problem(document: Positioned, detail: Any) -> str:
+def _problem(path: Path | str, root: Node | None, detail: Any) -> str:
     place = tuple(detail["loc"])
-    where = document.where(place)
+    line, column = (1, 1) if root is None else root.at(place, key=True)
     name = ".".join(str(part) for part in place) or "file"
     message = str(detail["msg"]).removeprefix("Value error, ")
     hint = _HINTS.get(detail["type"])
-    return f"{where}: {name}: {message}" + (f"; {hint}" if hint else "")
+    return f"{path}:{line}:{column}: {name}: {message}" + (f"; {hint}" if hint else "")

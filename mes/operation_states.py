@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Final
+from typing import Final, Never
 
+from cellwright.io.plan import Row, StateTable
 from cellwright.mes.errors import MesError
 
 
@@ -34,26 +33,21 @@ class OperationEvent(StrEnum):
 _S = OperationState
 _E = OperationEvent
 
-OPERATION_TRANSITIONS: Final[Mapping[tuple[OperationState, OperationEvent], OperationState]] = (
-    MappingProxyType(
-        {
-            (_S.WAITING, _E.START): _S.RUNNING,
-            (_S.WAITING, _E.STOP): _S.STOPPED,
-            (_S.RUNNING, _E.COMPLETE): _S.COMPLETED,
-            (_S.RUNNING, _E.STOP): _S.STOPPED,
-        }
-    )
+TABLE: Final = StateTable[OperationState, OperationEvent, Never, Never](
+    Row(_S.WAITING, _E.START, _S.RUNNING),
+    Row(_S.WAITING, _E.STOP, _S.STOPPED),
+    Row(_S.RUNNING, _E.COMPLETE, _S.COMPLETED),
+    Row(_S.RUNNING, _E.STOP, _S.STOPPED),
 )
 
 
 def step_operation(name: str, state: OperationState, event: OperationEvent) -> OperationState:
     """The state after the event; raises MesError ``invalid_state``. ``name`` is for the message."""
-    target = OPERATION_TRANSITIONS.get((state, event))
-    if target is None:
-        possible = [known for (source, known) in OPERATION_TRANSITIONS if source is state]
+    row = TABLE.step(state, event, {})
+    if row is None:
         raise MesError(
             "invalid_state",
             f"cannot {event} {name}: it is {state}; possible now: "
-            f"{', '.join(possible) or 'nothing'}",
+            f"{', '.join(TABLE.events(state)) or 'nothing'}",
         )
-    return target
+    return row.next

@@ -6,12 +6,11 @@ database: what a guard must know is handed over as `Facts`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Final
+from typing import Final, Never
 
+from cellwright.io.plan import Row, StateTable
 from cellwright.mes.errors import MesError
 
 
@@ -55,7 +54,6 @@ class WorkOrderEvent(StrEnum):
 class Guard(StrEnum):
     """Conditions of a move, each a business rule."""
 
-    NONE = "none"
     HAS_ROUTING = "has_routing"
     INSPECTIONS_PASSED = "inspections_passed"
     NOTHING_CONSUMED = "nothing_consumed"
@@ -72,51 +70,36 @@ class Facts:
     """Parts that hold a serial of the order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """Where an event leads and under which condition."""
-
-    target: WorkOrderState
-    guard: Guard = Guard.NONE
-
-
 _S = WorkOrderState
 _E = WorkOrderEvent
 
-TRANSITIONS: Final[Mapping[tuple[WorkOrderState, WorkOrderEvent], Transition]] = MappingProxyType(
-    {
-        (_S.CREATED, _E.RELEASE): Transition(_S.RELEASED, Guard.HAS_ROUTING),
-        (_S.CREATED, _E.CANCEL): Transition(_S.CANCELLED),
-        (_S.RELEASED, _E.MAKE_READY): Transition(_S.READY),
-        (_S.RELEASED, _E.CANCEL): Transition(_S.CANCELLED),
-        (_S.READY, _E.START): Transition(_S.RUNNING),
-        (_S.READY, _E.CANCEL): Transition(_S.CANCELLED),
-        (_S.RUNNING, _E.PAUSE): Transition(_S.HELD),
-        (_S.RUNNING, _E.SUSPEND): Transition(_S.SUSPENDED),
-        (_S.RUNNING, _E.COMPLETE): Transition(_S.COMPLETED, Guard.INSPECTIONS_PASSED),
-        (_S.RUNNING, _E.STOP): Transition(_S.COMPLETED, Guard.INSPECTIONS_PASSED),
-        (_S.RUNNING, _E.ABORT): Transition(_S.ABORTED),
-        (_S.RUNNING, _E.CANCEL): Transition(_S.CANCELLED, Guard.NOTHING_CONSUMED),
-        (_S.HELD, _E.RESUME): Transition(_S.RUNNING),
-        (_S.HELD, _E.STOP): Transition(_S.COMPLETED, Guard.INSPECTIONS_PASSED),
-        (_S.HELD, _E.ABORT): Transition(_S.ABORTED),
-        (_S.HELD, _E.CANCEL): Transition(_S.CANCELLED, Guard.NOTHING_CONSUMED),
-        (_S.SUSPENDED, _E.RESUME): Transition(_S.RUNNING),
-        (_S.SUSPENDED, _E.PAUSE): Transition(_S.HELD),
-        (_S.SUSPENDED, _E.STOP): Transition(_S.COMPLETED, Guard.INSPECTIONS_PASSED),
-        (_S.SUSPENDED, _E.ABORT): Transition(_S.ABORTED),
-        (_S.SUSPENDED, _E.CANCEL): Transition(_S.CANCELLED, Guard.NOTHING_CONSUMED),
-        (_S.COMPLETED, _E.CLOSE): Transition(_S.CLOSED),
-    }
+TABLE: Final = StateTable[WorkOrderState, WorkOrderEvent, Guard, Never](
+    Row(_S.CREATED, _E.RELEASE, _S.RELEASED, Guard.HAS_ROUTING),
+    Row(_S.CREATED, _E.CANCEL, _S.CANCELLED),
+    Row(_S.RELEASED, _E.MAKE_READY, _S.READY),
+    Row(_S.RELEASED, _E.CANCEL, _S.CANCELLED),
+    Row(_S.READY, _E.START, _S.RUNNING),
+    Row(_S.READY, _E.CANCEL, _S.CANCELLED),
+    Row(_S.RUNNING, _E.PAUSE, _S.HELD),
+    Row(_S.RUNNING, _E.SUSPEND, _S.SUSPENDED),
+    Row(_S.RUNNING, _E.COMPLETE, _S.COMPLETED, Guard.INSPECTIONS_PASSED),
+    Row(_S.RUNNING, _E.STOP, _S.COMPLETED, Guard.INSPECTIONS_PASSED),
+    Row(_S.RUNNING, _E.ABORT, _S.ABORTED),
+    Row(_S.RUNNING, _E.CANCEL, _S.CANCELLED, Guard.NOTHING_CONSUMED),
+    Row(_S.HELD, _E.RESUME, _S.RUNNING),
+    Row(_S.HELD, _E.STOP, _S.COMPLETED, Guard.INSPECTIONS_PASSED),
+    Row(_S.HELD, _E.ABORT, _S.ABORTED),
+    Row(_S.HELD, _E.CANCEL, _S.CANCELLED, Guard.NOTHING_CONSUMED),
+    Row(_S.SUSPENDED, _E.RESUME, _S.RUNNING),
+    Row(_S.SUSPENDED, _E.PAUSE, _S.HELD),
+    Row(_S.SUSPENDED, _E.STOP, _S.COMPLETED, Guard.INSPECTIONS_PASSED),
+    Row(_S.SUSPENDED, _E.ABORT, _S.ABORTED),
+    Row(_S.SUSPENDED, _E.CANCEL, _S.CANCELLED, Guard.NOTHING_CONSUMED),
+    Row(_S.COMPLETED, _E.CLOSE, _S.CLOSED),
 )
 
 ENDED: Final = frozenset({_S.COMPLETED, _S.CLOSED, _S.CANCELLED, _S.ABORTED})
 """No part gets a serial in these states and none of them leads back to work."""
-
-
-def allowed_events(state: WorkOrderState) -> list[WorkOrderEvent]:
-    """The events that the table knows in this state, guards aside."""
-    return [event for (source, event) in TRANSITIONS if source is state]
 
 
 def step(order: str, state: WorkOrderState, event: WorkOrderEvent, facts: Facts) -> WorkOrderState:
@@ -126,29 +109,35 @@ def step(order: str, state: WorkOrderState, event: WorkOrderEvent, facts: Facts)
     ``inspection_open`` or ``invalid_state`` when its guard says no. ``order`` names the order in
     the message.
     """
-    move = TRANSITIONS.get((state, event))
-    if move is None:
-        possible = ", ".join(allowed_events(state)) or "nothing"
-        raise MesError(
-            "invalid_state",
-            f"cannot {event} work order {order}: it is {state}; possible now: {possible}",
+    row = TABLE.step(
+        state,
+        event,
+        {
+            Guard.HAS_ROUTING: facts.has_routing,
+            Guard.INSPECTIONS_PASSED: not facts.open_inspections,
+            Guard.NOTHING_CONSUMED: not facts.consumed,
+        },
+    )
+    if row is not None:
+        return row.next
+    code, why = "invalid_state", f"it is {state}; possible now: "
+    why += ", ".join(TABLE.events(state)) or "nothing"
+    for row in TABLE.lookup(state, event):
+        code, why = _refusal(row.guard, facts)
+    raise MesError(code, f"cannot {event} work order {order}: {why}")
+
+
+def _refusal(guard: Guard | None, facts: Facts) -> tuple[str, str]:
+    """Code and reason when a guard does not hold."""
+    if guard is Guard.HAS_ROUTING:
+        return "no_routing", (
+            "its part has no routing; add one to the master data and store the order again"
         )
-    if move.guard is Guard.HAS_ROUTING and not facts.has_routing:
-        raise MesError(
-            "no_routing",
-            f"cannot {event} work order {order}: its part has no routing; add one to the master "
-            "data and store the order again",
+    if guard is Guard.INSPECTIONS_PASSED:
+        return "inspection_open", (
+            f"{facts.open_inspections} part(s) released as good have a required inspection that is "
+            "open or failed; inspect them, or abort the order"
         )
-    if move.guard is Guard.INSPECTIONS_PASSED and facts.open_inspections:
-        raise MesError(
-            "inspection_open",
-            f"cannot {event} work order {order}: {facts.open_inspections} part(s) released as good "
-            "have a required inspection that is open or failed; inspect them, or abort the order",
-        )
-    if move.guard is Guard.NOTHING_CONSUMED and facts.consumed:
-        raise MesError(
-            "invalid_state",
-            f"cannot {event} work order {order}: {facts.consumed} part(s) hold a serial of it "
-            "already; stop or abort it instead",
-        )
-    return move.target
+    return "invalid_state", (
+        f"{facts.consumed} part(s) hold a serial of it already; stop or abort it instead"
+    )

@@ -15,6 +15,7 @@ from urllib.parse import urlparse
 import structlog
 from asyncua import ua
 
+from cellwright.io.log_once import LogOnce
 from cellwright.io.plan import Plan
 from cellwright.io.timing.clock import Clock
 from cellwright.mes.errors import MesError
@@ -90,7 +91,7 @@ class CellServer:
         self._mes = MesView(mes) if mes is not None else None
         self._mes_task: asyncio.Task[None] | None = None
         self._mes_news: MesState | None = None
-        self._mes_failing = False
+        self._once = LogOnce(_log)
         self._mes_reads = 0
         self._mes_newest = 0
         """Number of the read whose state is the newest one that is known."""
@@ -238,14 +239,17 @@ class CellServer:
         number = self._mes_reads
         try:
             state = await mes.read()
-            self._mes_failing = False
+            self._once.well("mes")
             # A slow read must not undo what one that began later has shown.
             if number > self._mes_newest:
                 self._mes_newest, self._mes_news = number, state
         except (MesError, TimeoutError) as error:
-            if not self._mes_failing:
-                _log.warning("cannot read the MES; showing what was read last", why=str(error))
-            self._mes_failing = True
+            self._once.trouble(
+                "mes",
+                "cannot read the MES; showing what was read last",
+                level="warning",
+                why=str(error),
+            )
 
     def _show_mes(self) -> int:
         news, self._mes_news = self._mes_news, None

@@ -7,12 +7,12 @@ commits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum, IntEnum
-from types import MappingProxyType
-from typing import Final
+from typing import Final, Never
 
 import msgspec
+
+from cellwright.io.plan import Row, StateTable
 
 STALL_NS: Final = 10_000_000
 """A gate that was not stepped for longer than this stood still together with the machine."""
@@ -43,24 +43,24 @@ class Beat(Enum):
     STALE_DISABLED = "no beat, outputs disabled"
 
 
-TRANSITIONS: Final[Mapping[tuple[GateState, Beat], GateState]] = MappingProxyType(
-    {
-        (GateState.DISABLED, Beat.FRESH_ENABLED): GateState.ENABLED,
-        (GateState.DISABLED, Beat.FRESH_DISABLED): GateState.DISABLED,
-        (GateState.DISABLED, Beat.STALE_ENABLED): GateState.TRIPPED,
-        (GateState.DISABLED, Beat.STALE_DISABLED): GateState.DISABLED,
-        (GateState.ENABLED, Beat.FRESH_ENABLED): GateState.ENABLED,
-        (GateState.ENABLED, Beat.FRESH_DISABLED): GateState.DISABLED,
-        (GateState.ENABLED, Beat.STALE_ENABLED): GateState.TRIPPED,
-        (GateState.ENABLED, Beat.STALE_DISABLED): GateState.DISABLED,
-        # Latched: a scan that only stood still must notice that its outputs are gone, and says
-        # so with a commit that disables them.
-        (GateState.TRIPPED, Beat.FRESH_ENABLED): GateState.TRIPPED,
-        (GateState.TRIPPED, Beat.FRESH_DISABLED): GateState.DISABLED,
-        (GateState.TRIPPED, Beat.STALE_ENABLED): GateState.TRIPPED,
-        (GateState.TRIPPED, Beat.STALE_DISABLED): GateState.TRIPPED,
-    }
+TABLE: Final = StateTable[GateState, Beat, Never, Never](
+    Row(GateState.DISABLED, Beat.FRESH_ENABLED, GateState.ENABLED),
+    Row(GateState.DISABLED, Beat.FRESH_DISABLED, GateState.DISABLED),
+    Row(GateState.DISABLED, Beat.STALE_ENABLED, GateState.TRIPPED),
+    Row(GateState.DISABLED, Beat.STALE_DISABLED, GateState.DISABLED),
+    Row(GateState.ENABLED, Beat.FRESH_ENABLED, GateState.ENABLED),
+    Row(GateState.ENABLED, Beat.FRESH_DISABLED, GateState.DISABLED),
+    Row(GateState.ENABLED, Beat.STALE_ENABLED, GateState.TRIPPED),
+    Row(GateState.ENABLED, Beat.STALE_DISABLED, GateState.DISABLED),
+    # Latched: a scan that only stood still must notice that its outputs are gone, and says so
+    # with a commit that disables them.
+    Row(GateState.TRIPPED, Beat.FRESH_ENABLED, GateState.TRIPPED),
+    Row(GateState.TRIPPED, Beat.FRESH_DISABLED, GateState.DISABLED),
+    Row(GateState.TRIPPED, Beat.STALE_ENABLED, GateState.TRIPPED),
+    Row(GateState.TRIPPED, Beat.STALE_DISABLED, GateState.TRIPPED),
 )
+
+_NEXT: Final = TABLE.moves()
 
 
 class GateDecision(msgspec.Struct, frozen=True):
@@ -114,7 +114,7 @@ class OutputGate:
             beat = Beat.FRESH_ENABLED if fresh else Beat.STALE_ENABLED
         else:
             beat = Beat.FRESH_DISABLED if fresh else Beat.STALE_DISABLED
-        self.state = TRANSITIONS[self.state, beat]
+        self.state = _NEXT[self.state, beat]
         if self.state is not GateState.TRIPPED:
             self._trip = Trip.NONE
         elif self._trip is Trip.NONE:

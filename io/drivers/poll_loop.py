@@ -17,6 +17,7 @@ import structlog
 from cellwright.io.drivers.base import Driver, DriverError, SafeOutputs
 from cellwright.io.drivers.output_gate import OutputGate, Trip, safe_payload
 from cellwright.io.drivers.poll_schedule import PollSchedule
+from cellwright.io.log_once import LogOnce
 from cellwright.io.plan import Device, PollGroup, quality
 from cellwright.io.timing.backoff import BackOff, BackOffLimits
 from cellwright.io.timing.clock import Clock
@@ -152,8 +153,7 @@ class DevicePoller:
 
         self._connected = False
         self._restored = False
-        self._reported_lost = False
-        self._reported_refused = False
+        self._once = LogOnce(self._log)
         self._retry_ns = 0
         self._ending_ns: int | None = None
         self._wake = asyncio.Event()
@@ -350,9 +350,8 @@ class DevicePoller:
             raise refused
         if refresh:
             self._refresh_ns = now_ns + self._feed_ns
-        if not self._restored or self._reported_refused:
+        if self._once.well("outputs") or not self._restored:
             self._restored = True
-            self._reported_refused = False
             self._publish()
         self._answers()
 
@@ -416,13 +415,14 @@ class DevicePoller:
         self._count_failure(error)
         if error.lost:
             await self._disconnect()
-            if not self._reported_lost:
-                self._reported_lost = True
-                self._log.warning("device does not answer", error=str(error))
-        elif not self._reported_refused:
+            self._once.trouble(
+                "device", "device does not answer", level="warning", error=str(error)
+            )
+        else:
             # Only a refused write comes here: refused reads are the group's own matter.
-            self._reported_refused = True
-            self._log.warning("device refuses its outputs", error=str(error))
+            self._once.trouble(
+                "outputs", "device refuses its outputs", level="warning", error=str(error)
+            )
         if error.lost or not self._restored:
             bad = quality.BAD_NO_COMMUNICATION if error.lost else quality.BAD_DEVICE_FAILURE
             for group in self.device.groups:
@@ -449,8 +449,7 @@ class DevicePoller:
         port = self._port
         self._back_off.reset()
         port.back_off_ns = 0
-        if self._reported_lost:
-            self._reported_lost = False
+        if self._once.well("device"):
             port.reconnects += 1
             self._log.info("device answers again", reconnects=port.reconnects)
 

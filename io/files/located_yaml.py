@@ -1,8 +1,9 @@
 """Reads a YAML file into a tree in which every key and value knows its line and column.
 
-Called first by the compiler. It stands on ruamel.yaml's event parser instead of a loader, because
-a loader keeps one of two equal keys and loses the place of scalars; it never builds objects, and
-it bounds size, depth and alias expansion, so that no file can hang the compiler.
+Called first by the compiler, and by the MES for master data. It stands on ruamel.yaml's event
+parser instead of a loader, because a loader keeps one of two equal keys and loses the place of
+scalars; it never builds objects, and it bounds size, depth and alias expansion, so that no file
+can hang its reader.
 """
 
 from __future__ import annotations
@@ -95,45 +96,7 @@ class Node:
 
 
 def read(path: Path, problems: Problems) -> Node | None:
-    """The file's root mapping, or None when there is nothing to compile; complains either way."""
-    text = _text(path, problems)
-    if text is None:
-        return None
-    builder = _Builder(problems)
-    try:
-        for event in _events(text, problems):
-            builder.feed(event)
-    except _StopError:
-        return None
-    root = builder.root
-    if root is not None and root.kind == "mapping":
-        return root
-    if root is None or (root.text == "" and root.kind == "scalar"):
-        problems.error(
-            START,
-            "the file holds no configuration",
-            "a cell needs at least the sections cell, scan and tasks",
-            "write one, or let `cellwright init DIR` write a commented start",
-        )
-    else:
-        problems.error(
-            root.mark,
-            f"the file is a {root.kind}",
-            "a configuration is a mapping of sections",
-            "begin with `cell:` in the first column",
-        )
-    return None
-
-
-def _inset(event: ScalarEvent) -> int | None:
-    """How far behind its mark the text begins, if each character of it is one of the file."""
-    inset = 0 if event.style is None else 1
-    start, end = event.start_mark, event.end_mark
-    same = start.line == end.line and end.column - start.column == len(event.value) + 2 * inset
-    return inset if same else None
-
-
-def _text(path: Path, problems: Problems) -> str | None:
+    """A cell file's root mapping, or None when nothing is to compile; complains either way."""
     hint = "check the path, or write a new cell with `cellwright init DIR`"
     try:
         if path.is_dir():
@@ -145,12 +108,55 @@ def _text(path: Path, problems: Problems) -> str | None:
         reason = error.strerror or str(error)
         problems.error(START, "the file cannot be read", reason, hint)
         return None
+    root = parse(data, problems)
+    if root is not None and root.kind == "mapping":
+        return root
+    if root is not None and (root.text != "" or root.kind != "scalar"):
+        problems.error(
+            root.mark,
+            f"the file is a {root.kind}",
+            "a configuration is a mapping of sections",
+            "begin with `cell:` in the first column",
+        )
+    elif not problems.errors:
+        problems.error(
+            START,
+            "the file holds no configuration",
+            "a cell needs at least the sections cell, scan and tasks",
+            "write one, or let `cellwright init DIR` write a commented start",
+        )
+    return None
+
+
+def parse(data: bytes, problems: Problems) -> Node | None:
+    """The tree of a file's bytes; None when it is empty or cannot be read, with a complaint."""
+    text = _text(data, problems)
+    if text is None:
+        return None
+    builder = _Builder(problems)
+    try:
+        for event in _events(text, problems):
+            builder.feed(event)
+    except _StopError:
+        return None
+    return builder.root
+
+
+def _inset(event: ScalarEvent) -> int | None:
+    """How far behind its mark the text begins, if each character of it is one of the file."""
+    inset = 0 if event.style is None else 1
+    start, end = event.start_mark, event.end_mark
+    same = start.line == end.line and end.column - start.column == len(event.value) + 2 * inset
+    return inset if same else None
+
+
+def _text(data: bytes, problems: Problems) -> str | None:
     if len(data) > MAX_BYTES:
         problems.error(
             START,
             "the file is too large",
-            f"more than {MAX_BYTES // 1024 // 1024} MiB is surely not a cell",
-            "split the cell or check that this is the right file",
+            f"at most {MAX_BYTES // 1024 // 1024} MiB are read",
+            "split it or check that this is the right file",
         )
         return None
     try:
@@ -162,7 +168,7 @@ def _text(path: Path, problems: Problems) -> str | None:
         problems.error(
             Mark(len(lines), len(lines[-1]) + 1),
             f"byte 0x{data[error.start]:02X} is not UTF-8",
-            "a configuration is UTF-8 text",
+            "a configuration or master data is UTF-8 text",
             "save the file as UTF-8 in the editor",
         )
         return None
@@ -274,7 +280,7 @@ class _Builder:
             self._stop(
                 mark,
                 "a second YAML document begins here",
-                "a file describes one cell",
+                "a file is one document",
                 "delete the line `---` and what follows, or move it to a file of its own",
             )
 
@@ -297,7 +303,7 @@ class _Builder:
             self.problems.error(
                 mark,
                 "the text holds control characters or half a surrogate pair",
-                "no name or sentence of a cell needs one",
+                "no name or sentence needs one",
                 "delete the escape sequence",
             )
         elif isinstance(value, float) and not math.isfinite(value):
@@ -353,7 +359,7 @@ class _Builder:
         self._stop(
             mark,
             f"more than {MAX_DEPTH} levels of nesting",
-            "no section of a cell goes that deep",
+            "no section of a file goes that deep",
             "remove superfluous brackets, indentation or aliases",
         )
 
@@ -375,7 +381,7 @@ class _Builder:
                 self.problems.error(
                     key_mark,
                     f"the key '{name}' is there twice",
-                    f"line {node.entries[name].mark.line} has it already and a name is unique",
+                    f"line {node.entries[name].mark.line} has it already: a duplicate key",
                     "rename or delete one of the two",
                 )
             else:

@@ -31,19 +31,19 @@ class Consumed:
 
     def __init__(self, data: Path) -> None:
         self._file = data / FILE
-        self._told: Position | None = None
+        self._reported: Position | None = None
 
-    def tell(self, journal: str, sequence: int) -> None:
+    def report(self, journal: str, sequence: int) -> None:
         """Note the position if it has moved far enough; a full disk is no reason to stop."""
-        told = self._told
-        if told is not None and told.journal == journal and sequence < told.sequence + STEP:
+        last = self._reported
+        if last is not None and last.journal == journal and sequence < last.sequence + STEP:
             return
         position = Position(journal, sequence)
         try:
             replace_file(self._file, msgspec.json.encode(position))
         except OSError:
             return  # only keeps rows longer; the journal itself reports the disk
-        self._told = position
+        self._reported = position
 
     def read(self, journal: str) -> int:
         """The position in that journal; 0 when it is not known."""

@@ -14,6 +14,7 @@ from cellwright.io.journal.journal import (
     Record,
 )
 from cellwright.io.journal.writer import _INT64, WAIT_S, JournalWriter, _log, _shortened
+from cellwright.io.log_once import LogOnce
 from cellwright.io.messages import MessageError, decode_event
 from cellwright.io.timing.backoff import BackOff, BackOffLimits
 from cellwright.io.timing.clock import Clock
@@ -74,7 +75,7 @@ class JournalPump:
         self._writer: JournalWriter | None = None
         self._back_off = BackOff(back_off or BackOffLimits(longest_ns=2_000_000_000), seed)
         self._retry_ns = 0
-        self._failing = False
+        self._once = LogOnce(_log)
         # `ok` stays as the predecessor left it until the first step knows better: a journal that
         # was only started again must not stop the cell.
         image.journal.committed = 0
@@ -102,7 +103,7 @@ class JournalPump:
         while not stop():
             beat()
             if self.step() == 0:
-                if self._failing:
+                if "journal" in self._once:
                     time.sleep(WAIT_S)  # the ring would not let us sleep: events wait in it
                 else:
                     first.wait(WAIT_S)
@@ -166,17 +167,15 @@ class JournalPump:
         self._retry_ns = self._clock.now_ns() + pause_ns
         status.error = _shortened(str(error), str(self._path))
         status.ok = False
-        if not self._failing:
-            self._failing = True
-            _log.error("journal cannot be written, events wait in the rings", error=str(error))
+        self._once.trouble(
+            "journal", "journal cannot be written, events wait in the rings", error=str(error)
+        )
 
     def _succeeded(self) -> None:
         status = self._image.journal
         if not status.ok:
             status.error = ""
             status.ok = True
-        if self._failing:
-            self._failing = False
-            _log.info("journal is written again", file=str(self._path))
+        self._once.well("journal", "journal is written again", file=str(self._path))
         self._back_off.reset()
         self._retry_ns = 0

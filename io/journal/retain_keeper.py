@@ -7,6 +7,7 @@ import structlog
 
 from cellwright.io.image import Image
 from cellwright.io.journal.retain import RetainedValue, RetainError, RetainStore
+from cellwright.io.log_once import LogOnce
 from cellwright.io.plan import Plan
 from cellwright.io.timing.clock import Clock
 
@@ -25,11 +26,10 @@ class RetainKeeper:
         self._saved = b""
         """What was saved last, as msgpack: unlike the values themselves, NaN equals NaN there."""
         self._due_ns = 0
-        self._failed = False
-        self._log = structlog.get_logger(__name__)
+        self._once = LogOnce(structlog.get_logger(__name__))
 
     def step(self, at_end: bool = False) -> None:
-        """Look once; a failure is told once and tried again."""
+        """Look once; a failure is logged once and tried again."""
         now_ns = self._clock.now_ns()
         if not self._tags or (now_ns < self._due_ns and not at_end):
             return
@@ -47,8 +47,7 @@ class RetainKeeper:
         try:
             self._store.save(kept, self._layout_hash)
         except RetainError as error:
-            if not self._failed:
-                self._log.error("retained values not saved", error=str(error))
-            self._failed = True
+            self._once.trouble("save", "retained values not saved", error=str(error))
         else:
-            self._saved, self._failed = content, False
+            self._saved = content
+            self._once.well("save")

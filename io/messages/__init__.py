@@ -46,6 +46,7 @@ from cellwright.io.messages.part_events import (
     PartReleased,
     SerialAssigned,
     SerialRequested,
+    keep_open,
 )
 from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.messages.serials import SerialGranted, SerialRefused, TaskMessage
@@ -98,4 +99,5 @@ __all__ = [
     "decode_job",
     "decode_result",
     "encode",
+    "keep_open",
 ]

@@ -1,10 +1,14 @@
-"""Events in the life of a part, from its arrival to its departure."""
+"""Events in the life of a part, from its arrival to its departure, and which of them are open."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import msgspec
 
 from cellwright.io.messages.base import Event
+
+E = TypeVar("E", bound=Event)
 
 
 class PartArrived(Event, frozen=True, kw_only=True, tag="part_arrived"):
@@ -97,3 +101,22 @@ class PartDeparted(Event, frozen=True, kw_only=True, tag="part_departed"):
     """
 
     part_id: str
+
+
+def keep_open(events: list[E], event: E) -> None:
+    """Bring ``events``, those of the part in the cell, up to date with one that follows.
+
+    They are the events with a part since the last part departed, each once. Of a station's requests
+    for a serial the first stands for all: a blade may wait for work for days, and asks every few
+    seconds.
+    """
+    if isinstance(event, PartDeparted):
+        events.clear()
+    elif hasattr(event, "part_id") and not any(_repeats(event, known) for known in events):
+        events.append(event)
+
+
+def _repeats(event: Event, known: Event) -> bool:
+    if isinstance(event, SerialRequested) and isinstance(known, SerialRequested):
+        return event.part_id == known.part_id
+    return event == known

@@ -57,6 +57,7 @@ from cellwright.io.plan.quality import (
     worst,
 )
 from cellwright.io.plan.recorder import RecorderSettings, RecorderTrigger
+from cellwright.io.plan.state_table import Row, StateTable
 from cellwright.io.plan.system_tags import SYSTEM_TAGS, CellState, KeyPosition
 
 __all__ = [
@@ -98,11 +99,13 @@ __all__ = [
     "PollGroup",
     "RecorderSettings",
     "RecorderTrigger",
+    "Row",
     "SafeAction",
     "Scalar",
     "Scale",
     "ScanSettings",
     "SimulationSettings",
+    "StateTable",
     "Step",
     "Tag",
     "TagStatus",

@@ -1,7 +1,8 @@
 """Finds the class behind an entry-point name: drivers, markers, cameras and programs.
 
 The compiler calls it to check a configuration, workers and drivers call it to make their device.
-Built-ins are found the same way as classes of other distributions; it never guesses a name.
+Built-ins are found the same way as classes of other distributions: without being installed the
+package cannot be imported. It never guesses a name.
 """
 
 from __future__ import annotations
@@ -9,21 +10,9 @@ from __future__ import annotations
 import difflib
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final, Literal
+from typing import Literal
 
 Group = Literal["drivers", "markers", "cameras", "programs"]
-
-#: What is there without an installed distribution (running from a source tree); same spelling
-#: as in ``pyproject.toml``, which a test compares with this table.
-BUILT_IN: Final[dict[Group, dict[str, str]]] = {
-    "drivers": {"modbus-tcp": "cellwright.io.drivers.modbus:ModbusTcp"},
-    "markers": {"telesis": "cellwright.io.markers.telesis:Telesis"},
-    "cameras": {"shared-memory-camera": "cellwright.io.cameras.shared_memory:SharedMemoryCamera"},
-    "programs": {
-        "marking.station": "cellwright.tasks.marking.station:MarkingStation",
-        "vision.station": "cellwright.tasks.vision.station:VisionStation",
-    },
-}
 
 
 class RegistryError(Exception):
@@ -72,7 +61,7 @@ def load_class(target: str) -> type:
 
 
 def _targets(group: Group) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {name: {value} for name, value in BUILT_IN[group].items()}
+    found: dict[str, set[str]] = {}
     point: EntryPoint
     for point in entry_points(group=f"cellwright.{group}"):
         found.setdefault(point.name, set()).add(point.value)

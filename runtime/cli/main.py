@@ -109,13 +109,13 @@ def run(
     plan = compiled(file, data)
     logs.configure("supervisor", None if log else Path(plan.data) / "log")
 
-    def tell(sentence: str) -> None:
+    def report(sentence: str) -> None:
         out.print(f"[dim]{time.strftime('%H:%M:%S')}[/] {escape(sentence)}", highlight=False)
 
     for sentence in port_check.taken(plan):
         err.print(f"[yellow]warning:[/] {escape(sentence)}", highlight=False)
     try:
-        code = Supervisor(plan, tell).run()
+        code = Supervisor(plan, report).run()
     except RunError as error:
         fail(str(error))
     raise typer.Exit(code)

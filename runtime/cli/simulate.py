@@ -34,7 +34,7 @@ from cellwright.tasks.api.plant import PlantModel, PlantOptions
 
 CHUNK_S: Final = 0.05
 """Real time between two looks at the clock."""
-TELL_S: Final = 5.0
+REPORT_S: Final = 5.0
 """Real time between two lines of progress."""
 
 
@@ -202,7 +202,7 @@ def _pace(text: str) -> float:
 
 def _run(cell: SimulatedCell, seed: int, limit_s: float, speed: float, by_parts: bool) -> Summary:
     begin_cycles, first = cell.cycles, Footprint.of()
-    begin = told = time.perf_counter()
+    begin = reported = time.perf_counter()
     limit_ns = round(limit_s * 1e9)
     from_ns = cell.clock.now_ns()
     over: Callable[[], bool] = lambda: by_parts and cell.plant.finished  # noqa: E731 - one look
@@ -211,8 +211,8 @@ def _run(cell: SimulatedCell, seed: int, limit_s: float, speed: float, by_parts:
         cell.run_until(min(cell.clock.now_ns() + chunk_ns, from_ns + limit_ns))
         now = time.perf_counter()
         simulated_s = (cell.clock.now_ns() - from_ns) / 1e9
-        if now - told >= TELL_S:
-            told = now
+        if now - reported >= REPORT_S:
+            reported = now
             figures = " ".join(f"{name} {value}" for name, value in cell.plant.figures().items())
             err.print(
                 f"[dim]{simulated_s:.0f} s simulated, {simulated_s / (now - begin):.0f} times "

@@ -175,7 +175,7 @@ def bench_plan(cell: Plan | None, settings: Settings, folder: Path) -> Plan:
 def measure(
     cell: Plan | None,
     settings: Settings,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     cyclictest: str | None = None,
 ) -> Report:
     """Run all blocks and judge. ``cyclictest`` is the program's path, looked up when not given.
@@ -194,7 +194,7 @@ def measure(
             kinds = [BARE, FULL, *([PEER] if peer_path and not peer else [])]
             turn = pair % len(kinds)
             for kind in [*kinds[turn:], *kinds[:turn], EMPTY]:
-                tell(f"block {pair + 1} of {settings.blocks}: {kind}")
+                report(f"block {pair + 1} of {settings.blocks}: {kind}")
                 before = stolen_ms(settings.core)
                 if kind == PEER:
                     assert peer_path is not None

@@ -133,8 +133,8 @@ class OnlineChange:
         self._prepared: _Prepared | None = None
         self._begun_ns = 0
         self.running = loaded.package
-        if loaded.untold is not None:
-            scan.ask(UntoldChange(actor="scan", change=loaded.untold))
+        if loaded.pending is not None:
+            scan.ask(UntoldChange(actor="scan", change=loaded.pending))
 
     @property
     def busy(self) -> bool:
@@ -165,8 +165,8 @@ class OnlineChange:
         self._shelf = ModuleSwap(Path(self._plan.folder), self._finder)
         self._slices.forget()
         # What a module raises may be no text for a message, or far too much of it.
-        told = clip(error.encode(errors="backslashreplace").decode(), ERROR_BYTES)
-        self._scan.changes.deliver(ProgramsLoaded(actor="scan", error=told))
+        text = clip(error.encode(errors="backslashreplace").decode(), ERROR_BYTES)
+        self._scan.changes.deliver(ProgramsLoaded(actor="scan", error=text))
         self._on_done()
 
     # --- loading, in turns ------------------------------------------------------------------------
@@ -195,7 +195,7 @@ class OnlineChange:
             return
         error = self._slices.error
         if error is not None:
-            raise RefusedChangeError(_said(error)) from error
+            raise RefusedChangeError(_sentence(error)) from error
         self._prepared = self._slices.result
 
     def _prepare(self, wanted: ChangeProgram, shelf: ModuleSwap) -> _Prepared:
@@ -289,7 +289,7 @@ class OnlineChange:
         return states
 
 
-def _said(error: BaseException) -> str:
+def _sentence(error: BaseException) -> str:
     if isinstance(error, RefusedChangeError | CarryError | PackageError):
         return str(error)
     # Not `extract_tb`, which reads source files.

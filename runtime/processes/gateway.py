@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from cellwright.io.image.command_client import CommandClient
+from cellwright.io.log_once import LogOnce
 from cellwright.mes.background_store import BackgroundStore
 from cellwright.mes.feed import MesFeed
 from cellwright.opcua_model.server import CellServer
@@ -75,7 +76,7 @@ async def _serve(member: Membership, store: BackgroundStore | None) -> None:
 
 async def _listen(member: Membership, store: BackgroundStore | None) -> CellServer | None:
     """The started server; waited for while its port is taken, for the MES needs this process."""
-    told = False
+    log = LogOnce(structlog.get_logger(__name__))
     while not member.should_stop():
         server = CellServer(
             member.plan,
@@ -88,14 +89,13 @@ async def _listen(member: Membership, store: BackgroundStore | None) -> CellServ
         try:
             await server.start()
         except OSError as error:
-            if not told:
-                structlog.get_logger(__name__).error(
-                    "OPC UA server cannot listen and tries again; free the port or change "
-                    "opcua.endpoint",
-                    error=str(error),
-                )
+            if log.trouble(
+                "port",
+                "OPC UA server cannot listen and tries again; free the port or change "
+                "opcua.endpoint",
+                error=str(error),
+            ):
                 leave_core(member.plan.scan.core)
-            told = True
         else:
             return server
         deadline = time.monotonic() + LISTEN_RETRY_S

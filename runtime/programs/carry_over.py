@@ -78,12 +78,12 @@ def carry_over(
     try:
         found: dict[str, Any] = dict(carrier.load())
     except Exception as error:
-        raise CarryError(f"its state cannot be taken over: {_said(error)}") from error
+        raise CarryError(f"its state cannot be taken over: {_sentence(error)}") from error
     old = {name: value for name, value in found.items() if not _holds_blocks(value)}
     try:
         program.carry_over(old)
     except Exception as error:
-        raise CarryError(_said(error)) from error
+        raise CarryError(_sentence(error)) from error
     now = set(vars(program)) - FIXED
     holders = {name for name in now if _holds_blocks(vars(program)[name])}
     return Taken(
@@ -100,6 +100,6 @@ def _holds_blocks(value: object) -> bool:
     return isinstance(value, Block | _Gone)
 
 
-def _said(error: Exception) -> str:
+def _sentence(error: Exception) -> str:
     text = str(error)
     return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"

@@ -40,7 +40,7 @@ class Loaded:
     finder: SetFinder
     kept: bool
     """They are those of the scan before, whatever lies in the cell's folder by now."""
-    untold: ChangeProgram | None
+    pending: ChangeProgram | None
     """The scan before changed to them and died before an event told it."""
 
 
@@ -70,10 +70,10 @@ def load_programs(folder: RunFolder, plan: Plan, start: ScanStart, utc_ns: int) 
             utc_ns=utc_ns,
         )
         write_running(folder, package)
-    untold = change_that_runs(folder) if kept else None
-    if untold is not None and untold.sha256 == start.told_change:
-        untold = None
-    return Loaded(with_options(plan, package.options), package, classes, finder, kept, untold)
+    pending = change_that_runs(folder) if kept else None
+    if pending is not None and pending.sha256 == start.told_change:
+        pending = None
+    return Loaded(with_options(plan, package.options), package, classes, finder, kept, pending)
 
 
 def _kept(folder: RunFolder, plan: Plan, boot: str) -> Package | None:

@@ -61,9 +61,9 @@ class WorkerLoop:
         if job.epoch != self._member.image.scan.started_ns or job.incarnation != self._incarnation:
             self._log.warning("job of another life dropped", job=job.number, kind=job.kind)
             return
-        self._results.put(self._told(self._do(job)))
+        self._results.put(self._encoded(self._do(job)))
 
-    def _told(self, result: Result) -> bytes:
+    def _encoded(self, result: Result) -> bytes:
         """The result's bytes; an error in its place when no message can carry it."""
         try:
             data = encode(result)

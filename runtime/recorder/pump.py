@@ -11,6 +11,7 @@ import structlog
 
 from cellwright.io.files.replace import replace_file
 from cellwright.io.image import RingDamaged
+from cellwright.io.log_once import LogOnce
 from cellwright.io.plan import plan as plans
 from cellwright.io.recording.file import Header, Source
 from cellwright.io.recording.store import RECORDINGS, Policy, RecordingStore
@@ -52,6 +53,7 @@ class RecorderPump:
         self._status = member.image.recorder
         self._request = _request_file(member.folder)
         self._log = structlog.get_logger(__name__)
+        self._once = LogOnce(self._log)
         self._watch = ImageWatch(member.plan)
         header = Header(
             cell=member.plan.cell,
@@ -64,7 +66,6 @@ class RecorderPump:
             Path(member.plan.data) / RECORDINGS, header, policy, self._watch
         )
         self._wanted = False
-        self._told = ""
         self._newest = self._store.figures.newest
 
     def _sources(self) -> dict[str, Source]:
@@ -88,12 +89,12 @@ class RecorderPump:
         self._ask_for_keyframe()
         self._heed_request()
         self._store.step()
-        self._tell()
+        self._publish()
 
     def close(self) -> None:
         """Close the files; what is pending is kept with what there is."""
         self._store.close()
-        self._tell()
+        self._publish()
 
     def _ask_for_keyframe(self) -> None:
         if not self._store.wants_keyframe:
@@ -119,7 +120,7 @@ class RecorderPump:
         except ConditionError as error:
             self._log.error("condition refused", error=str(error))
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         figures, status = self._store.figures, self._status
         status.missed = figures.missed
         status.rolling_bytes = figures.rolling_bytes
@@ -127,9 +128,10 @@ class RecorderPump:
         status.kept_bytes = figures.kept_bytes
         status.newest = figures.newest
         status.error = figures.error
-        if figures.error and figures.error != self._told:
-            self._log.error("not recording", error=figures.error)
-        self._told = figures.error
+        if figures.error:
+            self._once.trouble("store", "not recording", cause=figures.error, error=figures.error)
+        else:
+            self._once.well("store")
         if figures.newest != self._newest:
             self._newest = figures.newest
             self._log.info("recording kept", file=figures.newest, cause=figures.cause)

@@ -251,8 +251,8 @@ class CommandHandler(CarriesState):
         self._changes.finish(command, self._utc_ns, self._cycle)
 
     @_apply.register
-    def _untold_change(self, command: UntoldChange) -> None:
-        self._changes.tell(command, self._utc_ns, self._cycle)
+    def _pending_change(self, command: UntoldChange) -> None:
+        self._changes.emit_pending(command, self._utc_ns, self._cycle)
 
     def _tag(self, name: str) -> Tag:
         tag = self._tags.get(name)

@@ -255,11 +255,11 @@ class Scan(CarriesState):
     @property
     def unsent(self) -> int:
         """Events that the journal's ring does not hold yet."""
-        return self._outbox.waiting + self._alarms.untold
+        return self._outbox.waiting + self._alarms.pending
 
     def end(self) -> None:
         """Take the outputs away; the process is about to end."""
-        self._alarms.tell_rest()
+        self._alarms.emit_rest()
         self._outbox.flush()
         self.process_image.commit(self.cycle_number + 1, enabled=False)
 

@@ -13,10 +13,9 @@ from typing import ClassVar
 from cellwright.io.image import EventRing, RingFull
 from cellwright.io.messages import (
     AnyEvent,
-    PartDeparted,
-    SerialRequested,
     decode_event,
     encode,
+    keep_open,
 )
 from cellwright.runtime.scan.cycle_state import CarriesState
 from cellwright.runtime.scan.observer import CycleObserver
@@ -41,12 +40,7 @@ class EventSender(CarriesState):
         Raises ValueError when the event is longer than the ring takes.
         """
         data = self.check(event)
-        if isinstance(event, PartDeparted):
-            self.open_events.clear()
-        elif isinstance(event, SerialRequested) and self._asked_before(event):
-            pass  # a blade may wait for work for days, and asks every few seconds
-        elif hasattr(event, "part_id"):
-            self.open_events.append(event)
+        keep_open(self.open_events, event)
         self._observer.emitted(data)
         self._unsent.append(data)
         self.flush()
@@ -86,9 +80,3 @@ class EventSender(CarriesState):
                 self._observer.events_refused(self._ring.written)
                 return
             self._unsent.popleft()
-
-    def _asked_before(self, event: SerialRequested) -> bool:
-        return any(
-            isinstance(known, SerialRequested) and known.part_id == event.part_id
-            for known in self.open_events
-        )

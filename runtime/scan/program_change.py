@@ -108,14 +108,14 @@ class ProgramChange(CarriesState):
             self._reply(self._ticket, code, outcome.error)
             self._ticket = None
 
-    def tell(self, untold: UntoldChange, utc_ns: int, cycle: int) -> None:
+    def emit_pending(self, pending: UntoldChange, utc_ns: int, cycle: int) -> None:
         """Put on record what a predecessor changed; raises RefusedError after the first cycle."""
         if cycle != 1:
             raise RefusedError(
                 ReplyCode.INVALID_STATE,
                 "a change that was not told is told in the first cycle of a scan",
             )
-        self._emit(_event(untold.change, utc_ns, cycle, after_restart=True))
+        self._emit(_event(pending.change, utc_ns, cycle, after_restart=True))
 
 
 def _event(

@@ -116,7 +116,7 @@ class FileJournal:
 
     def taken(self, sequence: int) -> None:
         """Say so as the gateway does, for the purge."""
-        self._consumed.tell(self._identity, sequence)
+        self._consumed.report(self._identity, sequence)
 
     def idle(self) -> None:
         """Retained values and the purge, as the journal process does it between batches."""

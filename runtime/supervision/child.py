@@ -73,20 +73,20 @@ class Child:
     """Of its present silence, once that has lasted for a while."""
     _silent_since_ns: int = 0
 
-    def hangs(self, heard_ns: int, now_ns: int) -> bool:
+    def hangs(self, beat_ns: int, now_ns: int) -> bool:
         """Silent for longer than it may be, although the computer let it run.
 
         Time in which it was ready to run and had no core does not count: a process of a busy PC
-        gets on slowly, and killing it would only begin its start again. ``heard_ns`` is its last
+        gets on slowly, and killing it would only begin its start again. ``beat_ns`` is its last
         sign of life. To be called over and over while it is silent.
         """
         limit_ns = self.silence_ns
         if self.working_since is None:
             limit_ns = max(limit_ns, FIRST_BEAT_NS)
-        silence_ns = now_ns - heard_ns
+        silence_ns = now_ns - beat_ns
         if self.popen is None or silence_ns <= limit_ns // LOOKED_AT_PART:
             return False
-        if self._wait is None or self._silent_since_ns != heard_ns:
-            self._silent_since_ns = heard_ns
+        if self._wait is None or self._silent_since_ns != beat_ns:
+            self._silent_since_ns = beat_ns
             self._wait = CoreWait(self.popen.pid, now_ns)
         return silence_ns - self._wait.look(now_ns) > limit_ns

@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 class CrashLoops:
     """Deaths of the cell's processes. ``deaths`` within ``within_s`` seconds are a loop.
 
-    All times are of one monotonic clock, in seconds. ``tell`` hears of a record that cannot be
+    All times are of one monotonic clock, in seconds. ``report`` hears of a record that cannot be
     changed, which ends nothing: it is tried again at the next death.
     """
 
@@ -37,7 +37,7 @@ class CrashLoops:
         data: Path,
         deaths: int,
         within_s: float,
-        tell: Callable[[str], object] = _log.warning,
+        report: Callable[[str], object] = _log.warning,
     ) -> None:
         self._path = data / FILE
         self._deaths = deaths
@@ -46,7 +46,7 @@ class CrashLoops:
         self._pauses: dict[str, float] = {}
         self.reason = ""
         """The first crash loop that no person has acknowledged, for people; empty without one."""
-        self._tell = tell
+        self._report = report
         self._kept = True
         """The record is what it should be."""
         if self._path.exists():
@@ -82,7 +82,7 @@ class CrashLoops:
             change()
         except OSError as error:
             self._kept = False
-            self._tell(
+            self._report(
                 f"the record {self._path} cannot be changed: {error.strerror}; see to the disk: "
                 f"a new supervisor goes by what is there"
             )

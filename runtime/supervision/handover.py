@@ -14,6 +14,7 @@ from cellwright.io.messages import (
     PartDeparted,
     ProgramChanged,
     decode_event,
+    keep_open,
 )
 
 
@@ -22,22 +23,19 @@ def open_events(journal: JournalReader, pending: Sequence[bytes] = ()) -> list[A
 
     ``pending`` are encoded events that follow in order; some of them may be in the journal too.
     """
-    events = [event for event in journal.since_last(PartDeparted) if hasattr(event, "part_id")]
-    for event in _readable(pending):
-        if isinstance(event, PartDeparted):
-            events.clear()
-        elif hasattr(event, "part_id") and event not in events:
-            events.append(event)
+    events: list[AnyEvent] = []
+    for event in (*journal.since_last(PartDeparted), *_readable(pending)):
+        keep_open(events, event)
     return events
 
 
-def told_change(journal: JournalReader, pending: Sequence[bytes]) -> str:
-    """The change that the newest `ProgramChanged` tells of (its SHA-256); empty without one."""
-    told = journal.last(ProgramChanged)
+def emitted_change(journal: JournalReader, pending: Sequence[bytes]) -> str:
+    """The change of the newest `ProgramChanged` (its SHA-256); empty without one."""
+    last = journal.last(ProgramChanged)
     for event in _readable(pending):
         if isinstance(event, ProgramChanged):
-            told = event
-    return told.change if isinstance(told, ProgramChanged) else ""
+            last = event
+    return last.change if isinstance(last, ProgramChanged) else ""
 
 
 def _readable(pending: Sequence[bytes]) -> Iterator[AnyEvent]:

@@ -40,7 +40,7 @@ from cellwright.runtime.cell.run_folder import RunFolder, folder_for
 from cellwright.runtime.realtime.grants import acquire_for_supervisor
 from cellwright.runtime.supervision.child import BACKOFF_FIRST_S, Child, CoreWait
 from cellwright.runtime.supervision.crash_loops import CrashLoops
-from cellwright.runtime.supervision.handover import open_events, told_change
+from cellwright.runtime.supervision.handover import emitted_change, open_events
 from cellwright.runtime.supervision.signals import end_on_signals
 from cellwright.runtime.supervision.unsaved_events import take_over, unsaved
 
@@ -71,9 +71,9 @@ REMEDY: Final = "make room on the disk of the data folder"
 class Supervisor:
     """The processes of one cell."""
 
-    def __init__(self, plan: Plan, tell: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, report: Callable[[str], None]) -> None:
         self._plan = plan
-        self._listener = tell
+        self._listener = report
         self._data = Path(plan.data)
         self.folder = RunFolder(folder_for(plan))
         # Two locks: a data folder that is deleted and made anew takes its lock with it.
@@ -81,7 +81,7 @@ class Supervisor:
         self._log = structlog.get_logger(__name__)
         self._stop = False
         self._clean_start = True
-        self._told_state: int = CellState.STOP
+        self._reported_state: int = CellState.STOP
         self._started_it = False
         """The next change to RUN is the supervisor's own doing."""
         self._awake_since_ns = time.monotonic_ns()
@@ -99,13 +99,13 @@ class Supervisor:
             self._children = self._plan_children()
             for child in self._children:
                 self._start(child)
-            self._tell(f"cell '{self._plan.cell}' is up: {len(self._children)} processes")
+            self._report(f"cell '{self._plan.cell}' is up: {len(self._children)} processes")
             if self._plan.start == "run":
                 self._start_by_itself()
             while not self._stop:
                 self._watch()
                 self._pause(POLL_S)
-            self._tell("stopping")
+            self._report("stopping")
             self._shut_down()
             if not unsaved(self._image):
                 self._dirty_mark.unlink(missing_ok=True)
@@ -118,13 +118,13 @@ class Supervisor:
             left = unsaved(self._image)
             self._image.close()
             if left:
-                self._tell(f"{left}: {self.folder.path} keeps them for the next start; {REMEDY}")
+                self._report(f"{left}: {self.folder.path} keeps them for the next start; {REMEDY}")
             else:
                 self.folder.remove()
             self._release()
         return 1 if left else 0
 
-    def _tell(self, sentence: str) -> None:
+    def _report(self, sentence: str) -> None:
         """Say it to whoever started the cell; that nobody listens any more is no reason to end."""
         try:
             self._listener(sentence)
@@ -149,7 +149,7 @@ class Supervisor:
             raise
         try:
             if taken := take_over(self.folder, self._data / JOURNAL_FILE, MonotonicClock()):
-                self._tell(taken)
+                self._report(taken)
         except JournalError as error:
             self._release()
             raise RunError(f"{error}; {REMEDY}, then start the cell again") from error
@@ -163,7 +163,7 @@ class Supervisor:
             self._clean_start = not self._dirty_mark.exists()
             self._dirty_mark.write_text(f"{os.getpid()}\n")
             within_s = self._plan.crash_within_ns / 1e9
-            self._crashes = CrashLoops(self._data, self._plan.crash_deaths, within_s, self._tell)
+            self._crashes = CrashLoops(self._data, self._plan.crash_deaths, within_s, self._report)
         except (OSError, JournalError, RetainError, ImageError) as error:
             self.folder.remove()
             self._release()
@@ -171,7 +171,7 @@ class Supervisor:
         types = {tag.name: tag.type for tag in self._plan.tags if tag.retain}
         fitted = fit(restored, types, self._plan.layout_hash)
         for note in (*restored.notes, *fitted.notes):
-            self._tell(note)
+            self._report(note)
         self._retained: dict[str, Value] = fitted.values
         self._commands = CommandClient(self._image)
         self._image.processes["supervisor"].pid = os.getpid()
@@ -236,7 +236,7 @@ class Supervisor:
         self._log.info("process started", name=child.name, pid=child.popen.pid)
 
     def _not_yet(self, child: Child, error: Exception) -> None:
-        self._tell(f"process '{child.name}' cannot be started yet: {error}")
+        self._report(f"process '{child.name}' cannot be started yet: {error}")
         child.due_at = time.monotonic() + BACKOFF_LAST_S
 
     def _leave_scan_start(self) -> None:
@@ -253,7 +253,7 @@ class Supervisor:
         pending = self._pending_events() if restarted else []
         with JournalReader(self._data / JOURNAL_FILE) as journal:
             events = open_events(journal, pending)
-            told = told_change(journal, pending) if restarted else ""
+            reported = emitted_change(journal, pending) if restarted else ""
         self.folder.write_start(
             ScanStart(
                 boot_id=f"{self._boot_id}{scan.restarts:02x}",
@@ -261,7 +261,7 @@ class Supervisor:
                 open_events=[encode(event) for event in events],
                 restarted=restarted,
                 notes=[],
-                told_change=told,
+                told_change=reported,
             )
         )
 
@@ -276,13 +276,13 @@ class Supervisor:
 
     def _start_by_itself(self) -> None:
         if self._crashes.reason:
-            self._tell(
+            self._report(
                 f"the cell waits in STOP: {self._crashes.reason}; look at its log, then "
                 "'cellwright start'"
             )
             return
         if not self._clean_start:
-            self._tell(
+            self._report(
                 "the cell did not end in order last time: it waits in STOP; "
                 "look at it, then 'cellwright start'"
             )
@@ -313,7 +313,7 @@ class Supervisor:
                 return
         if not self._stop:
             state = CellState(self._image.scan.state).name
-            self._tell(f"the cell stays in {state}: {reason}; after that 'cellwright start'")
+            self._report(f"the cell stays in {state}: {reason}; after that 'cellwright start'")
 
     def _await_scan(self) -> None:
         """Until its first cycle, or until it was started again: a start that gets on may last."""
@@ -339,7 +339,7 @@ class Supervisor:
         now = time.monotonic()
         self._image.processes["supervisor"].beat_ns = time.monotonic_ns()
         self._image.supervisor.utc_synchronised = bool(lib.cw_clock_synchronised())
-        self._tell_state()
+        self._report_state()
         for child in self._children:
             if child.popen is None:
                 if now >= child.due_at:
@@ -350,31 +350,31 @@ class Supervisor:
                 self._bury(child, code, now)
             elif not child.killed and self._hangs(child):
                 child.killed = True
-                self._tell(f"process '{child.name}' hangs and is killed")
+                self._report(f"process '{child.name}' hangs and is killed")
                 self._log.error("process hangs and is killed", name=child.name)
                 child.popen.kill()
 
-    def _tell_state(self) -> None:
+    def _report_state(self) -> None:
         """Say when the cell has gone to another operating state, and why to FAULT."""
         state = self._image.scan.state
-        if state in (self._told_state, CellState.INIT):
+        if state in (self._reported_state, CellState.INIT):
             return
         by_person = state == CellState.RUN and not self._started_it
-        if by_person or (self._told_state, state) == (CellState.FAULT, CellState.STOP):
+        if by_person or (self._reported_state, state) == (CellState.FAULT, CellState.STOP):
             self._crashes.acknowledge()
             for child in self._children:
                 self._image.processes[child.name].detail = ""
         self._started_it = False
-        self._told_state = state
+        self._reported_state = state
         text = CellState(state).name
         if state == CellState.FAULT:
             text += f": {self._image.scan.fault_text}; go on by 'cellwright reset' and 'start'"
-        self._tell(text)
+        self._report(text)
 
     def _hangs(self, child: Child) -> bool:
-        heard_ns = max(self._image.processes[child.name].beat_ns, self._awake_since_ns)
+        beat_ns = max(self._image.processes[child.name].beat_ns, self._awake_since_ns)
         self._has_beaten(child)
-        return child.hangs(heard_ns, time.monotonic_ns())
+        return child.hangs(beat_ns, time.monotonic_ns())
 
     def _has_beaten(self, child: Child) -> bool:
         if child.working_since is None and self._beat_s(child) > child.started_at + 0.001:
@@ -403,9 +403,9 @@ class Supervisor:
         if loop:
             text += f" in {child.due_at - now:g} s; {loop}: nothing goes to RUN by itself now"
         if child.name == "scan":
-            self._image.scan.state = self._told_state = CellState.STOP
+            self._image.scan.state = self._reported_state = CellState.STOP
             text += "; the cell waits in STOP for an operator"
-        self._tell(text)
+        self._report(text)
         self._log.error("process ended", name=child.name, how=how, restarts=child.restarts)
         self._record("crash_loop" if loop else "process_ended", text)
 

@@ -30,8 +30,9 @@ def unsaved(image: Image) -> str:
             kinds["damaged"] += 1
     if not count:
         return ""
-    told = ", ".join(f"{kind} {number}" for kind, number in sorted(kinds.items()))
-    return f"{count} event{'' if count == 1 else 's'} could not be written to the journal ({told})"
+    counts = ", ".join(f"{kind} {number}" for kind, number in sorted(kinds.items()))
+    events = f"{count} event{'' if count == 1 else 's'}"
+    return f"{events} could not be written to the journal ({counts})"
 
 
 def _kind(data: bytes) -> str:

@@ -134,25 +134,25 @@ class SEQUENCER(Block, Generic[S]):
 def _check(steps: type[IntEnum], transitions: Sequence[SfcTransition[Any]]) -> None:
     before: list[SfcTransition[Any]] = []
     for row in transitions:
-        told = f"the transition {row.source!r} to {row.target!r}"
+        subject = f"the transition {row.source!r} to {row.target!r}"
         for step in (row.source, row.target):
             if not isinstance(step, steps):
-                raise ParameterError(f"{told} names {step!r}, which is no {steps.__name__}")
+                raise ParameterError(f"{subject} names {step!r}, which is no {steps.__name__}")
             if not -(2**31) <= step < 2**31:
-                raise ParameterError(f"{told}: the value of {step!r} is no DINT")
+                raise ParameterError(f"{subject}: the value of {step!r} is no DINT")
         if row.after < 0:
-            raise ParameterError(f"{told}: 'after' is {row.after} ns; give 0 or more")
+            raise ParameterError(f"{subject}: 'after' is {row.after} ns; give 0 or more")
         if row.when and (
             not row.when.isidentifier() or keyword.iskeyword(row.when) or row.when in _RESERVED
         ):
-            raise ParameterError(f"{told}: '{row.when}' cannot be the name of a condition")
+            raise ParameterError(f"{subject}: '{row.when}' cannot be the name of a condition")
         for other in before:
             if (
                 other.source is row.source
                 and other.when in ("", row.when)
                 and other.after <= row.after
             ):
-                raise ParameterError(f"{told} is never taken: one before it is due first")
+                raise ParameterError(f"{subject} is never taken: one before it is due first")
         before.append(row)
     reached = {next(iter(steps))}
     while more := {row.target for row in transitions if row.source in reached} - reached:

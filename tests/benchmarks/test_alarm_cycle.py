@@ -76,7 +76,7 @@ def test_a_flood_is_told_in_turns(
         took[name].append(time.perf_counter_ns() - begin)
         for place in places:
             image.set(place, 50.0)
-        desk.tell_rest()
+        desk.emit_rest()
         bench.cycle(2 * ALARMS // engine.EVENTS_PER_CYCLE + 2)
         while records := ring.peek():
             ring.acknowledge(records[-1][0])

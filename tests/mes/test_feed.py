@@ -225,7 +225,10 @@ def test_a_journal_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
         file.unlink()
     cell.order(5)
     with feeding(cell) as feed:
-        until(lambda: "does not exist" in feed._told, "it says that the journal is missing")
+        until(
+            lambda: "does not exist" in feed._once._causes.get("feed", ""),
+            "it says that the journal is missing",
+        )
         cell.journal = JournalWriter(tmp_path / JOURNAL_FILE)
         cell.send(request(1))
         until(cell.answers, "the answer")

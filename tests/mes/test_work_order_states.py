@@ -6,23 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cellwright.mes import operation_states
 from cellwright.mes.errors import MesError
-from cellwright.mes.operation_states import (
-    OPERATION_TRANSITIONS,
-    OperationEvent,
-    OperationState,
-    step_operation,
-)
+from cellwright.mes.operation_states import OperationEvent, OperationState, step_operation
 from cellwright.mes.work_order_states import (
     ENDED,
-    TRANSITIONS,
+    TABLE,
     Facts,
     Guard,
     WorkOrderEvent,
     WorkOrderState,
-    allowed_events,
     step,
 )
+
+OPERATION_TRANSITIONS = operation_states.TABLE.moves()
+TRANSITIONS = {(row.state, row.event): row for row in TABLE.rows}
+allowed_events = TABLE.events
 
 EVENTS = st.lists(
     st.tuples(
@@ -49,10 +48,10 @@ def test_any_walk_moves_only_along_the_table_and_only_when_the_guard_holds(walk)
             new = step("WO-1", state, event, facts)
         except MesError as refusal:
             refusals.append(refusal)
-            wrongly_refused |= move is not None and move.guard is Guard.NONE
+            wrongly_refused |= move is not None and move.guard is None
             continue
         assert move is not None
-        assert new is move.target
+        assert new is move.next
         if move.guard is Guard.HAS_ROUTING:
             assert facts.has_routing
         if new is WorkOrderState.COMPLETED:
@@ -77,7 +76,7 @@ def test_every_state_can_be_reached_and_every_event_is_used():
     reached = {WorkOrderState.CREATED}
     while True:
         further = {
-            move.target for (source, _), move in TRANSITIONS.items() if source in reached
+            move.next for (source, _), move in TRANSITIONS.items() if source in reached
         } - reached
         if not further:
             break
@@ -89,7 +88,7 @@ def test_every_state_can_be_reached_and_every_event_is_used():
 def test_every_order_can_come_to_an_end():
     ends = set(ENDED)
     while True:
-        more = {source for (source, _), move in TRANSITIONS.items() if move.target in ends} - ends
+        more = {source for (source, _), move in TRANSITIONS.items() if move.next in ends} - ends
         if not more:
             break
         ends |= more

@@ -14,10 +14,11 @@ from sqlalchemy.exc import IntegrityError
 from cellwright.mes import audit, parts, work_orders
 from cellwright.mes.errors import MesError
 from cellwright.mes.models import StateTransition, WorkOrder
-from cellwright.mes.work_order_states import TRANSITIONS, WorkOrderEvent, WorkOrderState
+from cellwright.mes.work_order_states import TABLE, WorkOrderEvent, WorkOrderState
 from cellwright.mes.work_orders import JobOrder
 from support.campaign import examples
 
+TRANSITIONS = {(row.state, row.event): row for row in TABLE.rows}
 WHO = {"actor": "ann", "reason": "because"}
 
 
@@ -347,7 +348,7 @@ def test_any_walk_of_service_calls_follows_the_table_and_leaves_a_row_and_an_aud
             assert caught.value.code == "invalid_state"
         else:
             view = act(store, SERVICES[event], name)
-            assert view.state is move.target
+            assert view.state is move.next
             state, moves = view.state, moves + 1
     rows = transitions(store, view.number)
     assert len(rows) == moves

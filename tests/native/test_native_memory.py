@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cellwright import native
 from cellwright.io.plan import Code, quality
 from cellwright.native import ffi, lib
 from support.campaign import examples
@@ -219,6 +222,16 @@ def test_places_and_bitmaps_that_do_not_fit_are_refused() -> None:
 
 
 # --- numbers shared with Python ---
+
+
+def test_mypy_is_told_of_every_function_and_constant_and_of_no_other() -> None:
+    (stub,) = (
+        node
+        for node in ast.parse(Path(native.__file__).with_name("_native.pyi").read_text()).body
+        if isinstance(node, ast.ClassDef) and node.name == "_Library"
+    )
+    known = {getattr(member, "name", None) or member.target.id for member in stub.body}
+    assert known == set(dir(lib))
 
 
 def test_types_and_qualities_have_the_same_numbers_in_c_and_in_python() -> None:

@@ -12,6 +12,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -24,6 +25,7 @@ from cellwright.io.drivers import output_gate
 from cellwright.io.image import AlarmState
 from cellwright.io.image.status import ProcessState
 from cellwright.io.plan import SYSTEM_TAGS, iec, quality
+from cellwright.io.plan.state_table import text_of
 from cellwright.mes import operation_states, work_order_states
 from cellwright.runtime.cli import main as cli
 from cellwright.runtime.scan.alarms import heartbeats
@@ -306,112 +308,83 @@ def _type(annotation: Any) -> str:
 
 def states_page() -> str:
     """Every state machine of the runtime and the MES that is a table."""
-    cell = [
-        (
-            row.state.name,
-            row.request,
-            "" if row.guard is states.Guard.NONE else row.guard,
-            "" if row.action is states.Action.NONE else row.action,
-            row.next.name,
-        )
-        for row in states.TRANSITIONS
-    ]
-    gate = [
-        (state.value, beat.value, target.value)
-        for (state, beat), target in output_gate.TRANSITIONS.items()
-    ]
-    alarms = [
-        (
-            row.state.name,
-            row.signal,
-            "" if row.guard is alarm_states.Guard.NONE else row.guard,
-            row.next.name,
-        )
-        for row in alarm_states.TRANSITIONS
-    ]
-    beats = [(pulse, sign, target) for (pulse, sign), target in heartbeats.TRANSITIONS.items()]
-    orders = [
-        (
-            state,
-            event,
-            "" if move.guard is work_order_states.Guard.NONE else move.guard,
-            move.target,
-        )
-        for (state, event), move in work_order_states.TRANSITIONS.items()
-    ]
-    operations = [
-        (state, event, target)
-        for (state, event), target in operation_states.OPERATION_TRANSITIONS.items()
-    ]
     return _page(
         "States",
+        *_cell_states(),
+        *_gate_states(),
+        "## Processes",
+        "What `cellwright status` shows of a process.",
+        _meanings("state", ProcessState),
+        "## Stations",
+        "The marking and the vision station are tables too: [marking station](marking_station.md), "
+        "[vision station](vision_station.md).",
+        *_alarm_states(),
+        "## Heartbeats",
+        "What is expected of the other side.",
+        _meanings("state", heartbeats.Pulse, ALIVE="Heard in time."),
+        heartbeats.TABLE.markdown("what a cycle sees"),
+        "## Work orders",
+        summary(work_order_states.WorkOrderState),
+        work_order_states.TABLE.markdown("request"),
+        "## Operations",
+        summary(operation_states.OperationState),
+        operation_states.TABLE.markdown(),
+    )
+
+
+def _meanings(head: str, kind: type[Enum], **more: str) -> str:
+    """The members of an enumeration with the string below each, or the one in ``more``."""
+    docs = {**more, **attribute_docs(kind)}
+    rows = ((text_of(member), docs.get(member.name, "")) for member in kind)
+    return table((head, "meaning"), rows)
+
+
+def _cell_states() -> list[str]:
+    guard = attribute_docs(states.Guard)["HEALTHY"]
+    actions = attribute_docs(states.Action)
+    return [
         "## The cell",
         table(("state", "meaning"), STATE_MEANINGS.items()),
         "Requests that are not in this table are refused. Guard `healthy`: "
-        + attribute_docs(states.Guard)["HEALTHY"][0].lower()
-        + attribute_docs(states.Guard)["HEALTHY"][1:],
-        table(("state", "request", "guard", "action", "next"), cell),
+        f"{guard[0].lower()}{guard[1:]}",
+        states.TABLE.markdown("request"),
         table(
             ("action", "what the scan does"),
-            (
-                (action.value, attribute_docs(states.Action)[action.name])
-                for action in states.Action
-                if action is not states.Action.NONE
-            ),
+            ((action.value, actions[action.name]) for action in states.Action),
         ),
         "The keyswitch is fixed by `cell.mode` or read from the tag `cell.keyswitch`. At STOP the "
         "cell stops and no start is obeyed; at RUN starts and resets that come over the network "
         "are refused; at REMOTE they are obeyed. A stop and a pause are always obeyed.",
+    ]
+
+
+def _gate_states() -> list[str]:
+    return [
         "## The output gate",
         "One for each device, in its driver process. Outputs of the scan reach the device in "
         "`enabled` only; in every other state the device gets its safe outputs. "
         + summary(output_gate.Beat),
-        table(("state", "what the gate sees", "next"), gate),
-        "## Processes",
-        "What `cellwright status` shows of a process.",
-        table(
-            ("state", "meaning"),
-            (
-                (state.name, attribute_docs(ProcessState).get(state.name, ""))
-                for state in ProcessState
-            ),
-        ),
-        "## Stations",
-        "The marking and the vision station are tables too: [marking station](marking_station.md), "
-        "[vision station](vision_station.md).",
+        output_gate.TABLE.markdown("what the gate sees"),
+    ]
+
+
+def _alarm_states() -> list[str]:
+    meanings, signals = attribute_docs(AlarmState), attribute_docs(alarm_states.Signal)
+    return [
         "## Alarms",
         summary(AlarmState),
         table(
             ("number", "state", "meaning"),
-            (
-                (str(int(state)), state.name, attribute_docs(AlarmState)[state.name])
-                for state in AlarmState
-            ),
+            ((str(int(state)), state.name, meanings[state.name]) for state in AlarmState),
         ),
-        table(("state", "signal", "guard", "next"), alarms),
+        alarm_states.TABLE.markdown("signal"),
         "What is not in the table changes nothing. "
         + " ".join(
-            f"`{signal}`: {attribute_docs(alarm_states.Signal)[signal.name]}"
+            f"`{signal}`: {signals[signal.name]}"
             for signal in alarm_states.Signal
-            if signal.name in attribute_docs(alarm_states.Signal)
+            if signal.name in signals
         ),
-        "## Heartbeats",
-        "What is expected of the other side.",
-        table(
-            ("state", "meaning"),
-            (
-                (pulse, attribute_docs(heartbeats.Pulse).get(pulse.name, "Heard in time."))
-                for pulse in heartbeats.Pulse
-            ),
-        ),
-        table(("state", "what a cycle sees", "next"), beats),
-        "## Work orders",
-        summary(work_order_states.WorkOrderState),
-        table(("state", "request", "guard", "next"), orders),
-        "## Operations",
-        summary(operation_states.OperationState),
-        table(("state", "event", "next"), operations),
-    )
+    ]
 
 
 # --- decisions ------------------------------------------------------------------------------------

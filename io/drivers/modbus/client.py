@@ -14,6 +14,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
+import structlog
 from pydantic import Field, field_validator
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
@@ -41,8 +42,9 @@ from cellwright.io.drivers.modbus.watchdog import (
     ModbusWatchdog,
     arm,
     trigger_group,
-    warn_of_values,
+    values_given_up,
 )
+from cellwright.io.log_once import LogOnce
 from cellwright.io.plan import PollGroup
 
 EXCEPTION_NAMES: Final = {
@@ -128,7 +130,7 @@ class ModbusTcp(Driver[ModbusOptions]):
         self._client: AsyncModbusTcpClient | None = None
         self._awaited: tuple[int, int] = (0, 0)
         self._fed = 0
-        self._told = False
+        self._once = LogOnce(structlog.get_logger(__name__))
 
     @property
     def feed_ns(self) -> int:
@@ -174,9 +176,14 @@ class ModbusTcp(Driver[ModbusOptions]):
         watchdog = self.options.watchdog
         if watchdog is None:
             return
-        if not self._told:
-            self._told = True
-            warn_of_values(self.name, watchdog, outputs)
+        if given_up := values_given_up(watchdog, outputs):
+            self._once.trouble(
+                "values",
+                "safe values other than off are not in the device's own watchdog",
+                level="warning",
+                device=self.name,
+                outputs=given_up,
+            )
         try:
             trouble = await arm(watchdog, outputs, self.read, self._put)
         except DriverError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Self
 
-import structlog
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cellwright.io.drivers.base import SafeOutputs
@@ -20,8 +19,6 @@ FED: Final = 3
 
 WATCHDOG_EXCEPTION: Final = 4
 """SERVER DEVICE FAILURE: what couplers answer to writes after their watchdog has run out."""
-
-_log = structlog.get_logger(__name__)
 
 
 class _Section(BaseModel):
@@ -122,20 +119,14 @@ async def arm(
     return ""
 
 
-def warn_of_values(device: str, watchdog: ModbusWatchdog, outputs: Sequence[SafeOutputs]) -> None:
-    """Say which declared safe values a coupler that only switches off will not give."""
-    lost = [
+def values_given_up(watchdog: ModbusWatchdog, outputs: Sequence[SafeOutputs]) -> list[str]:
+    """Where a declared safe value is not given by a coupler that only switches off."""
+    return [
         f"{output.group.area}[{output.group.start}..]"
         for output in outputs
         if not (output.group.area == "coils" and watchdog.safe_coils is not None)
         and any(value & ~hold for value, hold in zip(output.payload, output.hold_mask, strict=True))
     ]
-    if lost:
-        _log.warning(
-            "safe values other than off are not in the device's own watchdog",
-            device=device,
-            outputs=lost,
-        )
 
 
 def trigger_group(register: int) -> PollGroup:

@@ -89,7 +89,7 @@ class _Reporter:
         for detail in details:
             if detail["type"] == _EXTRA:
                 misspelled.update(difflib.get_close_matches(str(detail["loc"][-1]), missing, n=1))
-        told: set[Mark] = set()
+        marked: set[Mark] = set()
         for detail in details:
             location = (*self.path, *detail["loc"])
             if detail["type"] == _EXTRA:
@@ -99,8 +99,8 @@ class _Reporter:
                     self._missing(detail["loc"])
             else:
                 mark = self.root.at(location)
-                if mark not in told:  # a union complains once for each of its members
-                    told.add(mark)
+                if mark not in marked:  # a union complains once for each of its members
+                    marked.add(mark)
                     self.problems.error(mark, *_sentence(detail, location))
 
     def _unknown(self, location: Path) -> None:

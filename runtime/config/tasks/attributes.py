@@ -51,7 +51,8 @@ def check_attributes(program: type[Program[Any]], folder: Path) -> Iterator[Comp
     if methods is None:
         return
     known = set(dir(program)) | _annotated(program)
-    pending, seen = [name for name in _MAKES if name in methods], set[str]()
+    pending: list[str] = [name for name in _MAKES if name in methods]
+    seen: set[str] = set()
     while pending:
         name = pending.pop()
         if name in methods and name not in seen:

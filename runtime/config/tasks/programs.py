@@ -98,8 +98,8 @@ class _Compiler:
         except Complaint as complaint:
             self.problems.complain(self.root.at((*path, "program")), complaint)
             return None
-        for complaint in check_attributes(program, self.folder):
-            self.problems.complain(self.root.at((*path, "program")), complaint)
+        for undeclared in check_attributes(program, self.folder):
+            self.problems.complain(self.root.at((*path, "program")), undeclared)
         options = self._options(program, target, given, path) if isinstance(given, dict) else None
         fits = task is not None and check_kind(name, entry, task, self.root, self.problems)
         if task is None or options is None or not fits:

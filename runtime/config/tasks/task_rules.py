@@ -20,8 +20,8 @@ _RUNS: Final = ("interval", "event", "freewheeling")
 def check_kind(name: str, entry: Entry, task: model.Task, root: Node, problems: Problems) -> bool:
     """Exactly one key says when the task runs, and no other key belongs to another kind."""
     path = ("tasks", name)
-    said = [key for key in _RUNS if getattr(task, key) not in (None, False)]
-    if not said:
+    given = [key for key in _RUNS if getattr(task, key) not in (None, False)]
+    if not given:
         problems.error(
             entry.mark,
             f"nothing says when the task '{name}' runs",
@@ -29,16 +29,16 @@ def check_kind(name: str, entry: Entry, task: model.Task, root: Node, problems: 
             "add `interval: 10ms`, `event: <tag>` or `freewheeling: true`",
         )
         return False
-    for other in said[1:]:
+    for other in given[1:]:
         problems.error(
             root.at((*path, other), key=True),
-            f"the task '{name}' has both '{said[0]}' and '{other}'",
+            f"the task '{name}' has both '{given[0]}' and '{other}'",
             "one of them says when a task runs",
             f"delete one, or make two tasks with the program {task.program}",
         )
-    if len(said) > 1:
+    if len(given) > 1:
         return False
-    kind = said[0]
+    kind = given[0]
     before = problems.errors
     _belongs(path, "phase", task.phase != 0, kind, "interval", root, problems)
     _belongs(path, "edge", task.edge is not None, kind, "event", root, problems)

@@ -73,7 +73,7 @@ class AlarmEngine(CarriesState):
         self._emit, self._check = outbox.emit, outbox.check
         self._untold: deque[AlarmChanged] = deque()
         """What happened and was not emitted yet, oldest first."""
-        self._told_in = self._told = 0
+        self._emitted_in = self._emitted = 0
         self._by_name = {rule.name: rule.index for rule in rules}
         self._quality = image.qualities
         self._reads = [rule.reads for rule in rules]
@@ -118,7 +118,7 @@ class AlarmEngine(CarriesState):
         Delays count monotonic time, also in PAUSE: alarms go on while the tasks stand still.
         """
         if self._untold:
-            self._tell_more()
+            self._emit_more()
         if not self._begun:
             self._begin()
         if self._rules:
@@ -206,7 +206,7 @@ class AlarmEngine(CarriesState):
         if new is None:
             return False
         first = self._comes_first(rule, old, new)
-        self._tell(
+        self._emit_in_turn(
             AlarmChanged(
                 task="runtime",
                 utc_ns=self._moment.utc_ns,
@@ -234,37 +234,37 @@ class AlarmEngine(CarriesState):
             self._obey(rule)
         return True
 
-    def _tell(self, event: AlarmChanged) -> None:
+    def _emit_in_turn(self, event: AlarmChanged) -> None:
         """Emit what happened, now or, in a flood, in one of the next cycles. In order."""
-        if self._untold or self._told_now() >= EVENTS_PER_CYCLE:
+        if self._untold or self._emitted_now() >= EVENTS_PER_CYCLE:
             if event.actor:
                 self._check(event)
             self._untold.append(event)
         else:
             self._emit(event)
-            self._told += 1
+            self._emitted += 1
 
-    def _told_now(self) -> int:
+    def _emitted_now(self) -> int:
         """Events that were emitted in this cycle."""
         cycle = self._moment.cycle
-        if self._told_in != cycle:
-            self._told_in, self._told = cycle, 0
-        return self._told
+        if self._emitted_in != cycle:
+            self._emitted_in, self._emitted = cycle, 0
+        return self._emitted
 
-    def _tell_more(self) -> None:
+    def _emit_more(self) -> None:
         """Emit what has waited since former cycles: a bounded part of it."""
-        untold = self._untold
-        part = max(EVENTS_PER_CYCLE, len(untold) // BACKLOG_CYCLES) - self._told_now()
-        for _ in range(min(part, len(untold))):
-            self._emit(untold.popleft())
-            self._told += 1
+        pending = self._untold
+        part = max(EVENTS_PER_CYCLE, len(pending) // BACKLOG_CYCLES) - self._emitted_now()
+        for _ in range(min(part, len(pending))):
+            self._emit(pending.popleft())
+            self._emitted += 1
 
     @property
-    def untold(self) -> int:
+    def pending(self) -> int:
         """Events of a flood that wait for a later cycle."""
         return len(self._untold)
 
-    def tell_rest(self) -> None:
+    def emit_rest(self) -> None:
         """Emit all that waits; there will be no other cycle."""
         while self._untold:
             self._emit(self._untold.popleft())

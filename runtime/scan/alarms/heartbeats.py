@@ -6,11 +6,19 @@ heartbeat whatever the configuration asks for. The states are a table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Never
 
-from cellwright.io.plan import UNCERTAIN_INITIAL, Code, Heartbeat, Plan, integer_range, is_good
+from cellwright.io.plan import (
+    UNCERTAIN_INITIAL,
+    Code,
+    Heartbeat,
+    Plan,
+    Row,
+    StateTable,
+    integer_range,
+    is_good,
+)
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.runtime.scan.cycle_state import CarriesState
 
@@ -34,14 +42,16 @@ class Sign(StrEnum):
     """The tag has not changed for longer than the timeout."""
 
 
-TRANSITIONS: Final[Mapping[tuple[Pulse, Sign], Pulse]] = {
-    (Pulse.WAITING, Sign.BEAT): Pulse.ALIVE,
-    (Pulse.WAITING, Sign.LATE): Pulse.LOST,
-    (Pulse.ALIVE, Sign.BEAT): Pulse.ALIVE,
-    (Pulse.ALIVE, Sign.LATE): Pulse.LOST,
-    (Pulse.LOST, Sign.BEAT): Pulse.ALIVE,
-    (Pulse.LOST, Sign.LATE): Pulse.LOST,
-}
+TABLE: Final = StateTable[Pulse, Sign, Never, Never](
+    Row(Pulse.WAITING, Sign.BEAT, Pulse.ALIVE),
+    Row(Pulse.WAITING, Sign.LATE, Pulse.LOST),
+    Row(Pulse.ALIVE, Sign.BEAT, Pulse.ALIVE),
+    Row(Pulse.ALIVE, Sign.LATE, Pulse.LOST),
+    Row(Pulse.LOST, Sign.BEAT, Pulse.ALIVE),
+    Row(Pulse.LOST, Sign.LATE, Pulse.LOST),
+)
+
+_NEXT: Final = TABLE.moves()
 
 
 class Heartbeats(CarriesState):
@@ -108,21 +118,21 @@ class _Watcher:
     def __init__(self, beat: Heartbeat, image: ProcessImage) -> None:
         self._beat, self._image = beat, image
         self._value: int | None = None
-        self._heard_ns = 0
+        self._beat_ns = 0
         self._pulse = Pulse.WAITING
-        self._told = False
+        self._shown = False
 
     def cycle(self, now_ns: int) -> None:
-        if not self._told:
-            self._heard_ns = now_ns
-            self._tell()
+        if not self._shown:
+            self._beat_ns = now_ns
+            self._show()
         sign = self._sign(now_ns)
         if sign is None:
             return
-        new = TRANSITIONS[self._pulse, sign]
+        new = _NEXT[self._pulse, sign]
         if new is not self._pulse:
             self._pulse = new
-            self._tell()
+            self._show()
 
     def _sign(self, now_ns: int) -> Sign | None:
         beat, image = self._beat, self._image
@@ -134,18 +144,18 @@ class _Watcher:
         elif is_good(status):
             value = int(image.get(beat.expect))  # type: ignore[arg-type]
             if value != self._value:
-                self._value, self._heard_ns = value, now_ns
+                self._value, self._beat_ns = value, now_ns
                 return Sign.BEAT
-        return Sign.LATE if now_ns - self._heard_ns > beat.timeout_ns else None
+        return Sign.LATE if now_ns - self._beat_ns > beat.timeout_ns else None
 
-    def _tell(self) -> None:
-        self._told = True
+    def _show(self) -> None:
+        self._shown = True
         self._image.set(self._beat.alive, self._pulse is Pulse.ALIVE)
         self._image.set(self._beat.lost, self._pulse is Pulse.LOST)
 
     def carried(self) -> tuple[int | None, int, str, bool]:
-        return self._value, self._heard_ns, str(self._pulse), self._told
+        return self._value, self._beat_ns, str(self._pulse), self._shown
 
     def carry_on(self, state: tuple[int | None, int, str, bool]) -> None:
-        self._value, self._heard_ns, pulse, self._told = state
+        self._value, self._beat_ns, pulse, self._shown = state
         self._pulse = Pulse(pulse)

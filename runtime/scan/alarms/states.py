@@ -6,11 +6,11 @@ The alarm engine of the scan steps it; documentation prints it; the property tes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Never
 
 from cellwright.io.image import AlarmState
+from cellwright.io.plan import Row, StateTable
 
 
 class Signal(StrEnum):
@@ -33,21 +33,10 @@ class Signal(StrEnum):
 class Guard(StrEnum):
     """A property of the alarm that must hold for a transition."""
 
-    NONE = "none"
     ACK_NEEDED = "acknowledgement needed"
     NO_ACK_NEEDED = "no acknowledgement needed"
     NO_CONSEQUENCE = "no consequence"
     """What stops or faults the cell cannot be shelved."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """One row of the table."""
-
-    state: AlarmState
-    signal: Signal
-    guard: Guard
-    next: AlarmState
 
 
 _NORMAL: Final = AlarmState.NORMAL
@@ -58,20 +47,20 @@ _SHELVED: Final = AlarmState.SHELVED
 _SUPPRESSED: Final = AlarmState.SUPPRESSED
 _SHOWN: Final = (_NORMAL, _UNACKNOWLEDGED, _ACKNOWLEDGED, _RETURNED)
 
-TRANSITIONS: Final[tuple[Transition, ...]] = (
-    Transition(_NORMAL, Signal.COME, Guard.ACK_NEEDED, _UNACKNOWLEDGED),
-    Transition(_NORMAL, Signal.COME, Guard.NO_ACK_NEEDED, _ACKNOWLEDGED),
-    Transition(_UNACKNOWLEDGED, Signal.GO, Guard.ACK_NEEDED, _RETURNED),
-    Transition(_UNACKNOWLEDGED, Signal.GO, Guard.NO_ACK_NEEDED, _NORMAL),
-    Transition(_UNACKNOWLEDGED, Signal.ACKNOWLEDGE, Guard.NONE, _ACKNOWLEDGED),
-    Transition(_ACKNOWLEDGED, Signal.GO, Guard.NONE, _NORMAL),
-    Transition(_RETURNED, Signal.COME, Guard.NONE, _UNACKNOWLEDGED),
-    Transition(_RETURNED, Signal.ACKNOWLEDGE, Guard.NONE, _NORMAL),
-    *(Transition(state, Signal.SHELVE, Guard.NO_CONSEQUENCE, _SHELVED) for state in _SHOWN),
-    Transition(_SHELVED, Signal.SHELVE, Guard.NO_CONSEQUENCE, _SHELVED),
-    Transition(_SHELVED, Signal.UNSHELVE, Guard.NONE, _NORMAL),
-    *(Transition(state, Signal.SUPPRESS, Guard.NONE, _SUPPRESSED) for state in (*_SHOWN, _SHELVED)),
-    Transition(_SUPPRESSED, Signal.RESTORE, Guard.NONE, _NORMAL),
+TABLE: Final = StateTable[AlarmState, Signal, Guard, Never](
+    Row(_NORMAL, Signal.COME, _UNACKNOWLEDGED, Guard.ACK_NEEDED),
+    Row(_NORMAL, Signal.COME, _ACKNOWLEDGED, Guard.NO_ACK_NEEDED),
+    Row(_UNACKNOWLEDGED, Signal.GO, _RETURNED, Guard.ACK_NEEDED),
+    Row(_UNACKNOWLEDGED, Signal.GO, _NORMAL, Guard.NO_ACK_NEEDED),
+    Row(_UNACKNOWLEDGED, Signal.ACKNOWLEDGE, _ACKNOWLEDGED),
+    Row(_ACKNOWLEDGED, Signal.GO, _NORMAL),
+    Row(_RETURNED, Signal.COME, _UNACKNOWLEDGED),
+    Row(_RETURNED, Signal.ACKNOWLEDGE, _NORMAL),
+    *(Row(state, Signal.SHELVE, _SHELVED, Guard.NO_CONSEQUENCE) for state in _SHOWN),
+    Row(_SHELVED, Signal.SHELVE, _SHELVED, Guard.NO_CONSEQUENCE),
+    Row(_SHELVED, Signal.UNSHELVE, _NORMAL),
+    *(Row(state, Signal.SUPPRESS, _SUPPRESSED) for state in (*_SHOWN, _SHELVED)),
+    Row(_SUPPRESSED, Signal.RESTORE, _NORMAL),
 )
 
 Moves = Mapping[tuple[AlarmState, Signal], AlarmState]
@@ -83,10 +72,10 @@ def moves(*, acknowledge: bool, consequence: bool) -> Moves:
 
     ``acknowledge``: it needs to be acknowledged; ``consequence``: it stops or faults the cell.
     """
-    holds = {
-        Guard.NONE: True,
-        Guard.ACK_NEEDED: acknowledge,
-        Guard.NO_ACK_NEEDED: not acknowledge,
-        Guard.NO_CONSEQUENCE: not consequence,
-    }
-    return {(row.state, row.signal): row.next for row in TRANSITIONS if holds[row.guard]}
+    return TABLE.moves(
+        {
+            Guard.ACK_NEEDED: acknowledge,
+            Guard.NO_ACK_NEEDED: not acknowledge,
+            Guard.NO_CONSEQUENCE: not consequence,
+        }
+    )

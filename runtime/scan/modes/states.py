@@ -6,12 +6,11 @@ The scan process steps it; documentation prints it; the property test walks it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from cellwright.io.messages import ReplyCode
-from cellwright.io.plan import CellState
+from cellwright.io.plan import CellState, Row, StateTable
 from cellwright.runtime.scan.refusals import RefusedError
 
 
@@ -49,7 +48,6 @@ _SPOKEN: Final[Mapping[Request, str]] = {
 class Guard(StrEnum):
     """A condition that must hold for a transition."""
 
-    NONE = "none"
     HEALTHY = "healthy"
     """No driver is tripped, no device that must not be lost is lost, the journal is well."""
 
@@ -57,7 +55,6 @@ class Guard(StrEnum):
 class Action(StrEnum):
     """What the scan does in a transition."""
 
-    NONE = "none"
     START_WARM = "start_warm"
     """Values that are not retained become initial, programs are made anew and recover."""
     START_COLD = "start_cold"
@@ -68,66 +65,51 @@ class Action(StrEnum):
     """The record of the first fault is cleared."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """One row of the table."""
-
-    state: CellState
-    request: Request
-    guard: Guard
-    action: Action
-    next: CellState
-
-
-_NONE, _HEALTHY = Guard.NONE, Guard.HEALTHY
 _INIT, _STOP, _RUN = CellState.INIT, CellState.STOP, CellState.RUN
 _PAUSE, _FAULT = CellState.PAUSE, CellState.FAULT
 
-TRANSITIONS: Final[tuple[Transition, ...]] = (
-    Transition(_INIT, Request.READY, _NONE, Action.NONE, _STOP),
-    Transition(_INIT, Request.FAULT, _NONE, Action.NONE, _FAULT),
-    Transition(_STOP, Request.START, _HEALTHY, Action.START_WARM, _RUN),
-    Transition(_STOP, Request.COLD_START, _HEALTHY, Action.START_COLD, _RUN),
-    Transition(_STOP, Request.STOP, _NONE, Action.NONE, _STOP),
-    Transition(_STOP, Request.FAULT, _NONE, Action.NONE, _FAULT),
-    Transition(_RUN, Request.START, _NONE, Action.NONE, _RUN),
-    Transition(_RUN, Request.HOT_START, _NONE, Action.NONE, _RUN),
-    Transition(_RUN, Request.PAUSE, _NONE, Action.NONE, _PAUSE),
-    Transition(_RUN, Request.STOP, _NONE, Action.LAST_SCAN, _STOP),
-    Transition(_RUN, Request.FAULT, _NONE, Action.NONE, _FAULT),
-    Transition(_PAUSE, Request.HOT_START, _HEALTHY, Action.NONE, _RUN),
-    Transition(_PAUSE, Request.PAUSE, _NONE, Action.NONE, _PAUSE),
-    Transition(_PAUSE, Request.STOP, _NONE, Action.LAST_SCAN, _STOP),
-    Transition(_PAUSE, Request.FAULT, _NONE, Action.NONE, _FAULT),
-    Transition(_FAULT, Request.RESET, _HEALTHY, Action.FORGET_FAULT, _STOP),
-    Transition(_FAULT, Request.STOP, _NONE, Action.NONE, _FAULT),
-    Transition(_FAULT, Request.FAULT, _NONE, Action.NONE, _FAULT),
+TABLE: Final = StateTable[CellState, Request, Guard, Action](
+    Row(_INIT, Request.READY, _STOP),
+    Row(_INIT, Request.FAULT, _FAULT),
+    Row(_STOP, Request.START, _RUN, Guard.HEALTHY, Action.START_WARM),
+    Row(_STOP, Request.COLD_START, _RUN, Guard.HEALTHY, Action.START_COLD),
+    Row(_STOP, Request.STOP, _STOP),
+    Row(_STOP, Request.FAULT, _FAULT),
+    Row(_RUN, Request.START, _RUN),
+    Row(_RUN, Request.HOT_START, _RUN),
+    Row(_RUN, Request.PAUSE, _PAUSE),
+    Row(_RUN, Request.STOP, _STOP, None, Action.LAST_SCAN),
+    Row(_RUN, Request.FAULT, _FAULT),
+    Row(_PAUSE, Request.HOT_START, _RUN, Guard.HEALTHY),
+    Row(_PAUSE, Request.PAUSE, _PAUSE),
+    Row(_PAUSE, Request.STOP, _STOP, None, Action.LAST_SCAN),
+    Row(_PAUSE, Request.FAULT, _FAULT),
+    Row(_FAULT, Request.RESET, _STOP, Guard.HEALTHY, Action.FORGET_FAULT),
+    Row(_FAULT, Request.STOP, _FAULT),
+    Row(_FAULT, Request.FAULT, _FAULT),
 )
-
-_TABLE: Final[Mapping[tuple[CellState, Request], Transition]] = {
-    (row.state, row.request): row for row in TRANSITIONS
-}
 
 DRIVING: Final = frozenset({CellState.RUN, CellState.PAUSE})
 """States in which outputs are driven; in all others they are at their safe values."""
 
 
-def step(state: CellState, request: Request, unhealthy: str = "") -> Transition:
+def step(
+    state: CellState, request: Request, unhealthy: str = ""
+) -> Row[CellState, Request, Guard, Action]:
     """The row to follow; ``unhealthy`` says why `Guard.HEALTHY` does not hold, or is empty.
 
     Raises RefusedError.
     """
-    row = _TABLE.get((state, request))
-    if row is None:
-        allowed = ", ".join(
-            _SPOKEN.get(row.request, row.request)
-            for row in TRANSITIONS
-            if row.state is state and row.next != state and row.request not in BY_RUNTIME
-        )
-        raise RefusedError(
-            ReplyCode.INVALID_STATE,
-            f"'{request}' is not possible in {state.name}; possible: {allowed}",
-        )
-    if row.guard is Guard.HEALTHY and unhealthy:
+    row = TABLE.step(state, request, {Guard.HEALTHY: not unhealthy})
+    if row is not None:
+        return row
+    if TABLE.lookup(state, request):
         raise RefusedError(ReplyCode.INVALID_STATE, f"'{request}' refused: {unhealthy}")
-    return row
+    allowed = ", ".join(
+        _SPOKEN.get(row.event, row.event)
+        for row in TABLE.rows
+        if row.state is state and row.next != state and row.event not in BY_RUNTIME
+    )
+    raise RefusedError(
+        ReplyCode.INVALID_STATE, f"'{request}' is not possible in {state.name}; possible: {allowed}"
+    )

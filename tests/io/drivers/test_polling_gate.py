@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cellwright.io.drivers.output_gate import (
     STALL_NS,
-    TRANSITIONS,
+    TABLE,
     Beat,
     GateState,
     OutputGate,
@@ -18,6 +18,7 @@ from cellwright.io.drivers.output_gate import (
 from cellwright.io.drivers.poll_schedule import PollSchedule
 from cellwright.io.timing.backoff import BackOff, BackOffLimits
 
+TRANSITIONS = TABLE.moves()
 MS = 1_000_000
 BASE = 10 * MS
 LIMIT = 30 * MS

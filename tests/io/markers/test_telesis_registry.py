@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import tomllib
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from cellwright.io.markers.telesis import Telesis
 from cellwright.io.registry import registry
-from cellwright.io.registry.registry import BUILT_IN, RegistryError, load, load_class, names
+from cellwright.io.registry.registry import Group, RegistryError, load, load_class, names
+
+BUILT_IN = {
+    group: {point.name: point.value for point in entry_points(group=f"cellwright.{group}")}
+    for group in get_args(Group)
+}
 
 
 def test_a_built_in_marker_is_found_by_its_name() -> None:
@@ -50,7 +56,9 @@ def test_a_third_party_is_found_and_a_clash_is_refused(monkeypatch: pytest.Monke
         EntryPoint("mine", "cellwright.io.markers.telesis:Telesis", "cellwright.markers"),
         EntryPoint("telesis", "somebody.else:Telesis", "cellwright.markers"),
     ]
-    monkeypatch.setattr(registry, "entry_points", lambda *, group: points)
+    monkeypatch.setattr(
+        registry, "entry_points", lambda *, group: [*entry_points(group=group), *points]
+    )
     assert load("markers", "mine") is Telesis
     with pytest.raises(RegistryError, match="several distributions"):
         load("markers", "telesis")

@@ -333,7 +333,7 @@ MADE_ANEW = {
     "heartbeats": set(),
     "alarms": {"_rules", "_groups", "_image", "_moment", "_emit", "_obey", "_by_name", "_judges",
                "_watch", "_of_tag", "_counts", "_first_tags", "_shown", "_dirty", "_quality",
-               "_reads", "_moves", "_check", "_told_in", "_told"},
+               "_reads", "_moves", "_check", "_emitted_in", "_emitted"},
     "changes": {"_emit", "_state", "_mark", "_reply", "_loaded", "_ticket", "wanted"},
     "report": {"_base_ns", "_image", "_tags", "_before", "_after", "_half_seconds", "_half_tenths",
                "_second"},

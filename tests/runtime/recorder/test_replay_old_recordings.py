@@ -15,7 +15,7 @@ import pytest
 from cellwright.io.recording.file import Keyframe, Recording
 from cellwright.runtime.recorder.replay import Replay
 
-OLD = Path(__file__).parents[1] / "recordings" / "blades_0_1.cwrec"
+OLD = Path(__file__).parent / "recordings" / "blades_0_1.cwrec"
 EXAMPLE = Path(__file__).parents[3] / "examples" / "blade_marking"
 
 

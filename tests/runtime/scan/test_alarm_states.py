@@ -19,9 +19,11 @@ from cellwright.io.messages import (
     UnshelveAlarm,
     encode,
 )
-from cellwright.runtime.scan.alarms.states import TRANSITIONS, Guard, Signal, moves
+from cellwright.runtime.scan.alarms.states import TABLE, Guard, Signal, moves
 from support.alarm_bench import AlarmBench
 from support.campaign import examples
+
+TRANSITIONS = TABLE.rows
 
 # --- the table ------------------------------------------------------------------------------------
 
@@ -30,12 +32,12 @@ def test_no_two_rows_of_the_table_apply_at_once():
     for acknowledge in (True, False):
         for consequence in (True, False):
             held = {
-                Guard.NONE: True,
+                None: True,
                 Guard.ACK_NEEDED: acknowledge,
                 Guard.NO_ACK_NEEDED: not acknowledge,
                 Guard.NO_CONSEQUENCE: not consequence,
             }
-            rows = [(row.state, row.signal) for row in TRANSITIONS if held[row.guard]]
+            rows = [(row.state, row.event) for row in TRANSITIONS if held[row.guard]]
             assert len(rows) == len(set(rows))
 
 
@@ -47,7 +49,7 @@ def test_every_state_can_be_reached_and_left():
 @pytest.mark.parametrize("signal", Signal)
 @pytest.mark.parametrize("state", AlarmState)
 def test_what_has_no_row_changes_nothing(state: AlarmState, signal: Signal):
-    rows = [row for row in TRANSITIONS if row.state is state and row.signal is signal]
+    rows = [row for row in TRANSITIONS if row.state is state and row.event is signal]
     found = moves(acknowledge=True, consequence=False).get((state, signal))
     assert (found is None) == (not [row for row in rows if row.guard is not Guard.NO_ACK_NEEDED])
 

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from cellwright.io.messages import AlarmChanged, ReplyCode, WriteTag
 from cellwright.io.plan import CellState, quality
-from cellwright.runtime.scan.alarms.heartbeats import TRANSITIONS, Pulse, Sign
+from cellwright.runtime.scan.alarms.heartbeats import TABLE, Pulse, Sign
 from support.alarm_bench import AlarmBench
 from support.campaign import examples
+
+TRANSITIONS = TABLE.moves()
 
 SEND = "heartbeats: {out: {send: %s, period: 50ms}}"
 HMI = "heartbeats: {hmi: {expect: hmi, timeout: 200ms%s}}"

@@ -24,7 +24,7 @@ from cellwright.io.messages import (
     encode,
 )
 from cellwright.io.plan import CellState
-from cellwright.runtime.supervision.handover import open_events, told_change
+from cellwright.runtime.supervision.handover import emitted_change, open_events
 from cellwright.tasks.api import BOOL, INT, UDINT, Input, Output, Retained, ScanContext
 from support.campaign import examples
 from support.plans import make_tag
@@ -210,7 +210,7 @@ def test_ring_and_journal_together_tell_the_last_change_of_programs_that_was_tol
         with JournalWriter(path) as writer:
             writer.append([_record(event, n) for n, event in enumerate(events[:committed], 1)])
             with JournalReader(path) as reader:
-                told = told_change(reader, [*pending, b"damaged"])
+                told = emitted_change(reader, [*pending, b"damaged"])
     assert told == (f"{count - 1}" if count else "")
 
 
