@@ -50,15 +50,15 @@ SHOWN: Final = 12
 def change(
     cell: CellOption = None,
     reason: ReasonOption = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything and change nothing.")
+        bool, typer.Option("--dry-run", help="Check everything, change nothing.")
     ] = False,
     rollback: Annotated[
-        bool, typer.Option("--rollback", help="Go back to the programs before the last change.")
+        bool, typer.Option("--rollback", help="Roll back to the programs before the last change.")
     ] = False,
 ) -> None:
-    """Let a running cell go on with its changed program files, between two cycles.
+    """Change the programs of a running cell between two cycles (online change).
 
     Exit codes: 0 changed or nothing to change, 1 refused, 2 the changed cell is not correct.
     """

@@ -18,22 +18,22 @@ from cellwright.io.files.problems import Problems, nearest
 from cellwright.runtime.cli.common import FileArgument, cell_file, fail, out, show_problems
 from cellwright.runtime.config.sections.model import ROLES
 
-app = typer.Typer(help="People who may use the OPC UA server.", no_args_is_help=True)
+app = typer.Typer(help="Users of the OPC UA server.", no_args_is_help=True)
 
 
 @app.command("add")
 def user_add(
-    name: Annotated[str, typer.Argument(help="Name to log in with.")],
+    name: Annotated[str, typer.Argument(help="User name.")],
     file: FileArgument = Path(),
     role: Annotated[
         list[str] | None,
-        typer.Option(help=f"{', '.join(ROLES)}; may be repeated. Operator when left out."),
+        typer.Option(help=f"{', '.join(ROLES)}; may be repeated. Default: Operator."),
     ] = None,
     password_env: Annotated[
-        str, typer.Option(help="Environment variable that holds the password; else it is asked.")
+        str, typer.Option(help="Environment variable with the password. Default: prompt for it.")
     ] = "",
 ) -> None:
-    """Add a person to the cell's users file, or give them a new password and roles."""
+    """Add a user to the cell's users file, or change their password and roles."""
     from cellwright.opcua_model.errors import UsersError  # noqa: PLC0415 - brings asyncua
     from cellwright.opcua_model.security.users import add_user  # noqa: PLC0415
 
@@ -49,7 +49,7 @@ def user_add(
 
 @app.command("list")
 def user_list(file: FileArgument = Path()) -> None:
-    """List the people of the cell's users file with their roles."""
+    """List the users in the cell's users file with their roles."""
     from cellwright.opcua_model.errors import UsersError  # noqa: PLC0415 - brings asyncua
     from cellwright.opcua_model.security.users import load_users  # noqa: PLC0415
 
@@ -66,9 +66,9 @@ def user_list(file: FileArgument = Path()) -> None:
 
 @app.command("remove")
 def user_remove(
-    name: Annotated[str, typer.Argument(help="Name of the person.")], file: FileArgument = Path()
+    name: Annotated[str, typer.Argument(help="User name.")], file: FileArgument = Path()
 ) -> None:
-    """Take a person out of the cell's users file."""
+    """Remove a user from the cell's users file."""
     from cellwright.opcua_model.errors import UsersError  # noqa: PLC0415 - brings asyncua
     from cellwright.opcua_model.security.users import remove_user  # noqa: PLC0415
 

@@ -44,7 +44,7 @@ STATE_MEANINGS: Final[Mapping[str, str]] = {
     "INIT": "The scan process attaches. Outputs are safe.",
     "STOP": "Inputs are read, no task runs, outputs are safe.",
     "RUN": "Tasks run, outputs are driven.",
-    "PAUSE": "Tasks stand still and so does scan time; inputs are read, outputs keep their values.",
+    "PAUSE": "Tasks and scan time are paused; inputs are read, outputs keep their values.",
     "FAULT": "Like STOP, but it takes a reset to leave it. `sys.first_fault` says why.",
 }
 
@@ -194,8 +194,8 @@ def tags_page() -> str:
                     "STRING(64)",
                     "The alarm of the group that came first, until all of them are normal again.",
                 ),
-                ("`heartbeat.<name>.alive`", "BOOL", "The other side is heard."),
-                ("`heartbeat.<name>.lost`", "BOOL", "It is not heard for longer than `timeout`."),
+                ("`heartbeat.<name>.alive`", "BOOL", "The other side is alive."),
+                ("`heartbeat.<name>.lost`", "BOOL", "No sign of life for longer than `timeout`."),
             ),
         ),
         "## Quality",

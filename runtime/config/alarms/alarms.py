@@ -103,10 +103,10 @@ class AlarmDrafts:
                 continue
             about = f"Heartbeat '{name}': the other side"
             self._tags[f"heartbeat.{name}.alive"] = RuntimeTag(
-                _BOOL, entry.mark, f"{about} is heard"
+                _BOOL, entry.mark, f"{about} is alive"
             )
             self._tags[f"heartbeat.{name}.lost"] = RuntimeTag(
-                _BOOL, entry.mark, f"{about} is not heard for longer than its timeout"
+                _BOOL, entry.mark, f"{about} gives no sign of life for longer than its timeout"
             )
             if data.on_loss != "none":
                 self._alarms.append(self._loss(name, entry, data))
