@@ -52,7 +52,10 @@ def read(path: Path) -> Positioned:
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         problem = " ".join(str(error.problem or error.context).split())
         raise MasterDataError(
-            [f"{path}:{line}:{column}: not valid YAML: {problem}; mend the line or the one above"]
+            [
+                f"{path}:{line}:{column}: not valid YAML: {problem}; correct the line or the one "
+                "above"
+            ]
         ) from error
     except YAMLError as error:
         problem = " ".join(str(error).split())

@@ -112,7 +112,7 @@ def unshelve(name: AlarmArgument, cell: CellOption = None, reason: ReasonOption 
     with attached(cell) as (plan, image):
         _known(plan, name)
         send(image, UnshelveAlarm(alarm=name, actor=actor(), reason=reason))
-        out.print(f"{name} is back", highlight=False)
+        out.print(f"{name} unshelved", highlight=False)
 
 
 def _known(plan: Plan, name: str) -> None:

@@ -73,8 +73,8 @@ def change(
         except ChangeError as error:
             if error.problems:
                 show_problems(error.problems)
-                fail(f"refused: {error}; the running programs go on", 2)
-            fail("refused: " + "\n  ".join([*error.reasons, "the running programs go on"]))
+                fail(f"refused: {error}; the running programs continue", 2)
+            fail("refused: " + "\n  ".join([*error.reasons, "the running programs continue"]))
         if checked.nothing:
             out.print(f"{plan.cell}: nothing to change", highlight=False)
             return
@@ -85,7 +85,7 @@ def change(
         if not yes and not typer.confirm(f"Change {plan.cell} while it runs?"):
             fail("nothing was changed")
         _apply(folder, image, checked, reason, rolled_back=rollback)
-        done = "went back to" if rollback else "goes on with"
+        done = "rolled back to" if rollback else "now runs"
         out.print(f"{plan.cell}: {done} programs {checked.new[:SHOWN]}", highlight=False)
         if rollback:
             out.print(
@@ -98,7 +98,7 @@ def change(
 def _before(folder: RunFolder) -> Package:
     before = read_before(folder)
     if before is None:
-        fail("there is nothing to go back to: the programs have not been changed since the start")
+        fail("there is nothing to roll back: the programs have not been changed since the start")
     return before
 
 

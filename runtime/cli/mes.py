@@ -160,4 +160,4 @@ def verify(file: FileArgument = Path(), data: DataOption = None) -> None:
         result = audit.verify(session)
     if not result.ok:
         fail(f"the audit trail is broken at record {result.broken}: {result.problem}")
-    out.print(f"{result.records} records, chain whole", highlight=False)
+    out.print(f"{result.records} records, chain intact", highlight=False)

@@ -73,7 +73,7 @@ def record(
         try:
             ask(RunFolder(image.path.parent), RecordRequest(actor(), reason, when))
         except (OSError, RunError) as error:
-            fail(f"the recorder cannot be asked: {error}")
+            fail(f"cannot send the request to the recorder: {error}")
         if when:
             out.print(f"{plan.cell}: the recorder waits for {when}", highlight=False)
             return
@@ -124,7 +124,7 @@ def recordings(
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return
     if not found:
-        out.print(f"no recording is kept in {folder}", highlight=False)
+        out.print(f"there are no recordings in {folder}", highlight=False)
         return
     table = Table(box=None, pad_edge=False)
     for title in ("file", "at (UTC)", "cause"):

@@ -152,7 +152,7 @@ def _plant(
     except RegistryError as error:
         raise SimulationError(str(error)) from error
     if not issubclass(kind, PlantModel):
-        raise SimulationError(f"'{target}' is no plant model; derive it from PlantModel")
+        raise SimulationError(f"'{target}' is not a plant model; derive it from PlantModel")
     chosen = dict(known.options) if known is not None and known.plant == target else {}
     chosen |= dict(_option(text) for text in given)
     if parts is not None:
@@ -194,7 +194,7 @@ def _pace(text: str) -> float:
     except ValueError:
         speed = 0.0
     if not 0 < speed < math.inf:
-        raise SimulationError(f"'{text}' is no speed; write max or a number above 0")
+        raise SimulationError(f"'{text}' is not a speed; write max or a number above 0")
     return speed
 
 

@@ -39,7 +39,7 @@ def user_add(
 
     users = _users_file(cell_file(file))
     for unknown in set(role or []) - set(ROLES):
-        fail(f"'{unknown}' is no role; {nearest(unknown, ROLES)}", 2)
+        fail(f"'{unknown}' is not a role; {nearest(unknown, ROLES)}", 2)
     try:
         add_user(users, name, _password(name, password_env), role or ["Operator"])
     except (UsersError, OSError) as error:
@@ -59,7 +59,7 @@ def user_list(file: FileArgument = Path()) -> None:
     except UsersError as error:
         fail(str(error))
     if not found:
-        out.print(f"{users} names nobody; see 'cellwright user add --help'", highlight=False)
+        out.print(f"{users} has no users; see 'cellwright user add --help'", highlight=False)
     for name, user in sorted(found.items()):
         out.print(f"{name}: {', '.join(sorted(user.roles))}", highlight=False, markup=False)
 
@@ -77,7 +77,7 @@ def user_remove(
         remove_user(users, name)
     except UsersError as error:
         fail(str(error))
-    out.print(f"{name} is no longer in {users.name}", highlight=False, markup=False)
+    out.print(f"{name} was removed from {users.name}", highlight=False, markup=False)
 
 
 def _password(name: str, variable: str) -> str:
@@ -87,7 +87,7 @@ def _password(name: str, variable: str) -> str:
             fail(f"the environment variable '{variable}' is not set; export it, or leave it out", 2)
         return os.environ[variable]
     password = getpass.getpass(f"password of {name}: ")
-    if getpass.getpass("the same again: ") != password:
+    if getpass.getpass("repeat the password: ") != password:
         fail("the two passwords differ; nothing was changed, try again")
     return password
 

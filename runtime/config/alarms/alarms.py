@@ -156,13 +156,13 @@ class AlarmDrafts:
                 self._problems.error(
                     entry.mark,
                     f"'{name}' differs from the name in line {twin.mark.line} only in case",
-                    "IEC 61131-3 does not tell case apart in names",
+                    "names in IEC 61131-3 are not case-sensitive",
                     "choose another name",
                 )
             elif entry.node.kind != "mapping":
                 self._problems.error(
                     entry.mark,
-                    f"'{name}' is no mapping",
+                    f"'{name}' is not a mapping",
                     f"{subject} is a mapping of keys",
                     "write `key: value` lines below it, or { key: value }",
                 )
