@@ -353,7 +353,7 @@ def _definition(session: Session, job: JobOrder) -> PartDefinition:
             raise MesError(
                 "invalid_request",
                 f"cannot store job order '{job.job_order_id}': part '{job.part_number}' has "
-                f"revisions {revisions}; say which one",
+                f"revisions {revisions}; name one",
             )
         return found[0]
     for definition in found:

@@ -123,7 +123,7 @@ def read(path: Path, problems: Problems) -> Node | None:
             START,
             "the file holds no configuration",
             "a cell needs at least the sections cell, scan and tasks",
-            "write one, or let `cellwright init DIR` write a commented start",
+            "write one, or create one with `cellwright init DIR`",
         )
     return None
 

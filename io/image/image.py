@@ -221,7 +221,7 @@ class Image:
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         except OSError as error:
             raise ImageError(
-                f"the image {path} cannot be created: {error.strerror}; see that the folder "
+                f"the image {path} cannot be created: {error.strerror}; check that the folder "
                 f"{path.parent} exists and can be written"
             ) from error
         try:

@@ -57,10 +57,10 @@ none of that kind."""
 
 _REMEDIES: Final = {
     "SQLITE_FULL": (errno.ENOSPC, "free space on that disk"),
-    "SQLITE_READONLY": (errno.EROFS, "let this process write to the file and its folder"),
-    "SQLITE_CANTOPEN": (errno.EACCES, "see that the folder exists and can be written"),
-    "SQLITE_PERM": (errno.EACCES, "let this process write to the file and its folder"),
-    "SQLITE_IOERR": (errno.EIO, "see to the disk and to the space on it"),
+    "SQLITE_READONLY": (errno.EROFS, "give this process write access to the file and its folder"),
+    "SQLITE_CANTOPEN": (errno.EACCES, "check that the folder exists and can be written"),
+    "SQLITE_PERM": (errno.EACCES, "give this process write access to the file and its folder"),
+    "SQLITE_IOERR": (errno.EIO, "check the disk and its free space"),
     "SQLITE_BUSY": (errno.EAGAIN, "end the other program that holds the file locked"),
     "SQLITE_LOCKED": (errno.EAGAIN, "end the other program that holds the file locked"),
     "SQLITE_CORRUPT": (
@@ -111,7 +111,7 @@ class CorruptRow(msgspec.Struct, frozen=True):
 def database_error(path: Path, tried: str, error: sqlite3.Error) -> JournalError:
     """The error as a sentence: what was tried, on which file, what happened, what to do."""
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    number, remedy = 0, "see to the file and its folder"
+    number, remedy = 0, "check the file and its folder"
     for known, (code, what) in _REMEDIES.items():
         if name.startswith(known):
             number, remedy = code, what
@@ -129,7 +129,7 @@ def check_format(connection: sqlite3.Connection, path: Path) -> int:
         return 0
     if application != APPLICATION_ID or version != FORMAT_VERSION:
         raise JournalError(
-            f"{path} is no journal of this version (application id {application:#x}, format "
+            f"{path} is not a journal of this version (application id {application:#x}, format "
             f"{version}; expected {APPLICATION_ID:#x}, {FORMAT_VERSION}); give the right path or "
             "move the file away"
         )

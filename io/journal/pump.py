@@ -143,7 +143,7 @@ class JournalPump:
         try:
             event = decode_event(data)
             if not -_INT64 <= event.utc_ns < _INT64:
-                raise MessageError(f"time {event.utc_ns} is no 64-bit number of nanoseconds")
+                raise MessageError(f"time {event.utc_ns} is not a 64-bit number of nanoseconds")
         except (MessageError, RecursionError) as error:
             _log.error("event is damaged", producer=producer, sequence=sequence, error=str(error))
             kind, task, part_id, utc_ns = CORRUPT, "", None, self._clock.utc_ns()

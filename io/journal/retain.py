@@ -107,8 +107,8 @@ class RetainStore:
                 self._sync_folder()
         except OSError as error:
             raise RetainError(
-                f"cannot save {len(values)} retained values to {path}: {error.strerror}; see that "
-                f"the folder can be written and has space; the values saved before are kept"
+                f"cannot save {len(values)} retained values to {path}: {error.strerror}; check "
+                f"that the folder can be written and has space; the values saved before are kept"
             ) from error
         self._newest = place, generation
         return generation
@@ -127,8 +127,8 @@ class RetainStore:
                 continue
             except OSError as error:
                 raise RetainError(
-                    f"cannot read the retained values in {path}: {error.strerror}; let this "
-                    "process read the file"
+                    f"cannot read the retained values in {path}: {error.strerror}; give this "
+                    "process read access to the file"
                 ) from error
             try:
                 copies.append(_unpack(place, data))

@@ -58,7 +58,7 @@ class AcknowledgeAlarm(Command, frozen=True, kw_only=True, tag="acknowledge_alar
 
 
 class ShelveAlarm(Command, frozen=True, kw_only=True, tag="shelve_alarm"):
-    """Put an alarm away for a time. It needs a ``reason``, and ends with the scan process."""
+    """Shelve an alarm for a limited time. It needs a ``reason``, and ends with the scan process."""
 
     alarm: str
     duration_s: float
@@ -66,7 +66,7 @@ class ShelveAlarm(Command, frozen=True, kw_only=True, tag="shelve_alarm"):
 
 
 class UnshelveAlarm(Command, frozen=True, kw_only=True, tag="unshelve_alarm"):
-    """Bring a shelved alarm back before its time."""
+    """Unshelve an alarm before its time is up."""
 
     alarm: str
 

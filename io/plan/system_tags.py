@@ -73,7 +73,7 @@ SYSTEM_TAGS: Final[tuple[SystemTag, ...]] = (
         "sys.first_fault_utc", _ULINT, "", "When it was, in nanoseconds since 1970-01-01 UTC"
     ),
     SystemTag("sys.journal_ok", _BOOL, "", "The journal accepts and confirms events"),
-    SystemTag("sys.gateway_alive", _BOOL, "", "The gateway process gives signs of life"),
+    SystemTag("sys.gateway_alive", _BOOL, "", "The gateway process is alive"),
     SystemTag("sys.database_alive", _BOOL, "", "The database of the MES answers"),
     SystemTag("sys.simulation", _BOOL, "", "The cell runs in simulated time, without devices"),
     SystemTag(
@@ -85,7 +85,7 @@ SYSTEM_TAGS: Final[tuple[SystemTag, ...]] = (
     SystemTag("sys.degraded", TagType(Code.STRING, 200), "", "What this machine does not grant"),
     SystemTag("sys.alarms_active", _UINT, "", "Alarms whose condition holds"),
     SystemTag("sys.alarms_unacknowledged", _UINT, "", "Alarms that wait for acknowledgement"),
-    SystemTag("sys.alarms_shelved", _UINT, "", "Alarms that an operator has put away for a time"),
+    SystemTag("sys.alarms_shelved", _UINT, "", "Alarms that an operator has shelved"),
     SystemTag(
         "sys.alarm_first_out",
         TagType(Code.STRING, 64),

@@ -49,7 +49,7 @@ _COMMENT: Final = Argument(
     standard(ua.ObjectIds.LocalizedText),
     _T.LocalizedText,
     is_array=True,
-    text="Why; goes into the audit",
+    text="Reason, recorded in the audit trail",
 )
 _RETURN: Final = Argument(
     "ReturnStatus", standard(ua.ObjectIds.UInt64), _T.UInt64, text="Bits of OPC 10031-4, B.2"

@@ -108,7 +108,7 @@ def _quantity(text: str | None) -> int:
     # A few letters can spell a number that takes hours to write out: the size is looked at first.
     if not number.is_finite() or number.adjusted() >= _QUANTITY_DIGITS:
         raise JobOrderError(
-            f"the quantity {text!s:.40} is no number of parts; give 1 to {MAX_QUANTITY}"
+            f"the quantity {text!s:.40} is not a number of parts; give 1 to {MAX_QUANTITY}"
         )
     if number != number.to_integral_value():
         raise JobOrderError(f"the quantity {text} is not a whole number")

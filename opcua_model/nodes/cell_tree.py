@@ -190,7 +190,9 @@ class CellTree:
             "PLC1",
             type_id("CtrlResourceType"),
         )
-        self._builder.folder(resource, below(resource, "System"), "System", "What the runtime says")
+        self._builder.folder(
+            resource, below(resource, "System"), "System", "System tags of the runtime"
+        )
         return resource
 
     def _tasks(self, nodes: CellNodes) -> None:

@@ -26,18 +26,18 @@ _log = structlog.get_logger(__name__)
 _T = ua.VariantType
 
 REQUESTS: Final = (
-    ("Start", "start", "Warm start: programs begin anew, retained values are kept"),
-    ("ColdStart", "cold_start", "Programs begin anew and every value is the initial one"),
-    ("Pause", "pause", "Tasks stand still, outputs keep their values"),
-    ("Resume", "hot_start", "Go on after a pause, where the programs stood"),
-    ("Stop", "stop", "Tasks end, outputs take their safe values"),
-    ("Reset", "reset", "Acknowledge a fault whose cause is gone"),
+    ("Start", "start", "Warm start: programs restart, retained values are kept"),
+    ("ColdStart", "cold_start", "Cold start: programs restart, all values are initial"),
+    ("Pause", "pause", "Pause the tasks; outputs keep their values"),
+    ("Resume", "hot_start", "Resume after a pause (hot start)"),
+    ("Stop", "stop", "Stop the tasks; outputs take their safe values"),
+    ("Reset", "reset", "Reset a fault whose cause is gone"),
 )
 """Method, the request it makes of the scan, and what that means. Start and Stop are named as OPC
 30000 names them."""
 
 _REASON: Final = Argument(
-    "Reason", standard(ua.ObjectIds.String), _T.String, text="Why; goes into the audit"
+    "Reason", standard(ua.ObjectIds.String), _T.String, text="Reason, recorded in the audit trail"
 )
 _ACCEPTED: Final = Argument("Accepted", standard(ua.ObjectIds.Boolean), _T.Boolean)
 _ANSWER: Final = Argument(

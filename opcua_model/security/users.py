@@ -123,7 +123,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = YAML(typ="safe").load(text)
     except YAMLError as error:
-        raise UsersError(f"{path} is not YAML: {error}; mend it or make it anew") from error
+        raise UsersError(f"{path} is not YAML: {error}; correct it or create a new one") from error
     users = content.get("users") if isinstance(content, Mapping) else None
     if not isinstance(users, Mapping) or not all(isinstance(name, str) for name in users):
         raise UsersError(f"{path}: expected 'users:' with one entry for each user name")

@@ -46,10 +46,10 @@ def _silence(plan: Plan, image: Image) -> str:
         return ""
     if has_ended(plan, image):
         return (
-            f"cell '{plan.cell}' does not run any more: these values are {age_ns / 1e9:.0f} s old; "
+            f"cell '{plan.cell}' is no longer running: these values are {age_ns / 1e9:.0f} s old; "
             f"start it with 'cellwright run {plan.source}'"
         )
     return (
-        f"the scan of cell '{plan.cell}' gives no sign: these values are {age_ns / 1e9:.0f} s old; "
-        "see 'cellwright status' and the supervisor's output"
+        f"the scan of cell '{plan.cell}' does not respond: these values are {age_ns / 1e9:.0f} s "
+        "old; see 'cellwright status' and the supervisor's output"
     )

@@ -57,11 +57,11 @@ def register(app: typer.Typer) -> None:
 
 def alarms(
     cell: CellOption = None,
-    every: Annotated[bool, typer.Option("--all", help="Also those that are normal.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Live, until it is interrupted.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also list normal alarms.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Update live until interrupted.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List alarms that stand, wait for acknowledgement, are put away or cannot be judged."""
+    """List alarms that are active, unacknowledged, shelved or cannot be evaluated."""
     with attached(cell) as (plan, image):
         reader = image.snapshot_reader()
         if as_json:
@@ -78,7 +78,7 @@ def ack(
     cell: CellOption = None,
     reason: ReasonOption = "",
 ) -> None:
-    """Acknowledge an alarm, or all that wait for it."""
+    """Acknowledge one alarm, or all of them."""
     with attached(cell) as (plan, image):
         if name != ALL:
             _known(plan, name)
@@ -89,11 +89,11 @@ def ack(
 
 def shelve(
     name: AlarmArgument,
-    reason: Annotated[str, typer.Option("--reason", help="Why; lands in the audit.")],
-    duration: Annotated[str, typer.Option("--for", help="How long, like 30min; a day at most.")],
+    reason: Annotated[str, typer.Option("--reason", help="Reason, recorded in the audit trail.")],
+    duration: Annotated[str, typer.Option("--for", help="Duration, like 30min; at most a day.")],
     cell: CellOption = None,
 ) -> None:
-    """Put an alarm away for a time."""
+    """Shelve an alarm for a limited time."""
     try:
         length_ns = parse_duration(duration)
     except PydanticCustomError as error:
@@ -108,11 +108,11 @@ def shelve(
 
 
 def unshelve(name: AlarmArgument, cell: CellOption = None, reason: ReasonOption = "") -> None:
-    """Bring a shelved alarm back before its time."""
+    """Unshelve an alarm before its time is up."""
     with attached(cell) as (plan, image):
         _known(plan, name)
         send(image, UnshelveAlarm(alarm=name, actor=actor(), reason=reason))
-        out.print(f"{name} is back", highlight=False)
+        out.print(f"{name} unshelved", highlight=False)
 
 
 def _known(plan: Plan, name: str) -> None:

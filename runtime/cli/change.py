@@ -50,15 +50,15 @@ SHOWN: Final = 12
 def change(
     cell: CellOption = None,
     reason: ReasonOption = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything and change nothing.")
+        bool, typer.Option("--dry-run", help="Check everything, change nothing.")
     ] = False,
     rollback: Annotated[
-        bool, typer.Option("--rollback", help="Go back to the programs before the last change.")
+        bool, typer.Option("--rollback", help="Roll back to the programs before the last change.")
     ] = False,
 ) -> None:
-    """Let a running cell go on with its changed program files, between two cycles.
+    """Change the programs of a running cell between two cycles (online change).
 
     Exit codes: 0 changed or nothing to change, 1 refused, 2 the changed cell is not correct.
     """
@@ -73,8 +73,8 @@ def change(
         except ChangeError as error:
             if error.problems:
                 show_problems(error.problems)
-                fail(f"refused: {error}; the running programs go on", 2)
-            fail("refused: " + "\n  ".join([*error.reasons, "the running programs go on"]))
+                fail(f"refused: {error}; the running programs continue", 2)
+            fail("refused: " + "\n  ".join([*error.reasons, "the running programs continue"]))
         if checked.nothing:
             out.print(f"{plan.cell}: nothing to change", highlight=False)
             return
@@ -85,7 +85,7 @@ def change(
         if not yes and not typer.confirm(f"Change {plan.cell} while it runs?"):
             fail("nothing was changed")
         _apply(folder, image, checked, reason, rolled_back=rollback)
-        done = "went back to" if rollback else "goes on with"
+        done = "rolled back to" if rollback else "now runs"
         out.print(f"{plan.cell}: {done} programs {checked.new[:SHOWN]}", highlight=False)
         if rollback:
             out.print(
@@ -98,7 +98,7 @@ def change(
 def _before(folder: RunFolder) -> Package:
     before = read_before(folder)
     if before is None:
-        fail("there is nothing to go back to: the programs have not been changed since the start")
+        fail("there is nothing to roll back: the programs have not been changed since the start")
     return before
 
 

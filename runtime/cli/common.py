@@ -34,20 +34,22 @@ if not out.is_terminal:
     out.width = PIPE_WIDTH
 err = Console(stderr=True, soft_wrap=True)
 
-FileArgument = Annotated[Path, typer.Argument(help="The cell's file, or the folder that holds it.")]
+FileArgument = Annotated[Path, typer.Argument(help="Cell file, or the folder that holds it.")]
 DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Data folder instead of the configured one.")
+    Path | None, typer.Option("--data", help="Data folder. Default: the configured one.")
 ]
 CellOption = Annotated[
     str | None,
-    typer.Option("--cell", "-c", help="Name, file or folder of a running cell, if several run."),
+    typer.Option(
+        "--cell", "-c", help="Name, file or folder of a running cell, if several are running."
+    ),
 ]
 TagArgument = Annotated[str, typer.Argument(help="Name of the tag.")]
 ValueArgument = Annotated[
     str, typer.Argument(help="true, 3.5, text, or a list like '[1, 2]' for an array.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; lands in the audit.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Reason, recorded in the audit trail.")]
 
 NUMBERS_MAY_BE_NEGATIVE = {"ignore_unknown_options": True}
 """Else ``-1.5`` would be taken for an option."""

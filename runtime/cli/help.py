@@ -10,11 +10,18 @@ from typing import Any, Final
 from typer.core import TyperGroup
 
 PANELS: Final[dict[str, tuple[str, ...]]] = {
-    "Write a cell (no cell needs to run)": ("init", "check", "xref", "schema", "user", "simulate"),
+    "Prepare a cell (none needs to be running)": (
+        "init",
+        "check",
+        "xref",
+        "schema",
+        "user",
+        "simulate",
+    ),
     "Run a cell": ("run", "start", "pause", "resume", "stop", "reset", "change"),
-    "Look at a running cell": ("status", "watch", "tags", "alarms", "scope"),
-    "Act on a running cell": ("force", "unforce", "ack", "shelve", "unshelve", "reset-counters"),
-    "What was recorded": ("mes", "record", "recordings", "replay"),
+    "Observe a running cell": ("status", "watch", "tags", "alarms", "scope"),
+    "Operate a running cell": ("force", "unforce", "ack", "shelve", "unshelve", "reset-counters"),
+    "Records and recordings": ("mes", "record", "recordings", "replay"),
     "This PC and this program": ("doctor", "latency", "version"),
 }
 """Heading to commands, both in the order in which they are shown; each command stands once."""

@@ -103,9 +103,11 @@ def program(
 def run(
     file: FileArgument = Path(),
     data: DataOption = None,
-    log: Annotated[bool, typer.Option("--log", help="Supervisor's log on stderr.")] = False,
+    log: Annotated[
+        bool, typer.Option("--log", help="Write the supervisor's log to stderr.")
+    ] = False,
 ) -> None:
-    """Run a cell until it is interrupted."""
+    """Run a cell until interrupted."""
     plan = compiled(file, data)
     logs.configure("supervisor", None if log else Path(plan.data) / "log")
 
@@ -123,7 +125,7 @@ def run(
 
 @app.command()
 def check(file: FileArgument = Path()) -> None:
-    """Compile a cell's file and say everything that is wrong with it and with what it names."""
+    """Validate a cell file and the files it refers to."""
     plan = compiled(file)
     wrong = referenced_files.complaints(plan)
     for sentence in wrong:
@@ -141,7 +143,7 @@ def check(file: FileArgument = Path()) -> None:
 
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(help="Folder to write the cell into.")]) -> None:
-    """Write a commented cell that runs, to start from."""
+    """Create a commented cell that is ready to run."""
     try:
         written = write_template(folder)
     except OSError as error:
@@ -153,7 +155,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder to write the cell i
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of the cell's file, for editors."""
+    """Print the JSON Schema of the cell file, for editors."""
     sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
 
 
@@ -179,14 +181,14 @@ def status(cell: CellOption = None, as_json: JsonOption = False) -> None:
 def doctor(
     cell: CellOption = None,
     priority: Annotated[
-        int, typer.Option(min=0, max=99, help="Priority to try when no cell runs.")
+        int, typer.Option(min=0, max=99, help="Priority to try if no cell is running.")
     ] = 80,
     core: Annotated[
-        int, typer.Option(min=-1, max=1023, help="Core to try when no cell runs; -1: none.")
+        int, typer.Option(min=-1, max=1023, help="Core to try if no cell is running; -1: none.")
     ] = -1,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what this PC grants a scan: a running cell's, or a trial process's."""
+    """Check whether this PC is set up for real time."""
     try:
         subject, items = machine_check.examine(cell, Path.cwd(), priority, core)
     except (RunError, ImageError, machine_check.BootCheckError) as error:
@@ -202,7 +204,7 @@ def doctor(
 def latency(  # noqa: PLR0917 - a command has the options that it has
     cell: Annotated[
         Path | None,
-        typer.Option("--cell", "-c", help="A cell's file; else a built-in cell of 1,000 tags."),
+        typer.Option("--cell", "-c", help="Cell file. Default: a built-in cell of 1,000 tags."),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of a block.")] = 5.0,
     blocks: Annotated[int, typer.Option(min=1, help="Blocks of each kind.")] = 3,
@@ -217,7 +219,7 @@ def latency(  # noqa: PLR0917 - a command has the options that it has
     ] = "1ms",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure whether this PC is good enough: the scan beside a bare wait loop, in turns."""
+    """Measure scan jitter against a bare wait loop."""
     plan = compiled(cell) if cell is not None else None
     try:
         settings = measurement(
@@ -242,35 +244,35 @@ def _mode(cell: CellOption, request: Request, reason: str) -> None:
 def start(
     cell: CellOption = None,
     cold: Annotated[
-        bool, typer.Option("--cold", help="All values initial, retained ones too.")
+        bool, typer.Option("--cold", help="Cold start: reset retained values, too.")
     ] = False,
     reason: ReasonOption = "",
 ) -> None:
-    """Ask the cell to go from STOP to RUN: a warm start, which keeps retained values."""
+    """Start the cell (warm start: retained values are kept)."""
     _mode(cell, Request.COLD_START if cold else Request.START, reason)
 
 
 @app.command()
 def pause(cell: CellOption = None, reason: ReasonOption = "") -> None:
-    """Let the tasks stand still in RUN; inputs are read on, outputs keep their values."""
+    """Pause the tasks. Inputs are still read, outputs keep their values."""
     _mode(cell, Request.PAUSE, reason)
 
 
 @app.command()
 def resume(cell: CellOption = None, reason: ReasonOption = "") -> None:
-    """Go on after a pause, exactly where the programs stood: a hot start."""
+    """Resume after a pause (hot start)."""
     _mode(cell, Request.HOT_START, reason)
 
 
 @app.command()
 def stop(cell: CellOption = None, reason: ReasonOption = "") -> None:
-    """Ask the cell to go to STOP; outputs take their safe values."""
+    """Stop the cell. Outputs take their safe values."""
     _mode(cell, Request.STOP, reason)
 
 
 @app.command()
 def reset(cell: CellOption = None, reason: ReasonOption = "") -> None:
-    """Acknowledge a fault: FAULT to STOP, when its cause is gone."""
+    """Reset a fault once its cause is gone (FAULT to STOP)."""
     _mode(cell, Request.RESET, reason)
 
 
@@ -295,11 +297,11 @@ def tags_get(
     name: TagArgument,
     cell: CellOption = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Also quality, source timestamp and age.")
+        bool, typer.Option("--full", help="Also print quality, source timestamp and age.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print one tag's value; exit code 1 when its quality is bad or it is not of now."""
+    """Print the value of a tag; exit code 1 if its quality is bad or the value is stale."""
     with attached(cell) as (plan, image):
         tag = known_tag(plan, name)
         row = tag_rows(plan, image, tag.name)[0]
@@ -334,7 +336,7 @@ def tags_set(
 def force(
     name: TagArgument, value: ValueArgument, cell: CellOption = None, reason: ReasonOption = ""
 ) -> None:
-    """Hold a tag at a value until it is released."""
+    """Force a tag to a value until it is released."""
     with attached(cell) as (plan, image):
         typed = _parsed(known_tag(plan, name), value)
         send(image, ForceTag(tag=name, value=typed, actor=actor(), reason=reason))
@@ -343,7 +345,7 @@ def force(
 
 @app.command()
 def unforce(
-    name: Annotated[str, typer.Argument(help="Tag to release; all when left out.")] = "",
+    name: Annotated[str, typer.Argument(help="Tag to release. Default: all.")] = "",
     cell: CellOption = None,
     reason: ReasonOption = "",
 ) -> None:
@@ -358,12 +360,12 @@ def unforce(
 @app.command("reset-counters")
 def reset_counters(
     task: Annotated[
-        str, typer.Argument(help="Task whose counters begin anew; all and the scan's without it.")
+        str, typer.Argument(help="Task whose counters are reset. Default: all tasks and the scan.")
     ] = "",
     cell: CellOption = None,
     reason: ReasonOption = "",
 ) -> None:
-    """Let the counters and times that `status` shows begin at 0; the audit keeps who did it."""
+    """Reset the counters and times shown by `status`. Recorded in the audit trail."""
     with attached(cell) as (plan, image):
         send(image, ResetStatistics(task=task, actor=actor(), reason=reason))
         out.print(f"{plan.cell}: counters of {task or 'all tasks'} reset", highlight=False)
@@ -373,10 +375,10 @@ def reset_counters(
 def watch(
     pattern: Annotated[list[str] | None, typer.Argument(help="Tags or patterns with *.")] = None,
     cell: CellOption = None,
-    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between looks.")] = 0.2,
-    count: Annotated[int, typer.Option(min=0, help="Looks before it ends; 0: no end.")] = 0,
+    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between samples.")] = 0.2,
+    count: Annotated[int, typer.Option(min=0, help="Number of samples; 0: no limit.")] = 0,
 ) -> None:
-    """Show tags live until it is interrupted or the cell has ended (exit code 1)."""
+    """Show tags live until interrupted or until the cell ends (exit code 1)."""
     with attached(cell) as (plan, image):
         for one in pattern or []:
             if not matching(plan, one):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Work orders, parts and audit trail of a cell.", no_args_is_help=True)
 
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; lands in the audit.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Reason, recorded in the audit trail.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="Show only the newest ones.")]
 OrderArgument = Annotated[str, typer.Argument(help="Job order id.")]
 
@@ -83,11 +83,15 @@ def orders(file: FileArgument = Path(), data: DataOption = None, limit: LimitOpt
 def order(  # noqa: PLR0917 - as many as the command has options
     job_order_id: OrderArgument,
     part_number: Annotated[str, typer.Argument(help="Part number of the master data.")],
-    quantity: Annotated[int, typer.Argument(min=1, help="How many parts; rejected ones count.")],
-    file: Annotated[Path, typer.Option("--file", help="The cell's file or folder.")] = Path(),
+    quantity: Annotated[
+        int, typer.Argument(min=1, help="Number of parts, including rejected ones.")
+    ],
+    file: Annotated[
+        Path, typer.Option("--file", help="Cell file, or the folder that holds it.")
+    ] = Path(),
     data: DataOption = None,
-    revision: Annotated[str | None, typer.Option(help="Revision, if there are several.")] = None,
-    priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
+    revision: Annotated[str | None, typer.Option(help="Revision, if the part has several.")] = None,
+    priority: Annotated[int, typer.Option(help="Higher runs first.")] = 0,
     reason: ReasonOption = "",
 ) -> None:
     """Store and start a work order."""
@@ -156,4 +160,4 @@ def verify(file: FileArgument = Path(), data: DataOption = None) -> None:
         result = audit.verify(session)
     if not result.ok:
         fail(f"the audit trail is broken at record {result.broken}: {result.problem}")
-    out.print(f"{result.records} records, chain whole", highlight=False)
+    out.print(f"{result.records} records, chain intact", highlight=False)

@@ -57,10 +57,12 @@ def record(
     reason: ReasonOption = "",
     when: Annotated[
         str,
-        typer.Option(help="Wait for this, like 'pressure > 6.5 and not air_ok'; else now."),
+        typer.Option(
+            help="Condition to wait for, like 'pressure > 6.5 and not air_ok'. Default: now."
+        ),
     ] = "",
 ) -> None:
-    """Keep the flight recorder's window and what follows in a file of its own."""
+    """Save the flight recorder's window, and what follows, to a file."""
     with attached(cell) as (plan, image):
         if when:
             try:
@@ -71,7 +73,7 @@ def record(
         try:
             ask(RunFolder(image.path.parent), RecordRequest(actor(), reason, when))
         except (OSError, RunError) as error:
-            fail(f"the recorder cannot be asked: {error}")
+            fail(f"cannot send the request to the recorder: {error}")
         if when:
             out.print(f"{plan.cell}: the recorder waits for {when}", highlight=False)
             return
@@ -91,13 +93,13 @@ def recordings(
     place: Annotated[
         Path | None,
         typer.Argument(
-            help="A cell's file or folder, or a folder with recordings; else the running cell."
+            help="Cell file or folder, or a folder of recordings. Default: the running cell."
         ),
     ] = None,
     cell: CellOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the recordings that are kept, with the trigger or other cause of each."""
+    """List saved recordings with the trigger or other cause of each."""
     if place is None:
         with attached(cell) as (plan, _):
             folder = Path(plan.data) / RECORDINGS
@@ -122,7 +124,7 @@ def recordings(
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return
     if not found:
-        out.print(f"no recording is kept in {folder}", highlight=False)
+        out.print(f"there are no recordings in {folder}", highlight=False)
         return
     table = Table(box=None, pad_edge=False)
     for title in ("file", "at (UTC)", "cause"):
@@ -137,15 +139,17 @@ def recordings(
 def replay(
     file: FileArgument,
     until: Annotated[int | None, typer.Option(help="Last cycle to replay.")] = None,
-    step: Annotated[bool, typer.Option("--step", help="One cycle per Enter; q ends.")] = False,
+    step: Annotated[
+        bool, typer.Option("--step", help="Step one cycle per Enter; q quits.")
+    ] = False,
     watch: Annotated[
         list[str] | None, typer.Option(help="Print this tag when it changes; may be repeated.")
     ] = None,
     programs: Annotated[
-        Path | None, typer.Option(help="Folder of the programs instead of the recorded one.")
+        Path | None, typer.Option(help="Folder of the programs. Default: the recorded one.")
     ] = None,
 ) -> None:
-    """Run a recording again and compare every cycle; exit code 0 identical, 1 different."""
+    """Replay a recording and compare every cycle; exit code 0: identical, 1: different."""
     try:
         with Replay(file, folder=programs) as run:
             watched = [_known(run.plan, name) for name in watch or ()]
@@ -247,11 +251,13 @@ def scope(  # noqa: PLR0917 - a command has the options that it has
     cell: CellOption = None,
     file: Annotated[Path | None, typer.Option(help="A .cwrec file instead of a cell.")] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0.1, help="How long to look; of a file, its last part.")
+        float | None,
+        typer.Option(min=0.1, help="How many seconds to plot; of a file, the last ones."),
     ] = None,
-    interval: Annotated[float, typer.Option(min=0.001, help="Seconds between looks.")] = 0.02,
+    interval: Annotated[float, typer.Option(min=0.001, help="Seconds between samples.")] = 0.02,
     page: Annotated[
-        Path | None, typer.Option("--html", help="Write a page here instead of plotting.")
+        Path | None,
+        typer.Option("--html", help="Write an HTML page to this file instead of plotting."),
     ] = None,
 ) -> None:
     """Plot tags over time, live from a running cell or from a recording."""

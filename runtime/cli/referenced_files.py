@@ -34,7 +34,7 @@ def _users(file: Path) -> list[str]:
     except UsersError as error:
         return [str(error)]
     return [
-        f"{file}: user {user.name}: '{role}' is no role; {nearest(role, ROLES)}"
+        f"{file}: user {user.name}: '{role}' is not a role; {nearest(role, ROLES)}"
         for user in users.values()
         for role in sorted(user.roles - set(ROLES))
     ]

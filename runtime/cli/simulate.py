@@ -71,37 +71,35 @@ def simulate(  # noqa: PLR0917 - a command has the options that it has
         str, typer.Option("--for", help="Simulated time, like 90s, 10min or 24h.")
     ] = "1min",
     speed: Annotated[str, typer.Option(help="Times real time, or max.")] = "max",
-    seed: Annotated[int, typer.Option(help="What is drawn by lot is drawn from this.")] = 1,
-    parts: Annotated[
-        int | None, typer.Option(min=1, help="End when so many parts are through.")
-    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 1,
+    parts: Annotated[int | None, typer.Option(min=1, help="Stop after this many parts.")] = None,
     plant: Annotated[
-        str, typer.Option(help="Plant model module:Class instead of the cell's; none: no plant.")
+        str, typer.Option(help="Plant model, module:Class, instead of the cell's; none: no plant.")
     ] = "",
     option: Annotated[
         list[str] | None, typer.Option(help="Option of the plant model, name=value.")
     ] = None,
     real_vision: Annotated[
-        bool, typer.Option("--real-vision", help="Draw and read frames for real.")
+        bool, typer.Option("--real-vision", help="Render and read camera frames.")
     ] = False,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="tag=value at the start; may be repeated.")
+        list[str] | None, typer.Option("--set", help="Initial value, tag=value; may be repeated.")
     ] = None,
     inputs: Annotated[
         Path | None, typer.Option(help="Script of timed inputs: CSV or YAML of time, tag, value.")
     ] = None,
     services: Annotated[
-        bool, typer.Option("--services", help="Journal on disk and the real MES services.")
+        bool, typer.Option("--services", help="Use a journal on disk and the real MES services.")
     ] = False,
     data: Annotated[
-        Path | None, typer.Option(help="New folder for what is written; else it is thrown away.")
+        Path | None, typer.Option(help="New folder for the data. Default: discard the data.")
     ] = None,
     record: Annotated[
-        Path | None, typer.Option(help="Write a recording of the last ten minutes here.")
+        Path | None, typer.Option(help="Save a recording of the last ten minutes to this file.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a cell in simulated time: the programs unchanged, devices and waiting simulated."""
+    """Run a cell in simulated time, with its own programs and simulated devices."""
     plan = compiled(file)
     try:
         kind, options = _plant(plan, plant, option or [], parts=parts, real_vision=real_vision)
@@ -154,7 +152,7 @@ def _plant(
     except RegistryError as error:
         raise SimulationError(str(error)) from error
     if not issubclass(kind, PlantModel):
-        raise SimulationError(f"'{target}' is no plant model; derive it from PlantModel")
+        raise SimulationError(f"'{target}' is not a plant model; derive it from PlantModel")
     chosen = dict(known.options) if known is not None and known.plant == target else {}
     chosen |= dict(_option(text) for text in given)
     if parts is not None:
@@ -196,7 +194,7 @@ def _pace(text: str) -> float:
     except ValueError:
         speed = 0.0
     if not 0 < speed < math.inf:
-        raise SimulationError(f"'{text}' is no speed; write max or a number above 0")
+        raise SimulationError(f"'{text}' is not a speed; write max or a number above 0")
     return speed
 
 

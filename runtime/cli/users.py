@@ -18,28 +18,28 @@ from cellwright.io.files.problems import Problems, nearest
 from cellwright.runtime.cli.common import FileArgument, cell_file, fail, out, show_problems
 from cellwright.runtime.config.sections.model import ROLES
 
-app = typer.Typer(help="People who may use the OPC UA server.", no_args_is_help=True)
+app = typer.Typer(help="Users of the OPC UA server.", no_args_is_help=True)
 
 
 @app.command("add")
 def user_add(
-    name: Annotated[str, typer.Argument(help="Name to log in with.")],
+    name: Annotated[str, typer.Argument(help="User name.")],
     file: FileArgument = Path(),
     role: Annotated[
         list[str] | None,
-        typer.Option(help=f"{', '.join(ROLES)}; may be repeated. Operator when left out."),
+        typer.Option(help=f"{', '.join(ROLES)}; may be repeated. Default: Operator."),
     ] = None,
     password_env: Annotated[
-        str, typer.Option(help="Environment variable that holds the password; else it is asked.")
+        str, typer.Option(help="Environment variable with the password. Default: prompt for it.")
     ] = "",
 ) -> None:
-    """Add a person to the cell's users file, or give them a new password and roles."""
+    """Add a user to the cell's users file, or change their password and roles."""
     from cellwright.opcua_model.errors import UsersError  # noqa: PLC0415 - brings asyncua
     from cellwright.opcua_model.security.users import add_user  # noqa: PLC0415
 
     users = _users_file(cell_file(file))
     for unknown in set(role or []) - set(ROLES):
-        fail(f"'{unknown}' is no role; {nearest(unknown, ROLES)}", 2)
+        fail(f"'{unknown}' is not a role; {nearest(unknown, ROLES)}", 2)
     try:
         add_user(users, name, _password(name, password_env), role or ["Operator"])
     except (UsersError, OSError) as error:
@@ -49,7 +49,7 @@ def user_add(
 
 @app.command("list")
 def user_list(file: FileArgument = Path()) -> None:
-    """List the people of the cell's users file with their roles."""
+    """List the users in the cell's users file with their roles."""
     from cellwright.opcua_model.errors import UsersError  # noqa: PLC0415 - brings asyncua
     from cellwright.opcua_model.security.users import load_users  # noqa: PLC0415
 
@@ -59,16 +59,16 @@ def user_list(file: FileArgument = Path()) -> None:
     except UsersError as error:
         fail(str(error))
     if not found:
-        out.print(f"{users} names nobody; see 'cellwright user add --help'", highlight=False)
+        out.print(f"{users} has no users; see 'cellwright user add --help'", highlight=False)
     for name, user in sorted(found.items()):
         out.print(f"{name}: {', '.join(sorted(user.roles))}", highlight=False, markup=False)
 
 
 @app.command("remove")
 def user_remove(
-    name: Annotated[str, typer.Argument(help="Name of the person.")], file: FileArgument = Path()
+    name: Annotated[str, typer.Argument(help="User name.")], file: FileArgument = Path()
 ) -> None:
-    """Take a person out of the cell's users file."""
+    """Remove a user from the cell's users file."""
     from cellwright.opcua_model.errors import UsersError  # noqa: PLC0415 - brings asyncua
     from cellwright.opcua_model.security.users import remove_user  # noqa: PLC0415
 
@@ -77,7 +77,7 @@ def user_remove(
         remove_user(users, name)
     except UsersError as error:
         fail(str(error))
-    out.print(f"{name} is no longer in {users.name}", highlight=False, markup=False)
+    out.print(f"{name} was removed from {users.name}", highlight=False, markup=False)
 
 
 def _password(name: str, variable: str) -> str:
@@ -87,7 +87,7 @@ def _password(name: str, variable: str) -> str:
             fail(f"the environment variable '{variable}' is not set; export it, or leave it out", 2)
         return os.environ[variable]
     password = getpass.getpass(f"password of {name}: ")
-    if getpass.getpass("the same again: ") != password:
+    if getpass.getpass("repeat the password: ") != password:
         fail("the two passwords differ; nothing was changed, try again")
     return password
 

@@ -188,7 +188,7 @@ class _Compiler:
             ):
                 self.problems.error(
                     entry.mark,
-                    f"the section '{name}' is no mapping",
+                    f"the section '{name}' is not a mapping",
                     "a section is a mapping of names or keys",
                     "write `key: value` lines below it",
                 )
@@ -250,7 +250,7 @@ class _Compiler:
             self.problems.error(
                 self.root.at(("cell", "mode")),
                 "the mode is given twice",
-                "the tag `keyswitch` tells it already",
+                "the tag `keyswitch` already gives it",
                 "leave out one of `mode` and `keyswitch`",
             )
         use = bindings.uses.get(cell.keyswitch)

@@ -232,7 +232,7 @@ class OnlineChange:
             raise RefusedChangeError("it names other tasks than it has programs for")
         asked = package.asked
         if asked is None or command_of(asked, wanted.new, wanted.sha256) != wanted:
-            raise RefusedChangeError("its file tells another story than the command; give it again")
+            raise RefusedChangeError("its file does not match the command; give it again")
 
     def _make(self, prepared: _Prepared, index: int) -> Program[Any]:
         kind, task = prepared.classes[index], prepared.plan.tasks[index]

@@ -138,7 +138,7 @@ def change_file(folder: RunFolder, sha256: str) -> Path:
 def read_change(folder: RunFolder, sha256: str) -> Package:
     """A change as it was left; raises PackageError."""
     if len(sha256) != hashlib.sha256().digest_size * 2 or not sha256.isalnum():
-        raise PackageError(f"'{sha256[:80]}' is no SHA-256 of a change")
+        raise PackageError(f"'{sha256[:80]}' is not the SHA-256 of a change")
     path = change_file(folder, sha256)
     data = _bytes_of(path)
     if hashlib.sha256(data).hexdigest() != sha256:

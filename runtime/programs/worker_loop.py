@@ -79,7 +79,7 @@ class WorkerLoop:
                 number=result.number,
                 epoch=result.epoch,
                 kind=result.kind,
-                error=f"the worker's answer to job '{result.kind}' cannot be told: {why}; return "
+                error=f"the worker's answer to job '{result.kind}' cannot be sent: {why}; return "
                 "plain numbers, texts, lists and dictionaries, and not too many",
                 duration_ms=result.duration_ms,
             )

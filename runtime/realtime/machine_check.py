@@ -125,7 +125,7 @@ def trial(scan: ScanSettings) -> list[Item]:
     except (OSError, subprocess.SubprocessError, ValueError, TypeError) as error:
         why = getattr(error, "stderr", None) or error
         raise BootCheckError(
-            f"a trial process ({' '.join(command)}) did not say what it was granted: {why}"
+            f"a trial process ({' '.join(command)}) did not report what it was granted: {why}"
         ) from error
 
 
@@ -430,8 +430,8 @@ class _Machine:
         if not folder.is_dir() or not kinds or kinds[-1] != "tmpfs":
             return Item(
                 "shared memory",
-                "/dev/shm is no memory file system: the image lies on a disk, whose writes delay "
-                "the scan",
+                "/dev/shm is not a memory file system: the image lies on a disk, whose writes "
+                "delay the scan",
                 "no /dev/shm",
                 remedy,
             )

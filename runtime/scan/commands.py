@@ -130,7 +130,8 @@ class CommandHandler(CarriesState):
         tag = self._tag(command.tag)
         if tag.direction is Direction.SYSTEM:
             raise RefusedError(
-                ReplyCode.NOT_WRITABLE, f"'{tag.name}' tells the runtime's own state; not written"
+                ReplyCode.NOT_WRITABLE,
+                f"'{tag.name}' is a system tag of the runtime and cannot be written",
             )
         if tag.direction is Direction.INPUT or tag.writer is not None:
             owner = f"task '{tag.writer}'" if tag.writer else "its device"
@@ -159,7 +160,8 @@ class CommandHandler(CarriesState):
         tag = self._tag(command.tag)
         if tag.direction is Direction.SYSTEM:
             raise RefusedError(
-                ReplyCode.NOT_WRITABLE, f"'{tag.name}' tells the runtime's own state; not forced"
+                ReplyCode.NOT_WRITABLE,
+                f"'{tag.name}' is a system tag of the runtime and cannot be forced",
             )
         value = _typed(tag, command.value)
         self._force_changed(tag.name, value, command.actor, command.reason)
@@ -200,7 +202,7 @@ class CommandHandler(CarriesState):
         if request not in OPERATOR_REQUESTS:
             raise RefusedError(
                 ReplyCode.UNKNOWN_REQUEST,
-                f"'{command.request}' is no request; use {', '.join(OPERATOR_REQUESTS)}",
+                f"'{command.request}' is not a request; use {', '.join(OPERATOR_REQUESTS)}",
             )
         self._ask_mode(request, command.actor, command.reason, command.remote)
 
@@ -275,7 +277,7 @@ def _has_room(command: AnyCommand, size: int) -> None:
         raise RefusedError(
             ReplyCode.OUT_OF_RANGE,
             f"a {type(command).__name__} of {size} bytes is longer than the "
-            f"{WORDS_BYTES} that have room in the journal; say less in it",
+            f"{WORDS_BYTES} that have room in the journal; shorten its texts",
         )
 
 

@@ -52,7 +52,7 @@ class EventSender(CarriesState):
         if len(data) > self._ring.longest:
             raise ValueError(
                 f"a {type(event).__name__} of {len(data)} bytes is longer than the "
-                f"{self._ring.longest} that the journal takes; say less in it"
+                f"{self._ring.longest} that the journal takes; shorten its texts"
             )
         return data
 

@@ -113,7 +113,7 @@ class ProgramChange(CarriesState):
         if cycle != 1:
             raise RefusedError(
                 ReplyCode.INVALID_STATE,
-                "a change that was not told is told in the first cycle of a scan",
+                "a pending change is reported in the first cycle of a scan",
             )
         self._emit(_event(pending.change, utc_ns, cycle, after_restart=True))
 

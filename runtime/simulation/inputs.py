@@ -109,7 +109,7 @@ def _yaml(file: Path, text: str) -> list[tuple[int, dict[str, str]]]:
     try:
         content = YAML(typ="rt").load(text)
     except YAMLError as error:
-        raise SimulationError(f"{file} is no YAML: {error}") from error
+        raise SimulationError(f"{file} is not YAML: {error}") from error
     if not isinstance(content, CommentedSeq):
         raise SimulationError(f"{file}:1: write a list of mappings with {', '.join(COLUMNS)}")
     rows = []

@@ -83,7 +83,7 @@ class CrashLoops:
         except OSError as error:
             self._kept = False
             self._report(
-                f"the record {self._path} cannot be changed: {error.strerror}; see to the disk: "
+                f"the record {self._path} cannot be changed: {error.strerror}; check the disk: "
                 f"a new supervisor goes by what is there"
             )
         else:

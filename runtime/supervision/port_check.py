@@ -22,8 +22,8 @@ def taken(plan: Plan) -> list[str]:
     if plan.metrics is not None:
         wanted.append(("metrics.listen", plan.metrics.host, plan.metrics.port))
     return [
-        f"{key}: {host}:{port} cannot be listened on ({why}); clients do not reach this cell there "
-        f"until that changes: end the program that has it, or change {key}"
+        f"{key}: {host}:{port} is not available ({why}); clients cannot reach "
+        f"this cell there: end the program that uses it, or change {key}"
         for key, host, port in wanted
         if (why := _refusal(host.strip("[]"), port))
     ]

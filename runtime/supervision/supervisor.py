@@ -142,7 +142,7 @@ class Supervisor:
         try:
             _make(self._data, "data", "give the cell a writable one (cell: {data: ...} or --data)")
             data_lock.acquire()
-            _make(self.folder.path, "run", "let CELLWRIGHT_RUN name a writable one", 0o700)
+            _make(self.folder.path, "run", "set CELLWRIGHT_RUN to a writable one", 0o700)
             run_lock.acquire()
         except RunError:
             self._release()
@@ -277,19 +277,19 @@ class Supervisor:
     def _start_by_itself(self) -> None:
         if self._crashes.reason:
             self._report(
-                f"the cell waits in STOP: {self._crashes.reason}; look at its log, then "
+                f"the cell waits in STOP: {self._crashes.reason}; check its log, then "
                 "'cellwright start'"
             )
             return
         if not self._clean_start:
             self._report(
-                "the cell did not end in order last time: it waits in STOP; "
-                "look at it, then 'cellwright start'"
+                "the cell was not shut down in order last time: it waits in STOP; "
+                "check it, then 'cellwright start'"
             )
             return
         self._await_scan()
         scan = next(child for child in self._children if child.name == "scan")
-        reason = "the scan does not beat"
+        reason = "the scan does not respond"
         deadline = time.monotonic() + START_GRACE_NS / 1e9
         while not self._stop and scan.restarts == 0 and time.monotonic() < deadline:
             if not all(map(self._up_or_restarted, self._children)):
@@ -368,7 +368,10 @@ class Supervisor:
         self._reported_state = state
         text = CellState(state).name
         if state == CellState.FAULT:
-            text += f": {self._image.scan.fault_text}; go on by 'cellwright reset' and 'start'"
+            text += (
+                f": {self._image.scan.fault_text}; continue with 'cellwright reset' and "
+                "'cellwright start'"
+            )
         self._report(text)
 
     def _hangs(self, child: Child) -> bool:
@@ -399,9 +402,9 @@ class Supervisor:
         slot.state = ProcessState.CRASH_LOOP if loop else ProcessState.WAITING
         slot.detail = loop.encode()[:DETAIL_BYTES].decode(errors="ignore")
         slot.restarts = child.restarts
-        text = f"process '{child.name}' ended ({how}) and is started again"
+        text = f"process '{child.name}' ended ({how}) and is restarted"
         if loop:
-            text += f" in {child.due_at - now:g} s; {loop}: nothing goes to RUN by itself now"
+            text += f" in {child.due_at - now:g} s; {loop}: no automatic start from now on"
         if child.name == "scan":
             self._image.scan.state = self._reported_state = CellState.STOP
             text += "; the cell waits in STOP for an operator"

@@ -145,8 +145,8 @@ class Output(Variable):
         for name in self.quality_from:
             if name not in known or name == self.name:
                 raise TypeError(
-                    f"{owner.__name__}.{self.name} takes its quality from '{name}', which is no "
-                    f"other variable of the program; variables: {', '.join(known)}"
+                    f"{owner.__name__}.{self.name} takes its quality from '{name}', which is not "
+                    f"another variable of the program; variables: {', '.join(known)}"
                 )
 
 

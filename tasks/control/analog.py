@@ -139,5 +139,5 @@ class MOVING_AVERAGE(_Value):
         if state.next >= self._window_size or state.filled > self._window_size:
             return "the window is larger than declared"
         if not all(map(math.isfinite, self._window)):
-            return "the window holds a value that is no number"
+            return "the window holds a value that is not a number"
         return super()._unsound()

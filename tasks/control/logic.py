@@ -107,7 +107,7 @@ class _Counter(Block):
 
     def _unsound(self) -> str:
         if not self._low <= self.CV <= self._high:
-            return f"the count {self.CV} is no {self._type}"
+            return f"the count {self.CV} is not a {self._type}"
         return super()._unsound()
 
     def _check(self, PV: int) -> None:

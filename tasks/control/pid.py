@@ -55,7 +55,7 @@ class PidTuning:
         ]
         for wrong, rule in complaints:
             if wrong:
-                raise ParameterError(f"{self} is no tuning: {rule}")
+                raise ParameterError(f"{self} is not a valid tuning: {rule}")
 
 
 class PID(Block):

@@ -137,9 +137,9 @@ def _check(steps: type[IntEnum], transitions: Sequence[SfcTransition[Any]]) -> N
         subject = f"the transition {row.source!r} to {row.target!r}"
         for step in (row.source, row.target):
             if not isinstance(step, steps):
-                raise ParameterError(f"{subject} names {step!r}, which is no {steps.__name__}")
+                raise ParameterError(f"{subject} names {step!r}, which is not a {steps.__name__}")
             if not -(2**31) <= step < 2**31:
-                raise ParameterError(f"{subject}: the value of {step!r} is no DINT")
+                raise ParameterError(f"{subject}: the value of {step!r} is not a DINT")
         if row.after < 0:
             raise ParameterError(f"{subject}: 'after' is {row.after} ns; give 0 or more")
         if row.when and (

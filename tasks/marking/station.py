@@ -464,7 +464,7 @@ class MarkingStation(TableStation[MarkingOptions]):
     def say_withdrawn(self, ctx: ScanContext) -> None:
         """Tell that the order was taken back."""
         self.forget_job()
-        self._say("withdrawn before marking was authorised; start again to go on")
+        self._say("withdrawn before marking was authorised; start again to continue")
 
     def say_unusable(self, ctx: ScanContext) -> None:
         """Tell what is wrong with the grant."""

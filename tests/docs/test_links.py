@@ -84,6 +84,34 @@ def test_a_decision_without_its_title_is_an_error_that_names_the_file(tmp_path: 
         decisions_page(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("Context: no room.", "has 'Context: no room.' below its title"),
+        ("Room: `docs/`. Status: perhaps.", "Status: perhaps.' below its title"),
+        ("Room: `attic/`. Status: holds.", "names the room attic/, which is not there"),
+        ("Room: the repository. Status: replaced by 0009.", "replaced by 0009, which is not there"),
+    ],
+)
+def test_a_decision_says_its_room_and_whether_it_holds(tmp_path: Path, line: str, complaint: str):
+    folder = tmp_path / "docs" / "decisions"
+    folder.mkdir(parents=True)
+    (folder / "0001-first.md").write_text(f"# 0001 First\n\n{line}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        decisions_page(folder)
+
+
+def test_a_decision_that_was_replaced_leads_to_its_successor(tmp_path: Path):
+    folder = tmp_path / "docs" / "decisions"
+    folder.mkdir(parents=True)
+    for number, status in (("0001", "replaced by 0002"), ("0002", "holds")):
+        text = f"# {number} Title\n\nRoom: `docs/`. Status: {status}.\n"
+        (folder / f"{number}-title.md").write_text(text, encoding="utf-8")
+    page = decisions_page(folder)
+    assert "| [0001](0001-title.md) | Title | replaced by [0002](0002-title.md) |" in page
+    assert "| [0002](0002-title.md) | Title | holds |" in page
+
+
 def shown_commands() -> Iterator[tuple[str, list[str], str]]:
     """Page, words and the rest of each ``cellwright ...`` in code of any page."""
     for page in PAGES:

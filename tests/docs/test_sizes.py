@@ -10,7 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("native", "io", "tasks", "mes", "opcua_model", "runtime")
-MODULES = sorted(path for room in (*ROOMS, "tools") for path in (ROOT / room).rglob("*.py") if path.is_file())
+MODULES = sorted(
+    path for room in (*ROOMS, "tools") for path in (ROOT / room).rglob("*.py") if path.is_file()
+)
 
 MOST_IN_A_FOLDER = 14
 """Modules and folders, without ``__init__.py``."""

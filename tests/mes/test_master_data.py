@@ -125,7 +125,7 @@ def test_a_new_revision_stands_beside_the_old_one(empty_store, load):
         assert session.scalars(select(PartDefinition.revision)).all() == ["C", "D"]
     ambiguous = work_orders.JobOrder("J", "TB-4711", None, 1)
     with (
-        pytest.raises(work_orders.MesError, match="revisions 'C', 'D'; say which one"),
+        pytest.raises(work_orders.MesError, match="revisions 'C', 'D'; name one"),
         empty_store.session() as session,
     ):
         work_orders.store(session, ambiguous, actor="erp", reason="")

@@ -53,7 +53,7 @@ async def test_a_method_is_a_request_with_the_user_as_actor(
 
 
 async def test_a_refusal_is_answered_in_words(cell: Any) -> None:
-    why = "'start' refused: the keyswitch stands at RUN"
+    why = "'start' refused: keyswitch is in RUN (local)"
     cell.scan.answer = lambda command: (ReplyCode.INVALID_STATE, why)
     async with cell.client("op") as client:
         assert await call(client, "Start") == [False, why]

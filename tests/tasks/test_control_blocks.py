@@ -339,7 +339,7 @@ def test_a_retained_timer_goes_on_after_a_restart_without_the_time_in_between():
 def test_a_retained_tag_with_a_damaged_state_is_told_when_the_program_starts():
     cell = Harness(Press, ProgramOptions())
     cell["parts_ctu"] = [2**40, 0]
-    with pytest.raises(StateError, match=r"the count 1099511627776 is no UDINT.*cold start"):
+    with pytest.raises(StateError, match=r"the count 1099511627776 is not a UDINT.*cold start"):
         cell.scan()
 
 

@@ -155,7 +155,7 @@ class Elsewhere(IntEnum):
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        (SfcTransition(Phase.PRESS, Elsewhere.IDLE), "is no Phase"),
+        (SfcTransition(Phase.PRESS, Elsewhere.IDLE), "is not a Phase"),
         (SfcTransition(Phase.PRESS, Phase.IDLE, "go", T_ms(30)), "is never taken"),
         (SfcTransition(Phase.IDLE, Phase.LATE, "start", T_ms(9)), "is never taken"),
         (SfcTransition(Phase.PRESS, Phase.IDLE, "two words"), "cannot be the name"),

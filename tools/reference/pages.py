@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,7 +46,7 @@ STATE_MEANINGS: Final[Mapping[str, str]] = {
     "INIT": "The scan process attaches. Outputs are safe.",
     "STOP": "Inputs are read, no task runs, outputs are safe.",
     "RUN": "Tasks run, outputs are driven.",
-    "PAUSE": "Tasks stand still and so does scan time; inputs are read, outputs keep their values.",
+    "PAUSE": "Tasks and scan time are paused; inputs are read, outputs keep their values.",
     "FAULT": "Like STOP, but it takes a reset to leave it. `sys.first_fault` says why.",
 }
 
@@ -195,8 +196,8 @@ def tags_page() -> str:
                     "STRING(64)",
                     "The alarm of the group that came first, until all of them are normal again.",
                 ),
-                ("`heartbeat.<name>.alive`", "BOOL", "The other side is heard."),
-                ("`heartbeat.<name>.lost`", "BOOL", "It is not heard for longer than `timeout`."),
+                ("`heartbeat.<name>.alive`", "BOOL", "The other side is alive."),
+                ("`heartbeat.<name>.lost`", "BOOL", "No sign of life for longer than `timeout`."),
             ),
         ),
         "## Quality",
@@ -390,21 +391,69 @@ def _alarm_states() -> list[str]:
 # --- decisions ------------------------------------------------------------------------------------
 
 
+_FLOORS: Final = (
+    "runtime",
+    "opcua_model",
+    "web",
+    "mes",
+    "tasks",
+    "io",
+    "native",
+    "examples",
+    "tests",
+)
+"""Order of the rooms in the index, after the repository as a whole and before other folders."""
+
+_STANDING: Final = re.compile(
+    r"Room: (?:the repository|`(?P<room>[\w/]+)/`)\. "
+    r"Status: (?:holds|replaced by (?P<successor>\d{4}))\."
+)
+
+
 def decisions_page(folder: Path) -> str:
-    """The index of the decision records in ``folder``; raises ValueError for one without title."""
-    rows = []
-    for file in sorted(folder.glob("[0-9]*.md")):
-        number = file.name.partition("-")[0]
-        title = file.read_text(encoding="utf-8").partition("\n")[0]
+    """The index of the decision records in ``folder``, by room.
+
+    Raises ValueError for a record without title, or without a line that says its room and whether
+    it holds.
+    """
+    files = {file.name.partition("-")[0]: file for file in sorted(folder.glob("[0-9]*.md"))}
+    rows: dict[str, list[tuple[str, str, str]]] = {}
+    for number, file in files.items():
+        title, _, room_line, *_ = [*file.read_text(encoding="utf-8").split("\n", 3), "", ""]
         if not title.startswith(f"# {number} "):
             raise ValueError(f"{file} begins with '{title}'; write '# {number} Title' there")
-        rows.append((f"[{number}]({file.name})", title.removeprefix(f"# {number} ")))
+        standing = _STANDING.fullmatch(room_line)
+        if standing is None:
+            raise ValueError(
+                f"{file} has '{room_line}' below its title; write 'Room: `io/plan/`. Status: "
+                "holds.' there, or 'Room: the repository.', or 'Status: replaced by 0161.'"
+            )
+        room, successor = standing["room"] or "", standing["successor"]
+        if not (folder.parents[1] / room).is_dir():
+            raise ValueError(f"{file} names the room {room}/, which is not there")
+        if successor and successor not in files:
+            raise ValueError(f"{file} is replaced by {successor}, which is not there")
+        status = f"replaced by [{successor}]({files[successor].name})" if successor else "holds"
+        link = f"[{number}]({file.name})"
+        rows.setdefault(room, []).append((link, title.removeprefix(f"# {number} "), status))
+    parts = []
+    for room in sorted(rows, key=_floor):
+        parts.append(f"## `{room}/`" if room else "## The repository")
+        parts.append(table(("number", "decision", "status"), rows[room]))
     return _page(
         "Decisions",
         "Each design choice that a newcomer would question, with its context and what follows "
-        "from it. A record is not rewritten when things change: a later one takes its place.",
-        table(("number", "decision"), rows),
+        "from it, by the room that it is about. A record is not rewritten when things change: a "
+        "later one takes its place, and the line below the title says which.",
+        *parts,
     )
+
+
+def _floor(room: str) -> tuple[int, str]:
+    top = room.partition("/")[0]
+    if not top:
+        return -1, room
+    return _FLOORS.index(top) if top in _FLOORS else len(_FLOORS), room
 
 
 # --- pages ----------------------------------------------------------------------------------------

@@ -66,8 +66,8 @@ class ModbusWatchdog(_Section):
     def _whole_counts(self) -> Self:
         if self.time_ms % self.unit_ms or self.counts > 65535:
             raise ValueError(
-                f"{self.time_ms} ms is no whole number of {self.unit_ms} ms up to 65535; choose a "
-                "multiple, or look the unit up in the coupler's manual"
+                f"{self.time_ms} ms is not a whole number of {self.unit_ms} ms up to 65535; choose "
+                "a multiple, or look the unit up in the coupler's manual"
             )
         return self
 

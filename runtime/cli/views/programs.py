@@ -65,7 +65,7 @@ def _row(  # noqa: PLR0917 - one report
 def program_lines(report: dict[str, Any]) -> list[str]:
     """What `program_report` found, for people: the first line, and one when the folder differs."""
     if report["error"]:
-        return [f"programs: not known ({report['error']})"]
+        return [f"programs: unknown ({report['error']})"]
     if not report["files"]:
         return ["programs: none of the cell's own"]
     count = report["files"]
@@ -74,15 +74,15 @@ def program_lines(report: dict[str, Any]) -> list[str]:
         f"since {report['since']}"
     )
     if report["changed_by"]:
-        what = "taken back" if report["rolled_back"] else "changed"
+        what = "rolled back" if report["rolled_back"] else "changed"
         line += f", {what} by {report['changed_by']}"
         line += f": {report['reason']}" if report["reason"] else ""
     if not report["differ_on_disk"]:
         return [line]
     return [
         line,
-        f"{', '.join(report['differ_on_disk'])} in the cell's folder differs from what runs; "
-        "'cellwright change' or the next 'run' takes it",
+        f"{', '.join(report['differ_on_disk'])} in the cell's folder differs from the running "
+        "programs; 'cellwright change' or the next 'run' loads it",
     ]
 
 

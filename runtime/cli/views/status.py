@@ -195,7 +195,7 @@ def status_view(report: dict[str, Any]) -> RenderableType:
     recorder = report["recorder"]
     lost = recorder["dropped"] + recorder["missed"]
     if lost or recorder["error"]:
-        why = recorder["error"] or "it was too slow or not there"
+        why = recorder["error"] or "it was too slow or not running"
         parts.append(Text(f"recorder: {lost} cycles are not recorded: {why}", style="yellow"))
     if recorder["obstacle"]:
         parts.append(Text(f"recorder: {recorder['obstacle']}", style="yellow"))

@@ -103,10 +103,10 @@ class AlarmDrafts:
                 continue
             about = f"Heartbeat '{name}': the other side"
             self._tags[f"heartbeat.{name}.alive"] = RuntimeTag(
-                _BOOL, entry.mark, f"{about} is heard"
+                _BOOL, entry.mark, f"{about} is alive"
             )
             self._tags[f"heartbeat.{name}.lost"] = RuntimeTag(
-                _BOOL, entry.mark, f"{about} is not heard for longer than its timeout"
+                _BOOL, entry.mark, f"{about} gives no sign of life for longer than its timeout"
             )
             if data.on_loss != "none":
                 self._alarms.append(self._loss(name, entry, data))
@@ -156,13 +156,13 @@ class AlarmDrafts:
                 self._problems.error(
                     entry.mark,
                     f"'{name}' differs from the name in line {twin.mark.line} only in case",
-                    "IEC 61131-3 does not tell case apart in names",
+                    "names in IEC 61131-3 are not case-sensitive",
                     "choose another name",
                 )
             elif entry.node.kind != "mapping":
                 self._problems.error(
                     entry.mark,
-                    f"'{name}' is no mapping",
+                    f"'{name}' is not a mapping",
                     f"{subject} is a mapping of keys",
                     "write `key: value` lines below it, or { key: value }",
                 )

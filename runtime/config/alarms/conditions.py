@@ -105,8 +105,8 @@ def parse_condition(
         raise ConditionError(
             0,
             f"the condition has {len(text)} characters",
-            f"at most {MAX_LENGTH} can be read by anybody",
-            "let a program compute a BOOL and use that",
+            f"at most {MAX_LENGTH} are allowed",
+            "compute a BOOL in a program and use that",
         )
     return _Parser(text, types, names, index).run()
 
@@ -234,7 +234,7 @@ class _Parser:
                 column,
                 f"the condition is nested deeper than {MAX_DEPTH} levels",
                 "nobody can read it any more",
-                "let a program compute a BOOL and use that",
+                "compute a BOOL in a program and use that",
             )
         part = inner()
         self._depth -= 1
@@ -292,7 +292,7 @@ class _Parser:
     def _truth(part: _Part) -> None:
         if part.type == _BOOL:
             return
-        what = f"'{part.text}' is {_named(part)}" if part.text else "this is no truth value"
+        what = f"'{part.text}' is {_named(part)}" if part.text else "this is not a truth value"
         raise ConditionError(
             part.column,
             what,
@@ -307,7 +307,7 @@ class _Parser:
                 token.column,
                 "an array cannot be compared",
                 "it has many values",
-                "let a program compute a BOOL and use that",
+                "compute a BOOL in a program and use that",
             )
         if kinds[0] != kinds[1]:
             raise ConditionError(

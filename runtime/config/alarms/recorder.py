@@ -72,7 +72,7 @@ def _triggers(
             root.at(("recorder", "triggers"), key=True),
             f"the recorder has {len(entries)} triggers",
             f"at most {MOST_TRIGGERS} can be asked in every cycle",
-            "join some with `or`, or let a program compute a BOOL",
+            "join some with `or`, or compute a BOOL in a program",
         )
     made = []
     folded: dict[str, Entry] = {}

@@ -68,7 +68,9 @@ def positive_duration(value: Any) -> int:
     nanoseconds = parse_duration(value)
     if nanoseconds == 0:
         raise problem(
-            f"'{value}' is no time at all", "this duration must be above zero", "write 10ms"
+            f"'{value}' is not a duration above zero",
+            "this duration must be above zero",
+            "write 10ms",
         )
     return nanoseconds
 

@@ -72,7 +72,7 @@ def find_driver(name: str) -> tuple[str, type]:
                 ) from error
     known = [name for group in KINDS for name in registry.names(group)]
     raise Complaint(
-        f"'{name}' is no driver, marker or camera",
+        f"'{name}' is not a driver, marker or camera",
         "nothing registered has it",
         nearest(name, known),
     )
@@ -108,7 +108,7 @@ def _device(
     if entry.node.kind != "mapping":
         problems.error(
             entry.mark,
-            f"the device '{name}' is no mapping",
+            f"the device '{name}' is not a mapping",
             "a device has a driver and its options",
             "write it like {driver: modbus-tcp, host: 127.0.0.1}",
         )

@@ -117,7 +117,7 @@ def _check_name(name: str, entry: Entry, folded: dict[str, Entry], problems: Pro
         problems.error(
             entry.mark,
             f"the tag '{name}' differs from the one in line {twin.mark.line} only in case",
-            "IEC 61131-3 does not tell case apart in names",
+            "names in IEC 61131-3 are not case-sensitive",
             "choose another name",
         )
 
@@ -144,7 +144,7 @@ class _Checker:
         if self.entry.node.kind != "mapping":
             self.problems.error(
                 self.entry.mark,
-                f"the tag '{self.name}' is no mapping",
+                f"the tag '{self.name}' is not a mapping",
                 "a tag has a type and a place",
                 "write it like {type: BOOL, memory: true}",
             )
@@ -243,7 +243,7 @@ class _Checker:
                 writable = [name for name, known in device.areas.items() if known.writable]
                 raise Complaint(
                     f"{area.name} of '{device.name}' cannot be written",
-                    "the device only lets it be read",
+                    "the device allows reading only",
                     f"use {' or '.join(writable) or 'another device'}, or make the tag an `in`",
                 )
             wire = wire_type(type_, area, spelled.bit, raw, tag.wire)

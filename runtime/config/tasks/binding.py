@@ -189,7 +189,7 @@ class _Binder:
                 mark,
                 f"the automatic tag '{automatic}' differs from '{twin}'"
                 f" (line {self._line(self.uses[twin])}) only in case",
-                "IEC 61131-3 does not tell case apart in names",
+                "names in IEC 61131-3 are not case-sensitive",
                 f"spell the declared tag '{automatic}'",
             )
             return
@@ -326,7 +326,7 @@ class _Binder:
                 f"{self._called(use.writer)} (line {line})"
                 f" and the roles in 'write' (line {draft.mark.line})",
                 "a command would be overwritten in the next cycle",
-                "delete `write`, or let the task read the tag and write another",
+                "delete `write`, or have the task read this tag and write another",
             )
         if use.writer is None and not roles and draft.direction is Direction.OUTPUT:
             if self.problems.errors:

@@ -82,7 +82,7 @@ class _Compiler:
             if entry.node.kind != "void":
                 self.problems.error(
                     entry.mark,
-                    f"the task '{name}' is no mapping",
+                    f"the task '{name}' is not a mapping",
                     "a task has a program and what runs it",
                     "write it like {program: module:Class, interval: 10ms}",
                 )
@@ -149,7 +149,7 @@ class _Compiler:
                 here,
                 f"{program.__name__}.validate failed: {type(error).__name__}: {error}",
                 f"the program could not check its options{where_in(error, self.folder)}",
-                "mend the program",
+                "correct the program",
             )
             return
         for text in complaints:
@@ -190,7 +190,7 @@ def _registered(name: str) -> type[Program[Any]]:
     known = registry.names("programs")
     if name not in known:
         raise Complaint(
-            f"'{name}' is no registered program",
+            f"'{name}' is not a registered program",
             "a program of this folder is written module:Class",
             nearest(name, known),
         )
@@ -266,7 +266,7 @@ def _import_failed(name: str, error: BaseException, folder: Path) -> Complaint:
     return Complaint(
         f"module '{name}' cannot be imported",
         f"{type(error).__name__}: {sentence}{where_in(error, folder)}",
-        "mend the module and check again",
+        "correct the module and check again",
     )
 
 

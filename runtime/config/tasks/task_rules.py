@@ -95,7 +95,7 @@ def deadlines_of(
             root.at(("tasks", name, "event")),
             f"the event task '{name}' has a worker",
             "it finds the worker's answers only when its event comes again",
-            "give it an interval, and let it look for the edge itself (R_TRIG)",
+            "give it an interval, and detect the edge in the program (R_TRIG)",
         )
     deadlines = declared.copy()
     for kind, given in task.deadlines.items():

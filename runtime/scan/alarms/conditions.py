@@ -45,7 +45,7 @@ def condition(steps: Sequence[Step], tags: Tags) -> Ask:
         stack.clear()
     if len(stack) != 1:
         raise ValueError(
-            f"{len(steps)} steps are no condition; the plan does not come from this version's "
+            f"{len(steps)} steps are not a condition; the plan does not come from this version's "
             f"compiler"
         )
     return stack[0]

@@ -341,7 +341,7 @@ class AlarmEngine(CarriesState):
             )
 
     def shelve(self, name: str, duration_s: float, actor: str, reason: str) -> None:
-        """Put an alarm away for a time. Raises RefusedError."""
+        """Shelve an alarm for a limited time. Raises RefusedError."""
         alarm = self._known(name)
         if not 0 < duration_s <= LONGEST_SHELF_S:
             raise RefusedError(

@@ -259,7 +259,7 @@ def _raised(task: str, error: BaseException) -> Failure:
         "task_exception",
         task,
         f"task '{task}' raised {_described(error)} "
-        f"({frame.f_code.co_filename}:{line}); mend the program, then reset",
+        f"({frame.f_code.co_filename}:{line}); correct the program, then reset",
     )
 
 

@@ -23,7 +23,7 @@ def unhealthy(plan: Plan, latched: LatchResult, peers: Peers, waiting: int) -> s
         )
     if latched.lost_fault >= 0:
         device = plan.devices[latched.lost_fault]
-        why = peers.device_error(latched.lost_fault) or "its driver gives no sign"
+        why = peers.device_error(latched.lost_fault) or "its driver does not respond"
         return f"device '{device.name}' does not answer: {why}"
     if waiting:
         why = peers.journal_error() or "the journal process does not answer"

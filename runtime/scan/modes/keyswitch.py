@@ -44,12 +44,13 @@ def objection(position: KeyPosition, request: Request, *, remote: bool) -> str:
     if request not in STARTS and request is not Request.RESET:
         return ""
     if position is KeyPosition.UNKNOWN:
-        return "the keyswitch cannot be read; see to its tag, or force it"
+        return "the keyswitch cannot be read; check its tag, or force it"
     if position is KeyPosition.STOP and request in STARTS:
-        return "the keyswitch stands at STOP; turn it to RUN or REMOTE"
+        return "keyswitch is in STOP; turn it to RUN or REMOTE"
     if remote and position is not KeyPosition.REMOTE:
+        action = "reset" if request is Request.RESET else "start"
         return (
-            f"the keyswitch stands at {position.name}, which gives the cell to those who stand "
-            f"beside it; turn it to REMOTE"
+            f"keyswitch is in {position.name} (local); remote {action} is not allowed; "
+            f"turn it to REMOTE"
         )
     return ""

@@ -345,7 +345,7 @@ class LuaEngine:
             self._states.pop(template, None)
             raise TemplateError(
                 f"template {template.name} failed: {_first_line(error)} (it may use "
-                f"{self.limits.memory_bytes // 1024} KiB of memory); mend the template"
+                f"{self.limits.memory_bytes // 1024} KiB of memory); correct the template"
             ) from error
         except UnicodeDecodeError as error:
             raise TemplateError(

@@ -128,7 +128,7 @@ def test_a_damaged_header_is_refused(path: Path, place: int) -> None:
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="see that the folder"):
+    with pytest.raises(ImageError, match="check that the folder"):
         Image.create(tmp_path / "missing" / "image", small_plan(), BOOT)
 
 

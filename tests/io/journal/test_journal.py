@@ -208,9 +208,9 @@ def test_another_sqlite_file_is_refused(path: Path) -> None:
     connection.execute("CREATE TABLE other (x)")
     connection.commit()
     connection.close()
-    with pytest.raises(JournalError, match="is no journal of this version"):
+    with pytest.raises(JournalError, match="is not a journal of this version"):
         JournalWriter(path)
-    with pytest.raises(JournalError, match="is no journal of this version"):
+    with pytest.raises(JournalError, match="is not a journal of this version"):
         JournalReader(path)
 
 

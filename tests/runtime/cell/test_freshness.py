@@ -41,14 +41,14 @@ def test_values_of_a_scan_that_beats_are_of_now(bench: Bench) -> None:
 def test_a_silent_scan_under_a_living_supervisor_makes_old_values(bench: Bench) -> None:
     beat(bench.image, 30, -600)
     told = staleness(bench.plan, bench.image, 0)
-    assert "gives no sign: these values are 3" in told
+    assert "does not respond: these values are 3" in told
     assert not has_ended(bench.plan, bench.image)
 
 
 def test_a_cell_whose_supervisor_is_silent_too_does_not_run_any_more(bench: Bench) -> None:
     beat(bench.image, 30, 30)
     assert has_ended(bench.plan, bench.image)
-    assert "does not run any more: these values are 3" in staleness(bench.plan, bench.image, 0)
+    assert "is no longer running: these values are 3" in staleness(bench.plan, bench.image, 0)
 
 
 def test_values_that_no_scan_has_published_yet_are_not_old(bench: Bench) -> None:
@@ -95,9 +95,9 @@ def test_what_is_shown_of_a_dead_cell_is_said_to_be_old_and_watch_ends(tmp_path:
                     os.kill(pid, signal.SIGCONT)
     assert (got.returncode, got.stdout) == (1, "5.0\n")
     for done in (got, listed, status):
-        assert "warning: cell 'FirstCell' does not run any more: these values are" in done.stderr
+        assert "warning: cell 'FirstCell' is no longer running: these values are" in done.stderr
     assert watch.returncode == 1
-    assert "does not run any more" in told
+    assert "is no longer running" in told
 
 
 def test_a_supervisor_that_stood_still_itself_blames_nobody_for_the_silence(

@@ -187,7 +187,7 @@ def test_the_first_user_makes_the_file_and_the_password_is_not_in_it(with_opcua:
 @pytest.mark.parametrize(
     ("words", "password", "code", "say"),
     [
-        (("anna", "--role", "Operater"), PASSWORD, 2, "'Operater' is no role"),
+        (("anna", "--role", "Operater"), PASSWORD, 2, "'Operater' is not a role"),
         (("anna",), "", 1, "password"),
         (("",), PASSWORD, 1, "name"),
     ],
@@ -202,11 +202,11 @@ def test_a_user_that_cannot_be_is_refused(
 
 def test_users_are_listed_and_taken_away(with_opcua: SmallCell) -> None:
     cell = with_opcua
-    assert "names nobody" in cell.type("user", "list").stdout
+    assert "has no users" in cell.type("user", "list").stdout
     for name in ("bert", "anna"):
         cell.type("user", "add", name, "--role", "Planner", "--password-env", "PW", PW=PASSWORD)
     assert cell.type("user", "list").stdout == "anna: Planner\nbert: Planner\n"
-    assert cell.type("user", "remove", "bert").stdout == "bert is no longer in users.yaml\n"
+    assert cell.type("user", "remove", "bert").stdout == "bert was removed from users.yaml\n"
     assert cell.type("user", "list").stdout == "anna: Planner\n"
     assert_refused(cell.type("user", "remove", "bert"), 1, "there is no user 'bert'")
 
@@ -246,7 +246,7 @@ def test_check_names_a_role_that_gives_no_rights(with_opcua: SmallCell) -> None:
     users = with_opcua.folder / "users.yaml"
     users.write_text(users.read_text().replace("Operator", "operator"))
     assert_refused(
-        with_opcua.type("check"), 2, "user anna: 'operator' is no role; did you mean 'Operator'"
+        with_opcua.type("check"), 2, "user anna: 'operator' is not a role; did you mean 'Operator'"
     )
 
 

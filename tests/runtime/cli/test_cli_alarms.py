@@ -99,7 +99,7 @@ def test_an_alarm_is_shelved_for_a_duration_and_brought_back(bench: AlarmBench):
     done = typed("shelve", "air", "--for", "30min", "--reason", "sensor")
     assert done.stdout == "air shelved for 30min\n"
     assert [row["state"] for row in rows()] == ["SHELVED"]
-    assert typed("unshelve", "air").stdout == "air is back\n"
+    assert typed("unshelve", "air").stdout == "air unshelved\n"
     assert rows() == []
 
 

@@ -103,11 +103,11 @@ def test_a_changed_program_is_loaded_between_two_cycles_audited_and_rolled_back_
     assert closed(cell)
     known = len(changes(cell))
     done = said(cell, "change", "--yes", "--reason", "never closed")
-    assert "FirstCell: goes on with programs " in done
+    assert "FirstCell: now runs programs " in done
     until(lambda: not closed(cell))
     assert said(cell, "tags", "get", "clamp.strokes") == strokes
     back = said(cell, "change", "--rollback", "--yes", "--reason", "as before")
-    assert "FirstCell: went back to programs " in back
+    assert "FirstCell: rolled back to programs " in back
     assert "the files in " in back
     until(lambda: closed(cell))
     until(lambda: len(changes(cell)) == known + 2)
@@ -135,7 +135,7 @@ def test_status_names_the_programs_that_run_and_who_changed_them(cell: SmallCell
     assert now == {**before, "differ_on_disk": ["clamp.py"]}
     text = said(cell, "status")
     assert f"programs: {digest[:12]} (1 file) since {before['since']}" in text
-    assert "clamp.py in the cell's folder differs from what runs" in text
+    assert "clamp.py in the cell's folder differs from the running programs" in text
     said(cell, "change", "--yes", "--reason", "never closed")
     now = status(cell)["programs"]
     assert now["sha256"] != digest
@@ -146,7 +146,7 @@ def test_status_names_the_programs_that_run_and_who_changed_them(cell: SmallCell
     assert f"programs: {now['sha256'][:12]} (1 file) since {now['since']}, changed by " in text
     assert ": never closed" in text
     said(cell, "change", "--rollback", "--yes")
-    assert ", taken back by " in said(cell, "status")
+    assert ", rolled back by " in said(cell, "status")
     assert status(cell)["programs"]["sha256"] == digest
 
 
@@ -183,7 +183,7 @@ def test_a_change_that_does_not_fit_is_refused_with_the_reason_and_the_cell_goes
     done = cell.type("change", "--yes")
     assert done.returncode == code, done
     assert says in done.stderr
-    assert "the running programs go on" in done.stderr
+    assert "the running programs continue" in done.stderr
     assert "Traceback" not in done.stderr
     now = status(cell)
     assert (now["state"], now["processes"]["scan"]["pid"]) == ("RUN", before)
@@ -194,7 +194,7 @@ def test_a_change_that_does_not_fit_is_refused_with_the_reason_and_the_cell_goes
 def test_a_scan_that_is_killed_after_a_change_comes_back_with_what_ran(tmp_path: Path) -> None:
     small = SmallCell(tmp_path / "cell", tmp_path / "run")
     with small.running():
-        assert "there is nothing to go back to" in small.type("change", "--rollback").stderr
+        assert "there is nothing to roll back" in small.type("change", "--rollback").stderr
         said(small, "tags", "set", "close_request", "true")
         until(lambda: closed(small))
         original = (small.folder / "clamp.py").read_text()
@@ -212,7 +212,7 @@ def test_a_scan_that_is_killed_after_a_change_comes_back_with_what_ran(tmp_path:
         until(lambda: len(changes(small)) > 0)
         (event,) = changes(small)
         assert (event.files, event.after_restart) == (["clamp.py"], False), "told before the kill"
-        assert "the running programs go on" in small.type("change", "--yes").stderr
+        assert "the running programs continue" in small.type("change", "--yes").stderr
         said(small, "change", "--rollback", "--yes")
         until(lambda: closed(small))
         # A program that ends its process when it is let go: right after a change is permanent.

@@ -169,8 +169,12 @@ def test_the_program_acts_on_what_is_written(cell: SmallCell) -> None:
         (("tags", "set", "clamp_setpoint", "much"), 2, "REAL takes a number, not 'much'"),
         (("tags", "set", "close_request", "maybe"), 2, "BOOL takes true or false, not 'maybe'"),
         (("tags", "set", "clamp.strokes", "5"), 1, "is written by task 'clamp'; force it"),
-        (("tags", "set", "sys.cycle", "5"), 1, "tells the runtime's own state; not written"),
-        (("force", "sys.cycle", "5"), 1, "tells the runtime's own state; not forced"),
+        (
+            ("tags", "set", "sys.cycle", "5"),
+            1,
+            "is a system tag of the runtime and cannot be written",
+        ),
+        (("force", "sys.cycle", "5"), 1, "is a system tag of the runtime and cannot be forced"),
         (("force", "clamp.strokes", "-5"), 2, "UDINT holds 0 to 4294967295, not -5"),
         (("reset",), 1, "'reset' is not possible in RUN"),
         (("status", "--cell", "Other"), 1, "no running cell matches 'Other'; running: FirstCell ("),
@@ -372,7 +376,7 @@ def test_a_supervisor_that_was_killed_leaves_a_cell_that_is_said_to_be_dead_and_
     again = small.launch()
     try:
         said_then = small.until_said(again, "waits in STOP")
-        assert "did not end in order last time" in said_then
+        assert "was not shut down in order last time" in said_then
         while (state := data(small, "status")["state"]) != "STOP":
             assert state == "INIT"
             assert time.monotonic() < deadline + 20

@@ -103,7 +103,7 @@ def test_a_quality_from_what_is_no_variable_is_told_with_the_line_of_the_program
         encoding="utf-8",
     )
     (problem, *_) = check_file(tmp_path / "cell.yaml").problems
-    assert "takes its quality from 'pomp', which is no other variable" in problem.why
+    assert "takes its quality from 'pomp', which is not another variable" in problem.why
     assert "wrong.py:3" in problem.why
 
 

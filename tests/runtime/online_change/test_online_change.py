@@ -241,12 +241,12 @@ def test_a_file_that_was_changed_between_check_and_load_is_refused(cell: Changed
 @pytest.mark.parametrize(
     ("other", "says"),
     [
-        ({"sha256": "../image"}, "is no SHA-256"),
+        ({"sha256": "../image"}, "is not the SHA-256"),
         ({"remote": True}, "not remotely"),
         ({"old": "0" * 64}, "the programs were changed meanwhile"),
         ({"new": "0" * 64}, "the programs were changed meanwhile"),
         ({"tasks": ["lamp"]}, "names other tasks"),
-        ({"reason": "another"}, "tells another story"),
+        ({"reason": "another"}, "does not match the command"),
     ],
 )
 def test_a_command_that_is_not_about_what_runs_and_what_was_checked_is_refused(

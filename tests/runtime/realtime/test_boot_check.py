@@ -285,7 +285,7 @@ def test_a_trial_that_does_not_answer_is_an_error_that_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(machine_check.sys, "executable", "/bin/false")
-    with pytest.raises(BootCheckError, match="did not say what it was granted"):
+    with pytest.raises(BootCheckError, match="did not report what it was granted"):
         trial(settings(0, -1))
 
 

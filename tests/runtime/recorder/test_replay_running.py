@@ -228,7 +228,7 @@ def test_a_trigger_of_the_cell_s_file_keeps_a_recording_that_is_listed_by_its_na
     # They are listed without a running cell, too, and the recorder's log tells of the file.
     for place in (kept.parent, cell.folder, cell.file):
         assert found[0].name in said(cell, "recordings", str(place), "--json")
-    assert "no recording is kept" in said(cell, "recordings", str(cell.folder / "data" / "log"))
+    assert "there are no recordings" in said(cell, "recordings", str(cell.folder / "data" / "log"))
     assert cell.type("recordings", str(kept.parent / "nowhere")).returncode == 2
     log = cell.folder / "data" / "log" / "recorder.jsonl"
 

@@ -114,7 +114,7 @@ REFUSALS = [
     (
         write("sys.state", 2),
         ReplyCode.NOT_WRITABLE,
-        "'sys.state' tells the runtime's own state; not written",
+        "'sys.state' is a system tag of the runtime and cannot be written",
     ),
     (write("recipe", 0), ReplyCode.OUT_OF_RANGE, "tag 'recipe' takes 1 to 99 mm, not 0"),
     (write("recipe", 100), ReplyCode.OUT_OF_RANGE, "tag 'recipe' takes 1 to 99 mm, not 100"),
@@ -130,14 +130,14 @@ REFUSALS = [
     (write("lamp", 2), ReplyCode.TYPE_MISMATCH, "BOOL does not take 2"),
     (ForceTag(tag="prat", value=True, actor="anna"), ReplyCode.UNKNOWN_TAG, "no tag 'prat'"),
     (ForceTag(tag="part", value="x", actor="anna"), ReplyCode.TYPE_MISMATCH, "tag 'part': BOOL"),
-    (ForceTag(tag="sys.cycle", value=1, actor="anna"), ReplyCode.NOT_WRITABLE, "own state"),
+    (ForceTag(tag="sys.cycle", value=1, actor="anna"), ReplyCode.NOT_WRITABLE, "system tag"),
     (UnforceTag(tag="prat", actor="anna"), ReplyCode.UNKNOWN_TAG, "there is no tag 'prat'"),
     (
         SetMode(request="jump", actor="anna"),
         ReplyCode.UNKNOWN_REQUEST,
         "use start, cold_start, hot_start, pause, stop, reset",
     ),
-    (SetMode(request="fault", actor="anna"), ReplyCode.UNKNOWN_REQUEST, "'fault' is no request"),
+    (SetMode(request="fault", actor="anna"), ReplyCode.UNKNOWN_REQUEST, "'fault' is not a request"),
     (SetMode(request="reset", actor="anna"), ReplyCode.INVALID_STATE, "not possible in RUN"),
     (ResetStatistics(task="nobody", actor="anna"), ReplyCode.UNKNOWN_TASK, "tasks: control"),
     (

@@ -358,5 +358,5 @@ def test_a_result_that_no_message_can_carry_is_an_error_and_not_the_workers_deat
         assert [done for done, _ in eyes.done] == [kind, "read"]
     broken, following = desk.results
     assert (broken.number, broken.kind, broken.body) == (desk.numbers[0], kind, {})
-    assert f"the worker's answer to job '{kind}' cannot be told" in broken.error
+    assert f"the worker's answer to job '{kind}' cannot be sent" in broken.error
     assert following.body == {"text": "on"}

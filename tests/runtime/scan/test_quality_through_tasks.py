@@ -146,9 +146,11 @@ def test_the_worst_is_the_first_of_the_highest_severity(statuses: list[int]):
 
 
 def test_a_quality_taken_from_what_is_no_variable_is_refused_when_the_class_is_made():
-    with pytest.raises(TypeError, match="takes its quality from 'mas', which is no other variable"):
+    with pytest.raises(
+        TypeError, match="takes its quality from 'mas', which is not another variable"
+    ):
         program(density, mass=Input(LREAL), out=Output(LREAL, quality_from=("mas",)))
-    with pytest.raises(TypeError, match="from 'out', which is no other"):
+    with pytest.raises(TypeError, match="from 'out', which is not another"):
         program(density, out=Output(LREAL, quality_from="out"))
 
 

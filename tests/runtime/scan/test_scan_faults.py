@@ -232,7 +232,7 @@ def test_a_device_that_must_not_be_lost_faults_the_cell_when_it_is_lost(
         bench.ports[0].error = "no answer within 0.2 s"
         bench.statuses = [(quality.BAD_NO_COMMUNICATION, UTC_NS)] * 2
         bench.cycle()
-    reason = "its driver gives no sign" if silent else "no answer within 0.2 s"
+    reason = "its driver does not respond" if silent else "no answer within 0.2 s"
     assert_faulted(bench, "surroundings", f"device 'coupler' does not answer: {reason}")
     assert bench.request("reset").code == ReplyCode.INVALID_STATE
     bench.drivers_alive = True

@@ -91,7 +91,7 @@ def test_inputs_and_writes_of_a_script_happen_at_their_times(bench: Plan, tmp_pa
         ("in.csv", "time,tag,value\n1s,recipe,much\n", r"in\.csv:2: recipe: INT takes a number"),
         ("in.yaml", "time: 1s\n", r"in\.yaml:1: write a list"),
         ("in.yaml", "- {time: 1s}\n", r"in\.yaml:1: a row has the keys time, tag, value"),
-        ("in.yaml", "- {time: 1s\n", "is no YAML"),
+        ("in.yaml", "- {time: 1s\n", "is not YAML"),
     ],
 )
 def test_a_wrong_script_is_refused_with_its_line(
@@ -136,13 +136,13 @@ def test_a_cell_is_simulated_at_a_multiple_of_real_time(first: Path):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--speed", "fast"], "'fast' is no speed; write max or a number above 0"),
+        (["--speed", "fast"], "'fast' is not a speed; write max or a number above 0"),
         (["--for", "long"], "'long' is not a duration"),
         (["--set", "close_request"], "sets nothing; write tag=value"),
         (["--set", "close_request=perhaps"], "BOOL takes true or false"),
         (["--parts", "3"], "names no plant model"),
         (["--plant", "nowhere:Model"], "cannot import nowhere"),
-        (["--plant", "clamp:Clamp"], "is no plant model"),
+        (["--plant", "clamp:Clamp"], "is not a plant model"),
         (["--inputs", "none.csv"], "none.csv cannot be read"),
     ],
 )

@@ -33,7 +33,7 @@ def test_an_address_that_another_program_has_is_named_with_its_key(plan: Plan, h
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         opcua, metrics = taken(listening_at(plan, host, port))
-    assert opcua.startswith(f"opcua.endpoint: {host}:{port} cannot be listened on (")
+    assert opcua.startswith(f"opcua.endpoint: {host}:{port} is not available (")
     assert "address already in use" in opcua
     assert metrics.startswith("metrics.listen: ")
 
