@@ -54,7 +54,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 
 $(TYPED): $(ROOMS) pyproject.toml setup.py $(STAMP)
-	rm -rf build/typed build/lib
+	rm -rf build/typed build/lib*
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/typed .
 	@touch $@
 

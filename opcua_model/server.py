@@ -1,13 +1,14 @@
 """The cell's OPC UA server: assembles the address space from the plan and keeps it true.
 
-The gateway process builds one `CellServer` and runs it. Values come from the image by the reader,
-changes go to the scan by the sender; the server itself decides nothing about the cell.
+The gateway process builds one `CellServer` and runs it. Values come from the image, changes go
+to the scan by the sender; the server itself decides nothing about the cell.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlparse
@@ -15,8 +16,8 @@ from urllib.parse import urlparse
 import structlog
 from asyncua import ua
 
+from cellwright.io.image import Image
 from cellwright.io.log_once import LogOnce
-from cellwright.io.plan import Plan
 from cellwright.io.timing.clock import Clock
 from cellwright.mes.errors import MesError
 from cellwright.opcua_model.address_space.builder import Builder
@@ -25,7 +26,7 @@ from cellwright.opcua_model.address_space.values import utc_datetime
 from cellwright.opcua_model.errors import ModelError
 from cellwright.opcua_model.isa95 import structures
 from cellwright.opcua_model.isa95.job_control import JobControl
-from cellwright.opcua_model.isa95.mes_view import MesState, MesView
+from cellwright.opcua_model.isa95.mes_view import MesState, MesStore, MesView
 from cellwright.opcua_model.isa95.work_orders import WorkOrders
 from cellwright.opcua_model.nodes.cell_tree import OBJECTS, CellTree, application_uri
 from cellwright.opcua_model.nodes.controller import CellControl
@@ -36,14 +37,14 @@ from cellwright.opcua_model.nodes.tags import TagTree
 from cellwright.opcua_model.security.access import ServiceRules
 from cellwright.opcua_model.security.certificate import own_certificate
 from cellwright.opcua_model.security.users import Authenticator, load_users
-from cellwright.opcua_model.services.command_sender import CommandSender, ImageReader, MesStore
+from cellwright.opcua_model.services.command_sender import CommandSender
 from cellwright.opcua_model.services.internal_server import CellInternalServer
 from cellwright.opcua_model.services.transport import CellTransportServer
 from cellwright.opcua_model.services.writes import WritePath
 
 _log = structlog.get_logger(__name__)
 
-VERSION: Final = "0.1.0"
+VERSION: Final = version("cellwright")
 DIAGNOSTICS_NS: Final = 250_000_000
 """How often statistics are looked at."""
 STANDARD_NS: Final = 1_000_000_000
@@ -66,8 +67,7 @@ class CellServer:
 
     def __init__(
         self,
-        plan: Plan,
-        reader: ImageReader,
+        image: Image,
         commands: CommandSender,
         mes: MesStore | None,
         *,
@@ -75,11 +75,13 @@ class CellServer:
         clock: Clock,
     ) -> None:
         """``pki`` is the folder of certificates; made when absent. Raises OpcUaError."""
+        plan = image.plan
         if plan.opcua is None:
             raise ModelError(f"cell {plan.cell} has no opcua section; add one to have a server")
         self._plan = plan
         self._settings = plan.opcua
-        self._reader = reader
+        self._image = image
+        self._reader = image.snapshot_reader()
         self._clock = clock
         self._pki = pki
         file = plan.opcua.users_file
@@ -152,7 +154,7 @@ class CellServer:
         tree.stations(nodes.machine, tags)
         self._control.build(builder, self._internal.methods, nodes.resource)
         self._publisher = TagPublisher(plan, tags)
-        self._diagnostics = Diagnostics(plan, nodes)
+        self._diagnostics = Diagnostics(self._image, nodes)
         self._work_orders = WorkOrders(builder, plan.cell, nodes.mes)
         if self._mes is not None:
             JobControl(self._mes, self._work_orders, self.refresh_mes).build(

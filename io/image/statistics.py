@@ -6,7 +6,7 @@ an octave, so a percentile is at most 1/8 above the true value.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -47,31 +47,31 @@ class Distribution(msgspec.Struct, frozen=True):
         return self.maximum
 
 
+_PLACES: Final[Mapping[str, int]] = {
+    name.removeprefix("CW_").lower(): place
+    for name, place in ffi.typeof("enum cw_count").relements.items()
+    if name != "CW_COUNTERS"
+}
+"""Name of each counter of ``statistics.h`` to its place: ``late_runs`` is ``CW_LATE_RUNS``."""
+
+
 class TaskStatistics(msgspec.Struct, frozen=True):
-    """What one task did since the last reset."""
+    """What one task did since the last reset; `cellwright.io.image.figures` says what each is.
+
+    Every counter of ``statistics.h`` is an attribute too: ``late_runs`` for ``CW_LATE_RUNS``.
+    """
 
     runs: int
-    """Executions, late ones among them."""
-    overruns: int
-    """Executions that took longer than the interval."""
-    skips: int
-    """Due executions that did not take place because a late cycle covered their ticks. Of the
-    scan's own record: ticks without a cycle."""
-    watchdog_hits: int
-    """Executions that took longer than the watchdog time."""
-    late_runs: int
-    """Executions beside the grid that made up for skipped ones (overrun policy ``late``)."""
-    omitted: int
-    """Cycles whose slack was too short for a freewheeling task."""
-    job_timeouts: int
-    """Jobs whose deadline passed without an answer of the worker."""
-    late_answers: int
-    """Answers that came after their deadline and were dropped."""
     resets: int
-    """How often the counters were reset by command."""
+    counters: tuple[int, ...]
+    """Counts in the order of ``enum cw_count``."""
     jitter: Distribution
-    """Start of the execution after its tick."""
     execution: Distribution
+
+    def __getattr__(self, name: str) -> int:
+        if name not in _PLACES:
+            raise AttributeError(f"there is no counter '{name}'; there are {', '.join(_PLACES)}")
+        return self.counters[_PLACES[name]]
 
 
 def bucket_low(index: int) -> int:
@@ -165,14 +165,8 @@ class Statistics:
             raise RuntimeError(f"the statistics of task {index} change faster than they are read")
         return TaskStatistics(
             runs=copy.cycles,
-            overruns=copy.counter[lib.CW_OVERRUNS],
-            skips=copy.counter[lib.CW_SKIPS],
-            watchdog_hits=copy.counter[lib.CW_WATCHDOG_HITS],
-            late_runs=copy.counter[lib.CW_LATE_RUNS],
-            omitted=copy.counter[lib.CW_OMITTED],
-            job_timeouts=copy.counter[lib.CW_JOB_TIMEOUTS],
-            late_answers=copy.counter[lib.CW_LATE_ANSWERS],
             resets=copy.resets,
+            counters=tuple(copy.counter),
             jitter=_distribution(copy.jitter),
             execution=_distribution(copy.execution),
         )

@@ -10,15 +10,18 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from cellwright.mes import parts, work_orders
+from cellwright.mes.background_store import BackgroundStore
 from cellwright.mes.parts import UnitView
+from cellwright.mes.store import Store
 from cellwright.mes.work_orders import JobOrder, WorkOrderView
 from cellwright.opcua_model.services import limits
-from cellwright.opcua_model.services.command_sender import MesStore
 
 T = TypeVar("T")
+
+MesStore: TypeAlias = Store | BackgroundStore
 
 MAX_ORDERS: Final = 200
 """Orders that are published: those in work, then those that wait, then the newest ended ones."""

@@ -1,6 +1,6 @@
 """The cell's own objects: Machines/<Cell> with its stations, and Controller with its tasks.
 
-Built once at start from the plan; the statistics' nodes are handed to `diagnostics`, the stations
+Built once at start from the plan; the statistics' nodes are handed to `Diagnostics`, the stations
 show the same variables as IO does.
 """
 
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from asyncua import ua
 from asyncua.server.address_space import NodeData
 
+from cellwright.io.image import figures
 from cellwright.io.plan import Edge, Plan, Task
 from cellwright.opcua_model.address_space.builder import COMPONENT, ORGANIZES, Builder, attribute
 from cellwright.opcua_model.address_space.ids import below, cell_id, standard, type_id
+from cellwright.opcua_model.nodes.diagnostics import variables
 
 _T = ua.VariantType
 OBJECTS: Final = standard(ua.ObjectIds.ObjectsFolder)
@@ -25,34 +27,6 @@ STATIONS: Final = {
     "vision.station": ("Vision", "VisionStationType"),
 }
 """Programs whose tasks are stations, the folder and the type of each."""
-
-TASK_VALUES: Final = (
-    ("CycleTime", _T.Double, ua.ObjectIds.Duration, "Execution time of the last run"),
-    ("MaxCycleTime", _T.Double, ua.ObjectIds.Duration, "Longest execution since the last reset"),
-    ("Jitter", _T.Double, ua.ObjectIds.Duration, "Largest lateness of a start since the reset"),
-    ("Runs", _T.UInt64, ua.ObjectIds.UInt64, "Executions since the last reset"),
-    ("Overruns", _T.UInt64, ua.ObjectIds.UInt64, "Executions longer than the interval"),
-    ("Skips", _T.UInt64, ua.ObjectIds.UInt64, "Due times at which the task did not run"),
-    ("WatchdogHits", _T.UInt64, ua.ObjectIds.UInt64, "Executions longer than the watchdog"),
-    ("LateRuns", _T.UInt64, ua.ObjectIds.UInt64, "Executions that made up for skipped ones"),
-    ("Omitted", _T.UInt64, ua.ObjectIds.UInt64, "Cycles without slack for a freewheeling task"),
-    ("JobTimeouts", _T.UInt64, ua.ObjectIds.UInt64, "Jobs not answered before their deadline"),
-    ("LateAnswers", _T.UInt64, ua.ObjectIds.UInt64, "Answers dropped after their deadline"),
-    ("Resets", _T.UInt64, ua.ObjectIds.UInt64, "How often these figures were reset"),
-    (
-        "Load",
-        _T.Double,
-        ua.ObjectIds.Double,
-        "Last execution time in per cent of the interval, or else of the base interval",
-    ),
-)
-
-DEVICE_VALUES: Final = (
-    ("Connected", _T.Boolean, ua.ObjectIds.Boolean, "The device answers"),
-    ("Polls", _T.UInt64, ua.ObjectIds.UInt64, "Requests since the driver started"),
-    ("Errors", _T.UInt64, ua.ObjectIds.UInt64, "Requests that failed"),
-    ("Reconnects", _T.UInt64, ua.ObjectIds.UInt64, "Connections made after the first"),
-)
 
 
 @dataclass(slots=True)
@@ -209,7 +183,7 @@ class CellTree:
             self._property(
                 node_id, "Watchdog", ua.Variant(f"T#{task.watchdog_ns / 1e6:g}ms", _T.String)
             )
-            nodes.tasks.append(self._values(node_id, TASK_VALUES))
+            nodes.tasks.append(self._values(node_id, figures.TASK))
 
     def _runs(self, task: Task) -> list[tuple[str, str]]:
         """What runs the task; Interval and Single are named as OPC 30000 names them."""
@@ -231,10 +205,10 @@ class CellTree:
             )
             self._property(node_id, "Kind", ua.Variant(device.kind, _T.String))
             self._property(node_id, "Driver", ua.Variant(device.driver, _T.String))
-            nodes.devices.append(self._values(node_id, DEVICE_VALUES))
+            nodes.devices.append(self._values(node_id, figures.DEVICE))
 
     def _values(
-        self, parent: ua.NodeId, values: Sequence[tuple[str, ua.VariantType, int, str]]
+        self, parent: ua.NodeId, shown: Sequence[figures.Figure[Any]]
     ) -> dict[str, NodeData]:
         return {
             name: self._builder.variable(
@@ -245,7 +219,7 @@ class CellTree:
                 standard(data_type),
                 text=text,
             )
-            for name, variant, data_type, text in values
+            for name, variant, data_type, text in variables(shown)
         }
 
     def _property(self, parent: ua.NodeId, name: str, value: ua.Variant) -> None:

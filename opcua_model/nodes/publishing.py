@@ -12,12 +12,13 @@ from typing import Any
 from asyncua import ua
 from asyncua.server.address_space import NodeData
 
+from cellwright.io.image import Image, SnapshotReader, figures
 from cellwright.io.plan import CellState, Plan, Value, is_bad
 from cellwright.opcua_model.address_space.builder import replace
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.values import NS_PER_MS, utc_datetime, wire_type
 from cellwright.opcua_model.nodes.cell_tree import CellNodes
-from cellwright.opcua_model.services.command_sender import ImageReader
+from cellwright.opcua_model.nodes.diagnostics import values
 
 _PACKML = {
     CellState.INIT: (15, "Resetting"),
@@ -55,7 +56,7 @@ class TagPublisher:
         self._status: dict[int, ua.StatusCode] = {}
         self._times: dict[int, ua.DateTime] = {}
 
-    def publish(self, reader: ImageReader, indices: Iterable[int]) -> int:
+    def publish(self, reader: SnapshotReader, indices: Iterable[int]) -> int:
         """Write these tags' values with quality and source timestamp; gives their number.
 
         A Bad value goes out as null (OPC 10000-4, 7.11.1).
@@ -89,9 +90,12 @@ class TagPublisher:
 class Diagnostics:
     """Status of the cell, statistics of tasks and devices."""
 
-    def __init__(self, plan: Plan, nodes: CellNodes) -> None:
+    def __init__(self, image: Image, nodes: CellNodes) -> None:
+        plan = image.plan
+        self._image = image
         self._plan = plan
         self._nodes = nodes
+        self._ports = [image.device(index) for index in range(len(plan.devices))]
         self._state_index = next((tag.index for tag in plan.tags if tag.name == "sys.state"), None)
         self._skipped_index = next(
             (tag.index for tag in plan.tags if tag.name == "sys.skipped"), None
@@ -100,46 +104,18 @@ class Diagnostics:
         """Tick of the last look, when the cell was in RUN. Ticks, for the wall clock may jump."""
         self._ran_ticks = 0
 
-    def publish(self, reader: ImageReader) -> int:
+    def publish(self, reader: SnapshotReader) -> int:
         """Write what differs; gives its number."""
         at = utc_datetime(reader.utc_ns)
         count = self._status(reader, at)
         for task, nodes in zip(self._plan.tasks, self._nodes.tasks, strict=True):
-            held = reader.task(task.index)
-            count += _write(
-                nodes,
-                {
-                    "CycleTime": held.cycle_ns / NS_PER_MS,
-                    "MaxCycleTime": held.max_cycle_ns / NS_PER_MS,
-                    "Jitter": held.jitter_ns / NS_PER_MS,
-                    "Runs": held.runs,
-                    "Overruns": held.overruns,
-                    "Skips": held.skips,
-                    "WatchdogHits": held.watchdog_hits,
-                    "LateRuns": held.late_runs,
-                    "Omitted": held.omitted,
-                    "JobTimeouts": held.job_timeouts,
-                    "LateAnswers": held.late_answers,
-                    "Resets": held.resets,
-                    "Load": 100.0 * held.cycle_ns / (task.interval_ns or self._plan.scan.base_ns),
-                },
-                at,
-            )
-        for index, nodes in enumerate(self._nodes.devices):
-            device = reader.device(index)
-            count += _write(
-                nodes,
-                {
-                    "Connected": device.connected,
-                    "Polls": device.polls,
-                    "Errors": device.errors,
-                    "Reconnects": device.reconnects,
-                },
-                at,
-            )
+            reading = figures.read_task(self._image, task)
+            count += _write(nodes, values(figures.TASK, reading), at)
+        for port, nodes in zip(self._ports, self._nodes.devices, strict=True):
+            count += _write(nodes, values(figures.DEVICE, port), at)
         return count
 
-    def _status(self, reader: ImageReader, at: ua.DateTime) -> int:
+    def _status(self, reader: SnapshotReader, at: ua.DateTime) -> int:
         state = CellState.INIT
         if self._state_index is not None:
             state = CellState(int(reader.value(self._state_index)))  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from cellwright.io.messages import OWN_TASK
 from cellwright.io.plan import Address, Direction, Plan, Tag
 
 
@@ -33,7 +34,7 @@ def _reference(tag: Tag) -> Reference:
 
 def _writer(tag: Tag) -> str:
     if tag.direction is Direction.SYSTEM:
-        return "runtime"
+        return OWN_TASK
     if tag.direction is Direction.INPUT and tag.address is not None:
         return f"device {tag.address.device}"
     if tag.writer is not None:

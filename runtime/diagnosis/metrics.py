@@ -1,264 +1,271 @@
-"""The cell's figures for Prometheus: text exposition format 0.0.4, made from the image.
+"""The cell's figures for Prometheus: a collector over the image, and the server of its page.
 
-The gateway serves it on the address of the section ``metrics``. It reads the image like any other
-reader: the scan neither knows nor notices, and nothing here writes.
-https://prometheus.io/docs/instrumenting/exposition_formats/ is the format's source.
+The gateway starts it where the cell's file has a section ``metrics``. It reads the image like any
+other reader: the scan neither knows nor notices, and nothing here writes. prometheus_client makes
+the page; its own server answers any path and waits for a client for ever, hence the small one here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
-from importlib.metadata import version
-from typing import Final, Literal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from socketserver import TCPServer, ThreadingMixIn
+from typing import Any, Final, TypeAlias, TypeVar
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from cellwright.io.image import SCAN, DevicePort, Distribution, Image, bucket_low
-from cellwright.io.plan import CellState, Plan
+import structlog
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from cellwright.io.image import Distribution, Image, bucket_low, figures
+from cellwright.io.image.figures import Figure, Kind
 from cellwright.native import lib
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-Kind = Literal["counter", "gauge", "histogram"]
-Labels = Mapping[str, str]
+S = TypeVar("S")
 
-SHORTEST_NS: Final = 1 << 10
-LONGEST_NS: Final = 1 << 30
+NS_PER_S: Final = 1_000_000_000
+
+PATH: Final = "/metrics"
+TIMEOUT_S: Final = 5.0
+"""Longest time that one client may take."""
+RETRY_S: Final = 5.0
+STOP_CHECK_S: Final = 0.1
+CONNECTIONS: Final = 16
+"""Clients at once; the connection of one more is closed."""
 
 
-def _edges() -> tuple[tuple[int, int], ...]:
-    """(bucket of the image's histogram, highest ns below it): two an octave, 1 us to 1 s.
+# --- figures --------------------------------------------------------------------------------------
 
-    They lie on the image's own bucket limits, so that the cumulative counts are exact.
+
+def _edges() -> Iterator[tuple[int, str]]:
+    """Bucket of the image's histogram, and the highest time below it in seconds.
+
+    Two an octave, 1 us to 1 s, on the image's own limits: the cumulative counts are exact.
     """
-    edges = []
     for bucket in range(4, lib.CW_BUCKETS, 4):
-        low = bucket_low(bucket)
-        if SHORTEST_NS <= low <= LONGEST_NS:
-            edges.append((bucket, low - 1))
-    return tuple(edges)
+        low_ns = bucket_low(bucket)
+        if 1 << 10 <= low_ns <= 1 << 30:
+            yield bucket, f"{(low_ns - 1) // NS_PER_S}.{(low_ns - 1) % NS_PER_S:09d}".rstrip("0")
 
 
-EDGES: Final = _edges()
+EDGES: Final = tuple(_edges())
 """Buckets of every exported histogram."""
 
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One metric: what ``HELP`` and ``TYPE`` say, and which labels its samples have."""
-
-    name: str
-    kind: Kind
-    help: str
-    labels: tuple[str, ...] = ()
+_Family: TypeAlias = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+_FAMILIES: Final[dict[str, Callable[..., _Family]]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "histogram": HistogramMetricFamily,
+}
 
 
-def _f(name: str, kind: Kind, text: str, *labels: str) -> Family:
-    return Family(f"cellwright_{name}", kind, text, labels)
+class CellCollector(Collector):
+    """Every figure that is a metric. One of it for a gateway: it keeps the readers of the image."""
 
-
-FAMILIES: Final = (
-    _f("info", "gauge", "Always 1; says which cell this is", "cell", "site", "version", "layout"),
-    _f("state", "gauge", "1 for the operating state that the cell is in, else 0", "state"),
-    _f("fault", "gauge", "1 while a first fault is recorded, else 0"),
-    _f("degraded", "gauge", "1 while the scan lacks something that it asked the machine for"),
-    _f("forces_active", "gauge", "1 while at least one tag is forced, else 0"),
-    _f("base_interval_seconds", "gauge", "Base interval of the scan"),
-    _f("scan_beat_age_seconds", "gauge", "Time since the scan began its last cycle"),
-    _f("scan_ticks_total", "counter", "Ticks since the scan process started", "result"),
-    _f("scan_start_lateness_seconds", "histogram", "Start of a cycle after its tick"),
-    _f("scan_cycle_seconds", "histogram", "Duration of a cycle"),
-    _f("task_runs_total", "counter", "Executions of a task", "task"),
-    _f("task_skips_total", "counter", "Executions that a late cycle cost a task", "task"),
-    _f("task_overruns_total", "counter", "Executions longer than the task's interval", "task"),
-    _f("task_watchdog_hits_total", "counter", "Executions longer than the watchdog", "task"),
-    _f("task_late_runs_total", "counter", "Executions that made up for skipped ones", "task"),
-    _f("task_omitted_total", "counter", "Cycles without slack for a freewheeling task", "task"),
-    _f("task_job_timeouts_total", "counter", "Jobs not answered before their deadline", "task"),
-    _f("task_late_answers_total", "counter", "Answers dropped after their deadline", "task"),
-    _f("task_resets_total", "counter", "How often the task's figures were reset", "task"),
-    _f("task_start_delay_seconds", "histogram", "Start of a task after its cycle began", "task"),
-    _f("task_execution_seconds", "histogram", "Duration of a task's execution", "task"),
-    _f("device_connected", "gauge", "1 while the device answers, else 0", "device", "driver"),
-    _f("device_tripped", "gauge", "1 after its driver put its outputs in the safe state", "device"),
-    _f("device_requests_total", "counter", "Requests to the device", "device"),
-    _f("device_failures_total", "counter", "Requests that failed", "device"),
-    _f("device_reconnects_total", "counter", "Connections made again", "device"),
-    _f("device_last_request_seconds", "gauge", "Duration of the last request", "device"),
-    _f("device_longest_request_seconds", "gauge", "Duration of the longest request", "device"),
-    _f("device_back_off_seconds", "gauge", "Present pause between attempts, 0: none", "device"),
-    _f("process_up", "gauge", "1 while the process runs, else 0", "process"),
-    _f("process_restarts_total", "counter", "How often it was started again", "process"),
-    _f("process_beat_age_seconds", "gauge", "Time since its last sign of life", "process"),
-    _f("journal_ok", "gauge", "1 while events are accepted and confirmed, else 0"),
-    _f("journal_committed_total", "counter", "Events made durable by this journal process"),
-    _f("journal_waiting", "gauge", "Events of the scan that are not durable yet"),
-)
-"""Everything that is exported; `docs/howto/monitor_with_prometheus.md` lists the same."""
-
-_BY_NAME: Final = {family.name.removeprefix("cellwright_"): family for family in FAMILIES}
-
-
-@dataclass
-class _Page:
-    """Samples by family, in the order of `FAMILIES`."""
-
-    samples: dict[str, list[str]] = field(
-        default_factory=lambda: {family.name: [] for family in FAMILIES}
-    )
-
-    def put(self, name: str, value: float | Decimal, **labels: str) -> None:
-        self._line(_BY_NAME[name], "", labels, value)
-
-    def put_histogram(self, name: str, times: Distribution, **labels: str) -> None:
-        """Cumulative buckets, sum and count. The count is that of the buckets: a record that is
-        read while the scan restarts must not contradict itself."""
-        family = _BY_NAME[name]
-        seen = before = 0
-        for bucket, highest_ns in EDGES:
-            seen += sum(times.buckets[before:bucket])
-            before = bucket
-            self._line(family, "_bucket", {**labels, "le": _number(_seconds(highest_ns))}, seen)
-        count = seen + sum(times.buckets[before:])
-        self._line(family, "_bucket", {**labels, "le": "+Inf"}, count)
-        self._line(family, "_sum", labels, _seconds(times.total))
-        self._line(family, "_count", labels, count)
-
-    def _line(self, family: Family, suffix: str, labels: Labels, value: float | Decimal) -> None:
-        if set(labels) - {"le"} != set(family.labels):
-            raise ValueError(f"{family.name} has the labels {family.labels}, not {tuple(labels)}")
-        inner = ",".join(f'{name}="{escaped(text)}"' for name, text in labels.items())
-        shown = f"{{{inner}}}" if inner else ""
-        self.samples[family.name].append(f"{family.name}{suffix}{shown} {_number(value)}")
-
-    def text(self) -> str:
-        parts = []
-        for family in FAMILIES:
-            lines = self.samples[family.name]
-            if lines:
-                parts.append(f"# HELP {family.name} {_escaped_help(family.help)}")
-                parts.append(f"# TYPE {family.name} {family.kind}")
-                parts += lines
-        return "\n".join(parts) + "\n"
-
-
-class Exporter:
-    """Makes the page. One of it for a gateway: it keeps the readers of the image."""
-
-    def __init__(self, plan: Plan, image: Image, now_ns: Callable[[], int]) -> None:
-        self._plan = plan
+    def __init__(self, image: Image, now_ns: Callable[[], int]) -> None:
         self._image = image
         self._now_ns = now_ns
-        self._reader = image.snapshot_reader()
-        self._forces = plan.tag("sys.forces_active").index
-        self._ports: list[tuple[str, str, DevicePort]] = [
-            (device.name, device.driver, image.device(index))
-            for index, device in enumerate(plan.devices)
-            if device.kind == "driver"
-        ]
+        self._snapshot = image.snapshot_reader()
+        self._ports = figures.polled_devices(image)
+        # A snapshot has one reader, and each scrape is a thread.
+        self._lock = threading.Lock()
 
-    def page(self) -> str:
-        """The whole exposition, ending in a newline."""
-        page = _Page()
-        now_ns = self._now_ns()
-        self._put_cell(page, now_ns)
-        self._put_tasks(page)
-        self._put_devices(page)
-        self._put_processes(page, now_ns)
-        journal, ring = self._image.journal, self._image.events["scan"]
-        page.put("journal_ok", journal.ok)
-        page.put("journal_committed_total", journal.committed)
-        # The order matters: what is acknowledged later must not be counted as waiting.
-        acknowledged = ring.acknowledged
-        page.put("journal_waiting", max(0, ring.written - acknowledged))
-        return page.text()
+    def describe(self) -> Iterable[Metric]:
+        """All metrics, without samples."""
+        return _families().values()
 
-    def _put_cell(self, page: _Page, now_ns: int) -> None:
-        plan, scan = self._plan, self._image.scan
-        page.put(
-            "info",
-            1,
-            cell=plan.cell,
-            site=plan.site,
-            version=version("cellwright"),
-            layout=plan.layout_hash.hex()[:12],
-        )
-        for state in CellState:
-            page.put("state", scan.state == state, state=state.name)
-        page.put("fault", bool(scan.fault_code))
-        page.put("degraded", bool(scan.degraded))
-        self._reader.read()
-        page.put("forces_active", bool(self._reader.value(self._forces)))
-        page.put("base_interval_seconds", _seconds(plan.scan.base_ns))
-        page.put("scan_beat_age_seconds", _age(scan.beat_ns, now_ns))
-        page.put("scan_ticks_total", scan.run_ticks, result="run")
-        page.put("scan_ticks_total", scan.skipped_ticks, result="skipped")
-        figures = self._image.statistics.read(SCAN)
-        page.put_histogram("scan_start_lateness_seconds", figures.jitter)
-        page.put_histogram("scan_cycle_seconds", figures.execution)
-
-    def _put_tasks(self, page: _Page) -> None:
-        for task in self._plan.tasks:
-            figures = self._image.statistics.read(task.index)
-            page.put("task_runs_total", figures.runs, task=task.name)
-            page.put("task_skips_total", figures.skips, task=task.name)
-            page.put("task_overruns_total", figures.overruns, task=task.name)
-            page.put("task_watchdog_hits_total", figures.watchdog_hits, task=task.name)
-            page.put("task_late_runs_total", figures.late_runs, task=task.name)
-            page.put("task_omitted_total", figures.omitted, task=task.name)
-            page.put("task_job_timeouts_total", figures.job_timeouts, task=task.name)
-            page.put("task_late_answers_total", figures.late_answers, task=task.name)
-            page.put("task_resets_total", figures.resets, task=task.name)
-            page.put_histogram("task_start_delay_seconds", figures.jitter, task=task.name)
-            page.put_histogram("task_execution_seconds", figures.execution, task=task.name)
-
-    def _put_devices(self, page: _Page) -> None:
-        for name, driver, port in self._ports:
-            page.put("device_connected", port.connected, device=name, driver=driver)
-            page.put("device_tripped", port.trip != 0, device=name)
-            page.put("device_requests_total", port.requests, device=name)
-            page.put("device_failures_total", port.failures, device=name)
-            page.put("device_reconnects_total", port.reconnects, device=name)
-            page.put("device_last_request_seconds", _seconds(port.last_ns), device=name)
-            page.put("device_longest_request_seconds", _seconds(port.max_ns), device=name)
-            page.put("device_back_off_seconds", _seconds(port.back_off_ns), device=name)
-
-    def _put_processes(self, page: _Page, now_ns: int) -> None:
-        for name, slot in self._image.processes.items():
-            if slot.pid == 0 and slot.restarts == 0:
-                continue  # not started in this cell: no gateway, no worker
-            page.put("process_up", slot.pid != 0, process=name)
-            page.put("process_restarts_total", slot.restarts, process=name)
-            page.put("process_beat_age_seconds", _age(slot.beat_ns, now_ns), process=name)
+    def collect(self) -> Iterable[Metric]:
+        """All metrics that this cell has."""
+        families = _families()
+        with self._lock:
+            now_ns = self._now_ns()
+            cell = figures.read_cell(self._image, self._snapshot, now_ns)
+            _add(families, figures.CELL, cell)
+            for task in self._image.plan.tasks:
+                _add(families, figures.TASK, figures.read_task(self._image, task), task.name)
+            for port in self._ports:
+                _add(families, figures.DEVICE, port, port.device.name)
+            for process in figures.read_processes(self._image, now_ns):
+                _add(families, figures.PROCESS, process, process.slot.name)
+            _add(families, figures.JOURNAL, cell)
+        return [family for family in families.values() if family.samples]
 
 
-def escaped(text: str) -> str:
-    """A label's value: backslash, quote and line feed are escaped."""
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def _families() -> dict[str, _Family]:
+    return {
+        key: _FAMILIES[metric.type](metric.name, metric.sentence, labels=metric.labels)
+        for key, metric in figures.metrics().items()
+    }
 
 
-def _escaped_help(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n")
+def _add(
+    families: dict[str, _Family], listed: Iterable[Figure[S]], subject: S, *names: str
+) -> None:
+    for figure in listed:
+        if not figure.metric:
+            continue
+        family = families[figure.metric]
+        labels = [*names, *(read(subject) for read in figure.labels.values())]
+        value = figure.read(subject)
+        if isinstance(family, HistogramMetricFamily):
+            family.add_metric(labels, _cumulative(value), value.total / NS_PER_S)
+        else:
+            family.add_metric(labels, value / NS_PER_S if figure.kind is Kind.DURATION else value)
 
 
-def _seconds(ns: int) -> Decimal:
-    """Exact: a float would round the bounds of buckets."""
-    return Decimal(ns).scaleb(-9).normalize()
+def _cumulative(times: Distribution) -> list[tuple[str, float]]:
+    """Bound and count of every value up to it. The total is that of the buckets: a record that is
+    read while the scan restarts must not contradict itself."""
+    counts: list[tuple[str, float]] = []
+    seen = before = 0
+    for bucket, bound in EDGES:
+        seen += sum(times.buckets[before:bucket])
+        before = bucket
+        counts.append((bound, seen))
+    return [*counts, ("+Inf", seen + sum(times.buckets[before:]))]
 
 
-def _age(beat_ns: int, now_ns: int) -> Decimal:
-    return _seconds(max(0, now_ns - beat_ns))
+# --- the page -------------------------------------------------------------------------------------
 
 
-def _number(value: float | Decimal) -> str:
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    return str(int(value)) if value == int(value) else repr(value)
+def metrics_app(collector: Collector) -> WSGIApplication:
+    """GET and HEAD of `PATH`, and nothing else."""
+    registry = CollectorRegistry()
+    registry.register(collector)
+    page = make_wsgi_app(registry)
+
+    def app(environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
+        method, headers = environ["REQUEST_METHOD"], [("Content-Type", "text/plain; charset=utf-8")]
+        if method not in ("GET", "HEAD"):
+            start("405 Method Not Allowed", [*headers, ("Allow", "GET, HEAD")])
+            return [b"the metrics are only read\n"]
+        if environ["PATH_INFO"] != PATH:
+            start("404 Not Found", headers)
+            return [f"the metrics are at {PATH}\n".encode()]
+        head: list[Any] = []
+        try:
+            body = b"".join(
+                page({**environ, "REQUEST_METHOD": "GET"}, lambda *words: head.extend(words))
+            )
+        except Exception:  # noqa: BLE001 - the request's outermost edge
+            structlog.get_logger(__name__).error("metrics page failed", exc_info=True)
+            start("500 Internal Server Error", headers)
+            return [b"the page could not be made; see the gateway's log\n"]
+        status, headers = head
+        start(status, [*headers, ("Content-Length", str(len(body)))])
+        return [body] if method == "GET" else []
+
+    return app
 
 
-def reference_rows(families: Iterable[Family] = FAMILIES) -> list[str]:
-    """Rows of the documentation's table."""
-    return [
-        f"| `{one.name}` | {one.kind} | "
-        f"{', '.join(f'`{label}`' for label in one.labels)} | {one.help} |"
-        for one in families
-    ]
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests are not logged."""
+
+
+class _Listener(ThreadingMixIn, WSGIServer):
+    """A thread a request; each has `TIMEOUT_S`, and there are `CONNECTIONS` at most."""
+
+    daemon_threads = True
+    # A port that another cell listens on is taken, never shared.
+    allow_reuse_port = False
+    timeout = STOP_CHECK_S
+
+    def __init__(self, host: str, port: int, app: WSGIApplication) -> None:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # A name has both families; a scraper that is given the name tries both, one with numbers
+        # has those of IPv4.
+        family, _, _, _, where = min(found, key=lambda one: one[0] != socket.AF_INET)
+        self.address_family = family
+        self._since: dict[socket.socket, float] = {}
+        super().__init__((str(where[0]), port), _Handler)
+        self.set_app(app)
+
+    def server_bind(self) -> None:
+        """Without the look-up of this computer's name, which may wait for a name server."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.socket.getsockname()[:2]
+        self.setup_environ()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether one more is served."""
+        return len(self._since) < CONNECTIONS
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Hand the connection to a thread."""
+        self._since[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def close_request(self, request: Any) -> None:
+        """The connection's end."""
+        self._since.pop(request, None)
+        super().close_request(request)
+
+    def cut(self, longer_than_s: float) -> None:
+        """End the connections that last longer; their threads find them closed."""
+        for request, since_s in list(self._since.items()):
+            if time.monotonic() - since_s > longer_than_s:
+                with suppress(OSError):  # it has just ended by itself
+                    request.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A scraper that went away is nothing to report."""
+        log = structlog.get_logger(__name__)
+        if isinstance(sys.exception(), OSError):
+            log.debug("a scraper went away", exc_info=True)
+        else:
+            log.error("a scraper was not answered", exc_info=True)
+
+
+class MetricsServer:
+    """Listens in a thread of its own until `close`; a port that is taken is tried again."""
+
+    def __init__(self, host: str, port: int, app: WSGIApplication) -> None:
+        self._where = (host, port)
+        self._app = app
+        self._stop = threading.Event()
+        self.address: tuple[str, int] | None = None
+        """Host and port it listens on, None while it does not."""
+        # Nothing in it keeps the process from ending, not even a name server that is silent.
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End every connection and give the port back."""
+        self._stop.set()
+        self._thread.join(2 * STOP_CHECK_S)
+
+    def _run(self) -> None:
+        log, (host, port), told = structlog.get_logger(__name__), self._where, False
+        while not self._stop.is_set():
+            try:
+                listener = _Listener(host, port, self._app)
+            except (OSError, UnicodeError) as error:  # the latter: not a host's name
+                if not told:
+                    log.error(
+                        "metrics are not served; trying again",
+                        address=f"{host}:{port}",
+                        error=str(error),
+                    )
+                told = True
+                self._stop.wait(RETRY_S)
+                continue
+            with listener:
+                self.address = listener.server_name, listener.server_port
+                log.info("metrics are served", address=f"{host}:{self.address[1]}", path=PATH)
+                while not self._stop.is_set():
+                    listener.handle_request()
+                    listener.cut(TIMEOUT_S)
+                self.address = None
+                listener.cut(0)

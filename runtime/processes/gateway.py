@@ -18,10 +18,9 @@ from cellwright.io.log_once import LogOnce
 from cellwright.mes.background_store import BackgroundStore
 from cellwright.mes.feed import MesFeed
 from cellwright.opcua_model.server import CellServer
-from cellwright.opcua_model.services.gateway_ports import GatewayCommands, GatewayReader
+from cellwright.opcua_model.services.command_sender import CommandSender
 from cellwright.runtime.cell.membership import Membership, join
-from cellwright.runtime.diagnosis.metrics import Exporter
-from cellwright.runtime.diagnosis.metrics_server import MetricsServer
+from cellwright.runtime.diagnosis.metrics import CellCollector, MetricsServer, metrics_app
 from cellwright.runtime.realtime.grants import leave_core
 
 PUBLISH_INTERVAL_S = 0.05
@@ -54,7 +53,7 @@ async def _serve(member: Membership, store: BackgroundStore | None) -> None:
     serving: asyncio.Task[None] | None = None
     server: CellServer | None = None
     # Before the server, which waits for as long as another program has its port.
-    metrics = asyncio.create_task(_serve_metrics(member, stop))
+    metrics = _serve_metrics(member)
     try:
         if member.plan.opcua is not None:
             server = await _listen(member, store)
@@ -67,7 +66,8 @@ async def _serve(member: Membership, store: BackgroundStore | None) -> None:
     finally:
         member.image.gateway.database_ok = False
         stop.set()
-        await metrics
+        if metrics is not None:
+            metrics.close()
         if serving is not None:
             await serving
         if server is not None:
@@ -79,9 +79,8 @@ async def _listen(member: Membership, store: BackgroundStore | None) -> CellServ
     log = LogOnce(structlog.get_logger(__name__))
     while not member.should_stop():
         server = CellServer(
-            member.plan,
-            GatewayReader(member.image),
-            GatewayCommands(CommandClient(member.image)),
+            member.image,
+            CommandSender(CommandClient(member.image)),
             store,
             pki=Path(member.plan.data) / "pki",
             clock=member.clock,
@@ -111,12 +110,13 @@ async def _live(member: Membership, store: BackgroundStore | None) -> None:
     await asyncio.sleep(STOP_CHECK_S)
 
 
-async def _serve_metrics(member: Membership, stop: asyncio.Event) -> None:
+def _serve_metrics(member: Membership) -> MetricsServer | None:
     """The page for Prometheus, where the cell's file asks for it."""
     settings = member.plan.metrics
-    if settings is not None:
-        exporter = Exporter(member.plan, member.image, member.clock.now_ns)
-        await MetricsServer(settings.host, settings.port, exporter.page).run(stop)
+    if settings is None:
+        return None
+    collector = CellCollector(member.image, member.clock.now_ns)
+    return MetricsServer(settings.host, settings.port, metrics_app(collector))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from cellwright.io.messages import OWN_TASK
 from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import Direction, Plan, Tag, Value
 from cellwright.io.recording.cycle import (
@@ -390,7 +391,7 @@ def _resolved(plan: Plan, finder: SetFinder) -> tuple[list[type[Program[Any]]], 
 def _writer(tag: Tag) -> str:
     if tag.writer is not None:
         return tag.writer
-    return "runtime" if tag.direction is Direction.SYSTEM else "command"
+    return OWN_TASK if tag.direction is Direction.SYSTEM else "command"
 
 
 @contextmanager

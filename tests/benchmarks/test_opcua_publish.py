@@ -18,7 +18,7 @@ from asyncua.ua.ua_binary import struct_to_binary
 
 from cellwright.io.timing.clock import MonotonicClock
 from cellwright.opcua_model.server import CellServer
-from support.opcua_support import FakeImage, FakeScan, cell_plan
+from support.opcua_support import FakeScan, ImageBench, cell_plan
 
 TAGS = 1_000
 PASSES = 10
@@ -93,8 +93,8 @@ async def _vanilla() -> tuple[float, float]:
 
 async def _ours(folder: Path) -> tuple[float, float, float]:
     plan = cell_plan(folder, reals=TAGS)
-    image = FakeImage(plan)
-    server = CellServer(plan, image, FakeScan(image), None, pki=folder, clock=MonotonicClock())
+    image = ImageBench(plan)
+    server = CellServer(image.image, FakeScan(image), None, pki=folder, clock=MonotonicClock())
     began = time.perf_counter()
     await server.start()
     await server.publish()
@@ -105,8 +105,7 @@ async def _ours(folder: Path) -> tuple[float, float, float]:
     subscription = await _monitor(server._internal.isession, nodes)
 
     async def step(number: int) -> None:
-        for index in range(TAGS):
-            image.set(f"real_{index}", float(number))
+        image.put({f"real_{index}": float(number) for index in range(TAGS)})
         await server.publish()
 
     figures = await _measure(step, subscription)

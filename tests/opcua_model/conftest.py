@@ -1,6 +1,6 @@
 """A running cell server for the tests: real socket, real channel, real MES on SQLite.
 
-Only the image and the scan are fakes (`opcua_support`). Keys and password hashes are made once
+Only the scan is a fake (`opcua_support`). Keys and password hashes are made once
 for the whole run, because they cost more than the tests that use them.
 """
 
@@ -27,7 +27,7 @@ from cellwright.mes.store import Store
 from cellwright.opcua_model.security.certificate import own_certificate
 from cellwright.opcua_model.security.users import add_user
 from cellwright.opcua_model.server import CellServer
-from support.opcua_support import FakeImage, FakeScan, cell_plan
+from support.opcua_support import FakeScan, ImageBench, cell_plan
 
 CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 CLIENT_URI = "urn:cellwright:tests:client"
@@ -103,7 +103,7 @@ class Cell:
     """One running server and what stands around it."""
 
     server: CellServer
-    image: FakeImage
+    image: ImageBench
     scan: FakeScan
     keys: Keys
     store: Store | None
@@ -165,7 +165,7 @@ def make_cell(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> MakeCell:
         shutil.copy(keys.users, tmp_path / "users.yaml")
         shutil.copytree(keys.server, tmp_path / "pki")
         plan = cell_plan(tmp_path, **options)
-        image = FakeImage(plan)
+        image = ImageBench(plan)
         scan = FakeScan(image)
         store = None
         if mes:
@@ -174,7 +174,7 @@ def make_cell(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> MakeCell:
                 data = master_data.MasterData.model_validate(PARTS)
                 master_data.apply(session, data, "tests")
         server = CellServer(
-            plan, image, scan, store, pki=tmp_path / "pki", clock=clock or MonotonicClock()
+            image.image, scan, store, pki=tmp_path / "pki", clock=clock or MonotonicClock()
         )
         await server.start()
         stop = asyncio.Event()
@@ -185,6 +185,7 @@ def make_cell(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> MakeCell:
             stop.set()
             await loop
             await server.stop()
+            image.image.close()
             if store is not None:
                 store.close()
 

@@ -11,7 +11,7 @@ from asyncua.server.address_space import AttributeValue, NodeData
 from cellwright.io.plan import CellState
 from cellwright.opcua_model.nodes.cell_tree import CellNodes
 from cellwright.opcua_model.nodes.publishing import Diagnostics
-from support.opcua_support import FakeImage, cell_plan
+from support.opcua_support import ImageBench, cell_plan
 
 STATUS = {
     "State": ua.VariantType.Int32,
@@ -34,14 +34,15 @@ def test_the_time_in_run_is_what_the_scan_has_run_whatever_the_wall_clock_does(
         nodes.status[name].attributes[ua.AttributeIds.Value] = AttributeValue(
             ua.DataValue(ua.Variant(ua.get_default_value(variant), variant))
         )
-    image, diagnostics = FakeImage(plan), Diagnostics(plan, nodes)
+    image = ImageBench(plan)
+    reader, diagnostics = image.image.snapshot_reader(), Diagnostics(image.image, nodes)
 
     def after(cycles: int, state: CellState, jump_s: int = 0) -> float:
-        image.set("sys.state", int(state))
-        image.read()
-        image.cycle += cycles - 1  # `read` counts one
+        image.cycle += cycles - 1  # `set` counts one
         image.utc_ns += jump_s * 1_000_000_000
-        diagnostics.publish(image)
+        image.set("sys.state", int(state))
+        assert reader.read()
+        diagnostics.publish(reader)
         held = nodes.status["OperationDuration"].attributes[ua.AttributeIds.Value].value
         assert held is not None
         return float(held.Value.Value)  # type: ignore[union-attr]

@@ -11,12 +11,13 @@ import pytest
 from asyncua import ua
 
 from cellwright.io.image import Image
+from cellwright.io.image.command_client import CommandClient
 from cellwright.io.plan import BAD_WAITING_FOR_INITIAL_DATA, Direction, Plan
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.io.timing.clock import MonotonicClock
 from cellwright.opcua_model.server import CellServer
-from cellwright.opcua_model.services.gateway_ports import GatewayReader
-from support.opcua_support import START_UTC_NS, FakeScan, cell_plan
+from cellwright.opcua_model.services.command_sender import CommandSender
+from support.opcua_support import START_UTC_NS, cell_plan
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -42,11 +43,9 @@ async def test_values_qualities_and_times_come_from_the_real_image(tmp_path: Pat
     plan = _without_devices(cell_plan(tmp_path))
     image = Image.create(tmp_path / "image", plan, "0123abcd")
     scan = ProcessImage(image, plan)
-    reader = GatewayReader(image)
     server = CellServer(
-        plan,
-        reader,
-        FakeScan(None),  # type: ignore[arg-type] - nothing is written here
+        image,
+        CommandSender(CommandClient(image)),
         None,
         pki=tmp_path / "pki",
         clock=MonotonicClock(),

@@ -16,7 +16,6 @@ from cellwright.io.plan import (
 )
 from cellwright.mes import work_orders
 from cellwright.mes.work_orders import JobOrder
-from cellwright.opcua_model.services.command_sender import TaskStatistics
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -305,20 +304,19 @@ async def test_diagnostics_count_sessions_and_subscriptions(cell: Any) -> None:
 
 async def test_task_statistics_and_cell_state_follow_the_image(cell: Any) -> None:
     async with cell.client() as client:
-        cell.image.tasks[1] = TaskStatistics(
-            runs=7,
-            cycle_ns=2_000_000,
-            max_cycle_ns=3_000_000,
-            jitter_ns=50_000,
-            overruns=1,
-            skips=2,
-            watchdog_hits=3,
-            late_runs=4,
-            omitted=5,
-            job_timeouts=6,
-            late_answers=8,
-            resets=9,
-        )
+        statistics = cell.image.image.statistics
+        for _ in range(9):
+            statistics.reset(1)
+        statistics.record(1, 50_000, 3_000_000)
+        for _ in range(6):
+            statistics.record(1, 0, 2_000_000)
+        statistics.overran(1, 1)
+        statistics.skipped(1, 2)
+        statistics.watchdog_hit(1, 3)
+        statistics.ran_late(1, 4)
+        statistics.omitted(1, 5)
+        statistics.timed_out(1, 6)
+        statistics.answered_late(1, 8)
         cell.image.set("sys.state", 2)
         cell.server._due_ns["diagnostics"] = 0
         await cell.server.publish()

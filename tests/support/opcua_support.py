@@ -1,15 +1,17 @@
-"""Parts that tests and benchmarks of the OPC UA server share: plans, a fake image, a fake scan.
+"""Parts that tests and benchmarks of the OPC UA server share: plans, an image, a fake scan.
 
-The fakes stand behind the server's own seams (`ImageReader`, `CommandSender`); everything else in
-these tests is real: the socket, the secure channel, the client, the MES and its database.
+The fake stands behind the server's `CommandSender`; everything else in these tests is real: the
+image, the socket, the secure channel, the client, the MES and its database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cellwright.io.image import BlockLayout, Image, ValueViews, writer
 from cellwright.io.messages import AnyCommand, ReplyCode, WriteTag
 from cellwright.io.plan import (
     GOOD,
@@ -29,65 +31,55 @@ from cellwright.io.plan import (
     Value,
 )
 from cellwright.io.plan.layout import place
-from cellwright.opcua_model.services.command_sender import DeviceStatistics, TaskStatistics
+from cellwright.native import ffi, lib
+from cellwright.opcua_model.services.command_sender import CommandSender
 
 START_UTC_NS = 1_790_000_000_000_000_000
 
 
-class FakeImage:
-    """An image in memory, behind `ImageReader`: what `set` wrote shows after the next `read`."""
+class ImageBench:
+    """A real image, written block by block as the scan would: what `set` wrote is published."""
 
     def __init__(self, plan: Plan) -> None:
-        self._pending: dict[int, tuple[Value, int, int]] = {}
-        self._values: list[Value] = [tag.initial for tag in plan.tags]
-        self._quality = [UNCERTAIN_INITIAL] * len(plan.tags)
-        self._stamps = [START_UTC_NS] * len(plan.tags)
-        self._changed: list[int] = []
-        self._index = {tag.name: tag.index for tag in plan.tags}
-        self.tasks = [TaskStatistics() for _ in plan.tasks]
-        self.devices = [DeviceStatistics() for _ in plan.devices]
+        self.image = Image.create(Path(plan.folder) / "image", plan, "0123abcd")
         self.cycle = 0
         self.utc_ns = START_UTC_NS
+        layout = BlockLayout(plan)
+        self._block = bytearray(layout.size)
+        view = memoryview(self._block)
+        values = ValueViews(view[layout.values : layout.values + layout.value_size])
+        end = layout.quality + 4 * layout.tags
+        self._quality = view[layout.quality : end].cast("I")
+        end = layout.timestamps + 8 * layout.tags
+        self._stamps = view[layout.timestamps : end].cast("q")
+        self._tags = {tag.name: (tag.index, writer(values, tag)) for tag in plan.tags}
+        initial = {tag.name: tag.initial for tag in plan.tags}
+        self.put(initial, UNCERTAIN_INITIAL)
 
     def set(self, name: str, value: Value, quality: int = GOOD) -> None:
         """Change a tag; the source timestamp is a millisecond after the last."""
-        self.utc_ns += 1_000_000
-        self._pending[self._index[name]] = (value, quality, self.utc_ns)
+        self.put({name: value}, quality)
 
-    def read(self) -> bool:
-        self._changed = list(self._pending)
-        for index, (value, quality, stamp) in self._pending.items():
-            self._values[index] = value
-            self._quality[index] = quality
-            self._stamps[index] = stamp
-        self._pending.clear()
+    def put(self, values: Mapping[str, Value], quality: int = GOOD) -> None:
+        """Change tags and publish them as the next cycle."""
         self.cycle += 1
-        return True
-
-    def changed(self) -> Sequence[int]:
-        return self._changed
-
-    def value(self, index: int) -> Value:
-        return self._values[index]
-
-    def quality(self, index: int) -> int:
-        return self._quality[index]
-
-    def timestamp_ns(self, index: int) -> int:
-        return self._stamps[index]
-
-    def task(self, index: int) -> TaskStatistics:
-        return self.tasks[index]
-
-    def device(self, index: int) -> DeviceStatistics:
-        return self.devices[index]
+        self.utc_ns += 1_000_000
+        for name, value in values.items():
+            index, write = self._tags[name]
+            write(value)
+            self._quality[index] = quality
+            self._stamps[index] = self.utc_ns
+        struct.pack_into("<Qqq", self._block, 0, self.cycle, self.utc_ns, self.utc_ns)
+        area = self.image.area("snapshot")
+        block = ffi.from_buffer(self._block)
+        assert lib.cw_snapshot_write(area.pointer, area.size, block, len(self._block)) > 0
 
 
 @dataclass
-class FakeScan:
+class FakeScan(CommandSender):
     """Obeys commands like the scan would, behind `CommandSender`."""
 
-    image: FakeImage
+    image: ImageBench
     answer: Callable[[AnyCommand], tuple[int, str]] = lambda command: (ReplyCode.OK, "done")
     received: list[AnyCommand] = field(default_factory=list)
 

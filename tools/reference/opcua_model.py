@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from asyncua import ua
 
+from cellwright.io.image import figures
 from cellwright.io.messages import ReplyCode
 from cellwright.io.plan import Code, TagType
 from cellwright.opcua_model.address_space import ids
@@ -16,8 +17,8 @@ from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.values import wire_type
 from cellwright.opcua_model.isa95 import job_control, job_orders, mes_view, structures
 from cellwright.opcua_model.isa95.work_orders import fields as order_fields
-from cellwright.opcua_model.nodes.cell_tree import DEVICE_VALUES, TASK_VALUES
 from cellwright.opcua_model.nodes.controller import REQUESTS
+from cellwright.opcua_model.nodes.diagnostics import variables
 from cellwright.opcua_model.security.access import CHANGE_ORDERS, CONTROL_CELL, CREATE_ORDERS
 from cellwright.opcua_model.services import limits
 from cellwright.opcua_model.services.writes import STATUS
@@ -196,7 +197,10 @@ def _lines() -> Iterator[str]:
     yield ""
     yield from _table(
         ("Variable", "Type", "Meaning"),
-        ((name, kind.name, text) for name, kind, _, text in (*TASK_VALUES, *DEVICE_VALUES)),
+        (
+            (name, kind.name, text)
+            for name, kind, _, text in variables((*figures.TASK, *figures.DEVICE))
+        ),
     )
     yield "## Work orders"
     yield ""

@@ -23,7 +23,7 @@ import typer.main
 
 from cellwright.io import messages
 from cellwright.io.drivers import output_gate
-from cellwright.io.image import AlarmState
+from cellwright.io.image import AlarmState, figures
 from cellwright.io.image.status import ProcessState
 from cellwright.io.plan import SYSTEM_TAGS, iec, quality
 from cellwright.io.plan.state_table import text_of
@@ -388,6 +388,21 @@ def _alarm_states() -> list[str]:
     ]
 
 
+# --- metrics --------------------------------------------------------------------------------------
+
+_METRICS_HEAD: Final = ("metric", "type", "labels", "meaning")
+
+
+def with_metrics(how_to: str) -> str:
+    """The how-to with its table of metrics made anew; what stands around it is written by hand."""
+    before, _, rest = how_to.partition(table(_METRICS_HEAD, ()))
+    rows = (
+        (f"`{one.name}`", one.type, ", ".join(f"`{label}`" for label in one.labels), one.sentence)
+        for one in figures.metrics().values()
+    )
+    return before + table(_METRICS_HEAD, rows) + "\n\n" + rest.partition("\n\n")[2]
+
+
 # --- decisions ------------------------------------------------------------------------------------
 
 
@@ -478,6 +493,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     decisions = folder.parent / "decisions"
     if decisions.is_dir():
         texts[decisions / "README.md"] = decisions_page(decisions)
+    how_to = folder.parent / "howto" / "monitor_with_prometheus.md"
+    if how_to.is_file():
+        texts[how_to] = with_metrics(how_to.read_text(encoding="utf-8"))
     for path, text in texts.items():
         try:
             path.write_text(text, encoding="utf-8")

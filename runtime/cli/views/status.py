@@ -7,85 +7,76 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cellwright.io.image import Distribution, Image
-from cellwright.io.image.status import ProcessState
+from cellwright.io.image import Distribution, Image, figures
+from cellwright.io.image.figures import Figure, Kind
 from cellwright.io.plan import CellState, Plan, Value
 from cellwright.runtime.cli.views.programs import program_lines, program_report
 from cellwright.runtime.cli.views.tags import STATE_STYLE
 from cellwright.runtime.realtime.machine_check import Item, check
 
-# --- tags -----------------------------------------------------------------------------------------
-
-
-# --- status ---------------------------------------------------------------------------------------
+S = TypeVar("S")
 
 
 def status_report(plan: Plan, image: Image) -> dict[str, Any]:
     """Everything that ``status`` shows, as plain data; times in microseconds unless named."""
-    reader = image.snapshot_reader()
-    reader.read()
-    now = time.monotonic_ns()
+    now_ns = time.monotonic_ns()
+    cell = figures.read_cell(image, image.snapshot_reader(), now_ns)
 
     def system(name: str) -> Value:
-        return reader.value(plan.tag(f"sys.{name}").index)
+        return cell.snapshot.value(plan.tag(f"sys.{name}").index)
 
-    scan = image.scan
     return {
         "cell": plan.cell,
         "site": plan.site,
         "source": plan.source,
-        "state": CellState(scan.state).name,
+        "state": CellState(image.scan.state).name,
         "first_fault": str(system("first_fault")),
         "degraded": str(system("degraded")),
-        "forces_active": bool(system("forces_active")),
-        "base_ms": plan.scan.base_ns / 1e6,
-        "beat_age_ms": _age_ms(now, scan.beat_ns, 3),
+        **_shown(figures.CELL, cell),
         "ticks": {
             "elapsed": system("elapsed"),
             "run": system("cycle"),
             "skipped": system("skipped"),
         },
         "programs": program_report(plan, image),
-        "scan": _task_report(image, -1, plan.scan.base_ns),
+        "scan": _shown(figures.TASK, figures.read_task(image, None)),
         "tasks": {
             task.name: {"kind": str(task.kind)}
-            | _task_report(image, task.index, task.interval_ns or plan.scan.base_ns)
+            | _shown(figures.TASK, figures.read_task(image, task))
             for task in plan.tasks
         },
-        "processes": _processes(plan, image, now),
-        "devices": _devices(plan, image),
-        "journal": {
-            "ok": image.journal.ok,
-            "error": image.journal.error,
-            "committed": image.journal.committed,
+        "processes": {
+            process.slot.name: _shown(figures.PROCESS, process)
+            for process in figures.read_processes(image, now_ns)
         },
+        "devices": {
+            port.device.name: {"driver": port.device.driver} | _shown(figures.DEVICE, port)
+            for port in figures.polled_devices(image)
+        },
+        "journal": _shown(figures.JOURNAL, cell),
         "recorder": _recorder(image),
-        "machine": [item.report() for item in check(plan.scan, scan.pid)],
+        "machine": [item.report() for item in check(plan.scan, image.scan.pid)],
     }
 
 
-def _task_report(image: Image, index: int, period_ns: int) -> dict[str, Any]:
-    figures = image.statistics.read(index)
-    return {
-        "runs": figures.runs,
-        "overruns": figures.overruns,
-        "skips": figures.skips,
-        "late_runs": figures.late_runs,
-        "omitted": figures.omitted,
-        "watchdog_hits": figures.watchdog_hits,
-        "job_timeouts": figures.job_timeouts,
-        "late_answers": figures.late_answers,
-        "resets": figures.resets,
-        "load_percent": round(100.0 * figures.execution.mean / period_ns, 3),
-        "start_jitter_us": _distribution(figures.jitter),
-        "execution_us": _distribution(figures.execution),
-    }
+def _shown(listed: Iterable[Figure[S]], subject: S) -> dict[str, Any]:
+    return {one.status: _plain(one, one.read(subject)) for one in listed if one.status}
+
+
+def _plain(figure: Figure[Any], value: Any) -> Any:
+    """As JSON has it; durations in the unit that the key ends with."""
+    match figure.kind:
+        case Kind.TIMES:
+            return _distribution(value)
+        case Kind.DURATION:
+            value = value / (1e6 if figure.status.endswith("_ms") else 1e3)
+    return value if figure.decimals is None else round(value, figure.decimals)
 
 
 def _distribution(times: Distribution) -> dict[str, float]:
@@ -98,27 +89,6 @@ def _distribution(times: Distribution) -> dict[str, float]:
         "p99.9": times.percentile(99.9) / 1e3,
         "max": times.maximum / 1e3,
     }
-
-
-def _age_ms(now_ns: int, then_ns: int, digits: int) -> float:
-    """0 for what came while the report was being made."""
-    return max(0.0, round((now_ns - then_ns) / 1e6, digits))
-
-
-def _processes(plan: Plan, image: Image, now_ns: int) -> dict[str, Any]:
-    report = {}
-    for name in image.processes:
-        slot = image.processes[name]
-        if slot.pid == 0 and slot.restarts == 0:
-            continue
-        report[name] = {
-            "pid": slot.pid,
-            "state": "RUNNING" if name == "supervisor" else ProcessState(slot.state).name,
-            "restarts": slot.restarts,
-            "detail": slot.detail,
-            "beat_age_ms": _age_ms(now_ns, slot.beat_ns, 1),
-        }
-    return report
 
 
 def _recorder(image: Image) -> dict[str, Any]:
@@ -134,26 +104,6 @@ def _recorder(image: Image) -> dict[str, Any]:
         "obstacle": scan.obstacle,
         "error": process.error,
     }
-
-
-def _devices(plan: Plan, image: Image) -> dict[str, Any]:
-    report = {}
-    for index, device in enumerate(plan.devices):
-        if device.kind != "driver":
-            continue
-        port = image.device(index)
-        report[device.name] = {
-            "driver": device.driver,
-            "connected": port.connected,
-            "tripped": port.trip != 0,
-            "requests": port.requests,
-            "failures": port.failures,
-            "reconnects": port.reconnects,
-            "last_us": port.last_ns / 1e3,
-            "max_us": port.max_ns / 1e3,
-            "error": port.error,
-        }
-    return report
 
 
 def status_view(report: dict[str, Any]) -> RenderableType:
@@ -222,11 +172,19 @@ def machine_view(items: Iterable[Item]) -> RenderableType:
 
 
 def _count_table(report: dict[str, Any]) -> Table:
-    counts = ("runs", "overruns", "skips", "late_runs", "omitted", "watchdog_hits", "resets")
+    counts = [
+        figure.status
+        for figure in figures.TASK
+        if figure.kind is Kind.COUNTER and figure.status not in _OF_JOBS
+    ]
     table = _plain_table("task", *(count.replace("_", " ") for count in counts))
     for name, row in _scan_and_tasks(report):
         table.add_row(name, *(str(row[count]) for count in counts))
     return table
+
+
+_OF_JOBS: Final = ("job_timeouts", "late_answers")
+"""Counters that a task without jobs does not have: a line below the table when there are any."""
 
 
 def _job_lines(report: dict[str, Any]) -> list[Text]:

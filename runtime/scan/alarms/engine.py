@@ -20,7 +20,7 @@ from cellwright.io.image import (
     AlarmState,
     alarm_state,
 )
-from cellwright.io.messages import AlarmChanged, ReplyCode
+from cellwright.io.messages import OWN_TASK, AlarmChanged, ReplyCode
 from cellwright.io.plan import AlarmRule, Consequence, Plan, Value, quality
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.runtime.scan.alarms.conditions import beyond, condition
@@ -208,7 +208,7 @@ class AlarmEngine(CarriesState):
         first = self._comes_first(rule, old, new)
         self._emit_in_turn(
             AlarmChanged(
-                task="runtime",
+                task=OWN_TASK,
                 utc_ns=self._moment.utc_ns,
                 cycle=self._moment.cycle,
                 alarm=rule.name,

@@ -9,7 +9,7 @@ import pytest
 
 from cellwright.io.image.command_client import CommandClient
 from cellwright.io.messages import ReplyCode, SetMode
-from cellwright.opcua_model.services.gateway_ports import GatewayCommands
+from cellwright.opcua_model.services.command_sender import CommandSender
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.config.compiler import check_file
 from support.plans import make_tag
@@ -86,7 +86,7 @@ async def test_what_comes_through_the_gateway_is_a_remote_command(tmp_path: Path
     client = CommandClient(bench.image)
     try:
         command = SetMode(request="start", actor="ana")
-        code, text = await GatewayCommands(client).send(command)
+        code, text = await CommandSender(client).send(command)
         assert (code, "turn it to REMOTE" in text) == (ReplyCode.INVALID_STATE, True)
         await client.send_async(command)
         assert bench.scan.state.name == "RUN", "the same from the machine itself is obeyed"

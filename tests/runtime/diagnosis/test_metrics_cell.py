@@ -10,16 +10,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prepare import free_port
+from prometheus_client.parser import text_string_to_metric_families
 
 from cellwright.runtime.diagnosis.latency_cell import write_cell
-from support.exposition import parse
 from support.small_cell import SmallCell
 
 CLI = [sys.executable, "-m", "cellwright.runtime.cli"]
@@ -82,14 +81,24 @@ def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
             supervisor.wait(DEADLINE_S)
 
 
-def figures_when(cell: Cell, name: str, wanted: float, **labels: str) -> dict[str, Any]:
-    """The families once one sample has reached a value."""
+def values_of(page: str) -> Callable[..., float]:
+    """``value(name, label=...)``; KeyError for a sample that is not there."""
+    samples = {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
+    return lambda name, **labels: samples[name, frozenset(labels.items())]
+
+
+def figures_when(cell: Cell, name: str, wanted: float, **labels: str) -> Callable[..., float]:
+    """The values once one sample has reached a value."""
     deadline = time.monotonic() + DEADLINE_S
     while True:
         try:
-            families = parse(cell.scrape())
-            if families[name].value(name, **labels) >= wanted:
-                return families
+            value = values_of(cell.scrape())
+            if value(name, **labels) >= wanted:
+                return value
         except OSError:
             pass  # the gateway does not listen yet
         assert time.monotonic() < deadline, f"{name} did not reach {wanted}"
@@ -99,18 +108,17 @@ def figures_when(cell: Cell, name: str, wanted: float, **labels: str) -> dict[st
 def test_a_running_cell_without_opcua_serves_its_figures(cell: Cell) -> None:
     figures_when(cell, "cellwright_state", 1, state="RUN")
     name = "cellwright_task_runs_total"
-    families = figures_when(cell, name, 5, task="bank")
-    up = families["cellwright_process_up"]
+    value = figures_when(cell, name, 5, task="bank")
     for process in ("supervisor", "scan", "journal", "gateway"):
-        assert up.value("cellwright_process_up", process=process) == 1
+        assert value("cellwright_process_up", process=process) == 1
     lateness = "cellwright_scan_start_lateness_seconds"
     ticks = "cellwright_scan_ticks_total"
-    counted = families[lateness].value(f"{lateness}_count")
+    counted = value(f"{lateness}_count")
     # A page is not one instant: cycles go on between its lines.
-    assert counted >= families[ticks].value(ticks, result="run")
-    more = figures_when(cell, name, float(families[name].value(name, task="bank")) + 2, task="bank")
-    assert more[ticks].value(ticks, result="run") >= counted
-    assert more["cellwright_journal_ok"].value("cellwright_journal_ok") == 1
+    assert counted >= value(ticks, result="run")
+    more = figures_when(cell, name, value(name, task="bank") + 2, task="bank")
+    assert more(ticks, result="run") >= counted
+    assert more("cellwright_journal_ok") == 1
 
 
 @pytest.mark.behaviour(21)
