@@ -89,6 +89,9 @@ TABLE: Final = StateTable[CellState, Request, Guard, Action](
     Row(_FAULT, Request.FAULT, _FAULT),
 )
 
+_WELL: Final = {Guard.HEALTHY: True}
+_UNHEALTHY: Final = {Guard.HEALTHY: False}
+
 DRIVING: Final = frozenset({CellState.RUN, CellState.PAUSE})
 """States in which outputs are driven; in all others they are at their safe values."""
 
@@ -100,7 +103,7 @@ def step(
 
     Raises RefusedError.
     """
-    row = TABLE.step(state, request, {Guard.HEALTHY: not unhealthy})
+    row = TABLE.step(state, request, _UNHEALTHY if unhealthy else _WELL)
     if row is not None:
         return row
     if TABLE.lookup(state, request):
