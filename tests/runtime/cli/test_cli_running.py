@@ -301,7 +301,7 @@ def test_init_check_run_and_an_orderly_end_leave_nothing_behind(tmp_path: Path) 
     assert list(small.run.iterdir()) == []
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     assert not (small.folder / "data" / "running").exists()
-    assert "no cell is running" in refused(small, 1, "status")
+    assert "is not running" in refused(small, 1, "status")
 
 
 def test_another_data_folder_can_be_named(tmp_path: Path) -> None:
