@@ -100,6 +100,10 @@ _SPELLING = re.compile(
 )
 
 
+def _names() -> str:
+    return ", ".join(code.name for code in Code)
+
+
 class TagType(msgspec.Struct, frozen=True):
     """One elementary type, or a one-dimensional array of it.
 
@@ -151,15 +155,14 @@ class TagType(msgspec.Struct, frozen=True):
     def parse(cls, text: str) -> TagType:
         """``BOOL``, ``STRING(20)``, ``ARRAY[0..9] OF REAL``; raises ValueError with a remedy."""
         match = _SPELLING.match(text)
-        names = ", ".join(code.name for code in Code)
         if match is None:
             raise ValueError(
-                f"'{text}' is not a type; write one of {names}, STRING(n) or ARRAY[0..n] OF type"
+                f"'{text}' is not a type; write one of {_names()}, STRING(n) or ARRAY[0..n] OF type"
             )
         name = match["name"].upper()
         if name not in Code.__members__:
             raise ValueError(
-                f"'{match['name']}' is not an IEC 61131-3 type here; use one of {names}"
+                f"'{match['name']}' is not an IEC 61131-3 type here; use one of {_names()}"
             )
         code = Code[name]
         if match["length"] is not None and code is not Code.STRING:

@@ -97,8 +97,8 @@ class Variable:
             )
         program._image.set(program._binding[self.name], value)
 
-    def check(self, owner: type[Program[Any]]) -> None:
-        """Raises TypeError when the declaration does not fit the other variables of a program."""
+    def check(self, owner: type[Program[Any]], known: Mapping[str, Variable]) -> None:
+        """Raises TypeError when the declaration does not fit all ``known`` ones of a program."""
 
 
 class Input(Variable):
@@ -139,9 +139,8 @@ class Output(Variable):
             quality = image.quality
             image.set_quality(index, worst(quality(binding[name]) for name in self.quality_from))
 
-    def check(self, owner: type[Program[Any]]) -> None:
+    def check(self, owner: type[Program[Any]], known: Mapping[str, Variable]) -> None:
         """Raises TypeError when ``quality_from`` names what is no variable, or itself."""
-        known = owner.variables()
         for name in self.quality_from:
             if name not in known or name == self.name:
                 raise TypeError(
@@ -232,8 +231,9 @@ class Program(ABC, Generic[O]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for variable in cls.variables().values():
-            variable.check(cls)
+        known = cls.variables()
+        for variable in known.values():
+            variable.check(cls, known)
 
     def status_of(self, name: str) -> TagStatus:
         """Quality, source timestamp and age of the variable with that name, in this cycle."""
