@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from cellwright.io.image.image import Image
@@ -47,6 +46,9 @@ class CommandClient:
 
     async def send_async(self, command: Command) -> None:
         """The same without blocking the event loop."""
+        # Whoever has a loop has loaded it, and who types a command waits for no more than he needs.
+        import asyncio  # noqa: PLC0415
+
         ticket = self.post(command)
         deadline = time.monotonic() + self.timeout_s
         while time.monotonic() < deadline:

@@ -10,7 +10,6 @@ import mmap
 import os
 import re
 import struct
-import tempfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -216,9 +215,11 @@ class Image:
             len(places),
             zlib.crc32(directory),
         )
+        # Not by `tempfile`, which every process that attaches would load for the one that creates.
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            # mkstemp makes the file with mode 0600.
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            temporary.unlink(missing_ok=True)
+            handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ImageError(
                 f"the image {path} cannot be created: {error.strerror}; check that the folder "
@@ -232,9 +233,9 @@ class Image:
                 mapping = _map(handle, total)
             finally:
                 os.close(handle)
-            Path(temporary).rename(path)
+            temporary.rename(path)
         except OSError as error:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise ImageError(
                 f"the image {path} of {total} bytes cannot be created: {error.strerror}; free "
                 f"some memory or choose another place"

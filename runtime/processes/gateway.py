@@ -10,18 +10,20 @@ import asyncio
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from cellwright.io.image.command_client import CommandClient
 from cellwright.io.log_once import LogOnce
-from cellwright.mes.background_store import BackgroundStore
-from cellwright.mes.feed import MesFeed
 from cellwright.opcua_model.server import CellServer
 from cellwright.opcua_model.services.command_sender import CommandSender
 from cellwright.runtime.cell.membership import Membership, join
 from cellwright.runtime.diagnosis.metrics import CellCollector, MetricsServer, metrics_app
 from cellwright.runtime.realtime.grants import leave_core
+
+if TYPE_CHECKING:
+    from cellwright.mes.background_store import BackgroundStore
 
 PUBLISH_INTERVAL_S = 0.05
 STOP_CHECK_S = 0.05
@@ -34,6 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     plan = member.plan
     store = feed = None
     if plan.database is not None:
+        # They bring what a database takes, and a cell without MES has none.
+        from cellwright.mes.background_store import BackgroundStore  # noqa: PLC0415
+        from cellwright.mes.feed import MesFeed  # noqa: PLC0415
+
         master_data = Path(plan.master_data) if plan.master_data else None
         store = BackgroundStore(plan.database, master_data)
         feed = MesFeed(Path(plan.data), store, CommandClient(member.image))
