@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from pydantic_core import PydanticCustomError
-from rich.console import Group, RenderableType
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from cellwright.io.files.problems import nearest
 from cellwright.io.image import (
@@ -27,19 +20,9 @@ from cellwright.io.image import (
 )
 from cellwright.io.messages import AcknowledgeAlarm, ShelveAlarm, UnshelveAlarm
 from cellwright.io.plan import Plan
-from cellwright.runtime.cli.common import (
-    CellOption,
-    JsonOption,
-    ReasonOption,
-    actor,
-    attached,
-    counted,
-    fail,
-    out,
-    send,
-)
-from cellwright.runtime.cli.views.tags import shown
-from cellwright.runtime.config.sections.durations import parse_duration, show_duration
+from cellwright.runtime.cli.acting import send
+from cellwright.runtime.cli.common import CellOption, JsonOption, ReasonOption, actor, fail
+from cellwright.runtime.cli.running import attached
 
 ALL = "all"
 """Instead of an alarm's name: every one that waits for acknowledgement."""
@@ -67,10 +50,18 @@ def alarms(
         if as_json:
             rows = [report(one) for one in _chosen(plan, reader, every)]
             sys.stdout.write(json.dumps(rows, indent=2) + "\n")
-        elif watch:
-            _watch(plan, reader, every)
+            return
+        # They bring rich, which costs as much as all the rest.
+        from cellwright.runtime.cli.console import out  # noqa: PLC0415
+        from cellwright.runtime.cli.views.alarms import (  # noqa: PLC0415
+            alarm_view,
+            watch_alarms,
+        )
+
+        if watch:
+            watch_alarms(plan, lambda: _chosen(plan, reader, every))
         else:
-            out.print(_view(plan, _chosen(plan, reader, every)))
+            out.print(alarm_view(plan, _chosen(plan, reader, every)))
 
 
 def ack(
@@ -84,7 +75,7 @@ def ack(
             _known(plan, name)
         wanted = "" if name == ALL else name
         send(image, AcknowledgeAlarm(alarm=wanted, actor=actor(), reason=reason))
-        out.print(f"{name} acknowledged", highlight=False)
+        typer.echo(f"{name} acknowledged")
 
 
 def shelve(
@@ -94,6 +85,14 @@ def shelve(
     cell: CellOption = None,
 ) -> None:
     """Shelve an alarm for a limited time."""
+    # They bring the configuration's models, and of the four commands this one alone needs them.
+    from pydantic_core import PydanticCustomError  # noqa: PLC0415
+
+    from cellwright.runtime.config.sections.durations import (  # noqa: PLC0415
+        parse_duration,
+        show_duration,
+    )
+
     try:
         length_ns = parse_duration(duration)
     except PydanticCustomError as error:
@@ -104,7 +103,7 @@ def shelve(
             image,
             ShelveAlarm(alarm=name, duration_s=length_ns / 1e9, actor=actor(), reason=reason),
         )
-        out.print(f"{name} shelved for {show_duration(length_ns)}", highlight=False)
+        typer.echo(f"{name} shelved for {show_duration(length_ns)}")
 
 
 def unshelve(name: AlarmArgument, cell: CellOption = None, reason: ReasonOption = "") -> None:
@@ -112,7 +111,7 @@ def unshelve(name: AlarmArgument, cell: CellOption = None, reason: ReasonOption 
     with attached(cell) as (plan, image):
         _known(plan, name)
         send(image, UnshelveAlarm(alarm=name, actor=actor(), reason=reason))
-        out.print(f"{name} unshelved", highlight=False)
+        typer.echo(f"{name} unshelved")
 
 
 def _known(plan: Plan, name: str) -> None:
@@ -152,51 +151,3 @@ def _chosen(plan: Plan, reader: SnapshotReader, every: bool) -> list[AlarmStatus
     if not every:
         statuses = [one for one in statuses if one.state != 0 or one.held]
     return sorted(statuses, key=lambda one: (one.state not in ANNUNCIATED, -one.severity))
-
-
-def _watch(plan: Plan, reader: SnapshotReader, every: bool) -> None:
-    try:
-        with Live(console=out, auto_refresh=False) as live:
-            while True:
-                live.update(_view(plan, _chosen(plan, reader, every)), refresh=True)
-                time.sleep(0.2)
-    except KeyboardInterrupt:
-        return
-    finally:
-        if not out.is_terminal:
-            out.line()
-
-
-def _view(plan: Plan, statuses: Iterable[AlarmStatus]) -> RenderableType:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("state", "alarm", "severity", "since", "value", "group", "text"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("state", "alarm", "since"))
-    standing = waiting = 0
-    for one in statuses:
-        standing += one.state in ACTIVE
-        waiting += one.state in UNACKNOWLEDGED
-        since = ""
-        if one.since_utc_ns:
-            since = time.strftime("%d.%m. %H:%M:%S", time.localtime(one.since_utc_ns / 1e9))
-        text = Text(one.text)
-        if one.first_out:
-            text.append("  first of its group", style="bold")
-        if one.held:
-            text.append(f"  kept, not judged: {one.held}", style="yellow")
-        table.add_row(
-            Text(one.state.name.replace("_", " "), style=_style(one)),
-            one.name,
-            str(one.severity),
-            since,
-            "" if one.value is None else shown(one.value),
-            one.group,
-            text,
-        )
-    head = f"{plan.cell}: {counted(standing, 'alarm')} standing, {waiting} to acknowledge"
-    return Group(Text(head), table) if table.row_count else Text(head)
-
-
-def _style(status: AlarmStatus) -> str:
-    if status.state in UNACKNOWLEDGED:
-        return "bold red"
-    return "red" if status.state in ACTIVE else "dim"

@@ -12,22 +12,14 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.markup import escape
 
 from cellwright.io.image import Image
 from cellwright.io.image.command_client import CommandClient, CommandFailed
 from cellwright.io.plan import Plan
 from cellwright.runtime.cell.run_folder import RunFolder
-from cellwright.runtime.cli.common import (
-    CellOption,
-    ReasonOption,
-    actor,
-    attached,
-    counted,
-    fail,
-    out,
-    show_problems,
-)
+from cellwright.runtime.cli.common import CellOption, ReasonOption, actor, counted, fail
+from cellwright.runtime.cli.compiling import show_problems
+from cellwright.runtime.cli.running import attached
 from cellwright.runtime.online_change.check import ChangeError, Checked, check
 from cellwright.runtime.programs.package import (
     Asked,
@@ -76,22 +68,21 @@ def change(
                 fail(f"refused: {error}; the running programs continue", 2)
             fail("refused: " + "\n  ".join([*error.reasons, "the running programs continue"]))
         if checked.nothing:
-            out.print(f"{plan.cell}: nothing to change", highlight=False)
+            typer.echo(f"{plan.cell}: nothing to change")
             return
         _show(plan, checked)
         if dry_run:
-            out.print(f"{plan.cell}: can be changed; nothing was done (--dry-run)", highlight=False)
+            typer.echo(f"{plan.cell}: can be changed; nothing was done (--dry-run)")
             return
         if not yes and not typer.confirm(f"Change {plan.cell} while it runs?"):
             fail("nothing was changed")
         _apply(folder, image, checked, reason, rolled_back=rollback)
         done = "rolled back to" if rollback else "now runs"
-        out.print(f"{plan.cell}: {done} programs {checked.new[:SHOWN]}", highlight=False)
+        typer.echo(f"{plan.cell}: {done} programs {checked.new[:SHOWN]}")
         if rollback:
-            out.print(
+            typer.echo(
                 f"the files in {plan.folder} are still the changed ones; the next "
-                "'cellwright run' or 'change' takes those",
-                highlight=False,
+                "'cellwright run' or 'change' takes those"
             )
 
 
@@ -105,9 +96,9 @@ def _before(folder: RunFolder) -> Package:
 def _show(plan: Plan, checked: Checked) -> None:
     for file, (old, new) in checked.files.items():
         was, now = old[:SHOWN] or "(none)", new[:SHOWN] or "(gone)"
-        out.print(escape(f"{file}: {was} -> {now}"), highlight=False)
+        typer.echo(f"{file}: {was} -> {now}")
     for task in checked.options:
-        out.print(escape(f"task {task}: other options"), highlight=False)
+        typer.echo(f"task {task}: other options")
     for task in checked.tasks:
         taken = checked.taken.get(task)
         notes = []
@@ -123,7 +114,7 @@ def _show(plan: Plan, checked: Checked) -> None:
             ]
             notes.insert(0, f"{counted(len(taken.kept), 'attribute')} carried over")
         text = f"task {task}: loaded anew" + (f" ({'; '.join(notes)})" if notes else "")
-        out.print(escape(text), highlight=False)
+        typer.echo(text)
 
 
 def _apply(

@@ -1,30 +1,152 @@
-"""The order in which ``cellwright --help`` and the reference show the commands, by what they serve.
+"""The commands of ``cellwright``: in which order ``--help`` and the reference show them, what each
+serves, and which module brings it.
 
-Made once by typer for the program's top group. It shows and decides nothing else.
+Made once by typer for the program's top group. A command's module is imported when the command is
+asked for, because nobody who looks at one tag is to wait for the compiler; the list of the commands
+needs none of them. It runs and decides nothing else.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
+from typing import Any, Final, NamedTuple
 
-from typer.core import TyperGroup
+import typer.main
+from typer.core import TyperCommand, TyperGroup
 
-PANELS: Final[dict[str, tuple[str, ...]]] = {
-    "Prepare a cell (none needs to be running)": (
-        "init",
-        "check",
-        "xref",
-        "schema",
-        "user",
-        "simulate",
-    ),
-    "Run a cell": ("run", "start", "pause", "resume", "stop", "reset", "change"),
-    "Observe a running cell": ("status", "watch", "tags", "alarms", "scope"),
-    "Operate a running cell": ("force", "unforce", "ack", "shelve", "unshelve", "reset-counters"),
-    "Records and recordings": ("mes", "record", "recordings", "replay"),
-    "This PC and this program": ("doctor", "latency", "version"),
+
+class Entry(NamedTuple):
+    """A command as the list shows it."""
+
+    module: str
+    """Module of this package whose ``register`` adds the command."""
+    help: str
+    """First paragraph of the command's own help."""
+
+
+PANELS: Final[Mapping[str, Mapping[str, Entry]]] = {
+    "Prepare a cell (none needs to be running)": {
+        "init": Entry("init", "Create a commented cell that is ready to run."),
+        "check": Entry(
+            "cell_file",
+            "Validate a cell file and the files it refers to.",
+        ),
+        "xref": Entry("cell_file", "Print who reads and who writes each tag."),
+        "schema": Entry("cell_file", "Print the JSON Schema of the cell file, for editors."),
+        "user": Entry("users", "Users of the OPC UA server."),
+        "simulate": Entry(
+            "simulate",
+            "Run a cell in simulated time, with its own programs and simulated devices.",
+        ),
+    },
+    "Run a cell": {
+        "run": Entry("run", "Run a cell until interrupted."),
+        "start": Entry(
+            "modes",
+            "Start the cell (warm start: retained values are kept).",
+        ),
+        "pause": Entry(
+            "modes",
+            "Pause the tasks. Inputs are still read, outputs keep their values.",
+        ),
+        "resume": Entry("modes", "Resume after a pause (hot start)."),
+        "stop": Entry("modes", "Stop the cell. Outputs take their safe values."),
+        "reset": Entry("modes", "Reset a fault once its cause is gone (FAULT to STOP)."),
+        "change": Entry(
+            "change",
+            "Change the programs of a running cell between two cycles (online change).",
+        ),
+    },
+    "Observe a running cell": {
+        "status": Entry(
+            "status", "Show state, ticks, tasks with their times, processes and devices."
+        ),
+        "watch": Entry(
+            "watch",
+            "Show tags live until interrupted or until the cell ends (exit code 1).",
+        ),
+        "tags": Entry("tags", "List, read and write tags of a running cell."),
+        "alarms": Entry(
+            "alarms",
+            "List alarms that are active, unacknowledged, shelved or cannot be evaluated.",
+        ),
+        "scope": Entry(
+            "recordings", "Plot tags over time, live from a running cell or from a recording."
+        ),
+    },
+    "Operate a running cell": {
+        "force": Entry("forces", "Force a tag to a value until it is released."),
+        "unforce": Entry("forces", "Release one force, or all."),
+        "ack": Entry("alarms", "Acknowledge one alarm, or all of them."),
+        "shelve": Entry("alarms", "Shelve an alarm for a limited time."),
+        "unshelve": Entry("alarms", "Unshelve an alarm before its time is up."),
+        "reset-counters": Entry(
+            "modes",
+            "Reset the counters and times shown by `status`. Recorded in the audit trail.",
+        ),
+    },
+    "Records and recordings": {
+        "mes": Entry("mes", "Work orders, parts and audit trail of a cell."),
+        "record": Entry(
+            "recordings",
+            "Save the flight recorder's window, and what follows, to a file.",
+        ),
+        "recordings": Entry(
+            "recordings",
+            "List saved recordings with the trigger or other cause of each.",
+        ),
+        "replay": Entry(
+            "recordings",
+            "Replay a recording and compare every cycle; exit code 0: identical, 1: different.",
+        ),
+    },
+    "This PC and this program": {
+        "doctor": Entry("doctor", "Check whether this PC is set up for real time."),
+        "latency": Entry(
+            "latency",
+            "Measure scan jitter against a bare wait loop.",
+        ),
+        "version": Entry("version", "Print the version."),
+    },
 }
 """Heading to commands, both in the order in which they are shown; each command stands once."""
+
+_HEADINGS: Final = {name: heading for heading, names in PANELS.items() for name in names}
+
+
+class _Commands(MutableMapping[str, Any]):
+    """The commands by name; asking for one imports its module, asking for names imports none."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Any] = dict.fromkeys(_HEADINGS)
+
+    def __getitem__(self, name: str) -> Any:
+        command = self._known[name]
+        if command is None:
+            command = self._known[name] = _command(name)
+        return command
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        raise KeyError(f"the command {name} stands below no heading of PANELS")
+
+    def __delitem__(self, name: str) -> None:
+        del self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+def _command(name: str) -> Any:
+    heading = _HEADINGS[name]
+    holder = typer.Typer()
+    import_module(f"{__package__}.{PANELS[heading][name].module}").register(holder)
+    command = typer.main.get_group(holder).commands[name]
+    command.rich_help_panel = heading  # type: ignore[attr-defined]
+    return command
 
 
 class PanelGroup(TyperGroup):
@@ -32,12 +154,19 @@ class PanelGroup(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        given = dict(self.commands)
-        self.commands = {}
-        for heading, names in PANELS.items():
-            for name in names:
-                command = given.pop(name)
-                command.rich_help_panel = heading  # type: ignore[attr-defined]
-                self.commands[name] = command
-        if given:
-            raise KeyError(f"these commands stand below no heading of PANELS: {', '.join(given)}")
+        self.commands = _Commands()
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The program's help, made of `PANELS` alone."""
+        listed: dict[str, Any] = {
+            name: TyperCommand(name, help=entry.help, rich_help_panel=heading)
+            for heading, entries in PANELS.items()
+            for name, entry in entries.items()
+        }
+        TyperGroup(
+            name=self.name,
+            commands=listed,
+            params=self.params,
+            help=self.help,
+            no_args_is_help=self.no_args_is_help,
+        ).format_help(ctx, formatter)

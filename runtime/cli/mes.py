@@ -18,7 +18,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cellwright.runtime.cli.common import DataOption, FileArgument, actor, compiled, fail, out
+from cellwright.runtime.cli.common import DataOption, FileArgument, actor, fail
+from cellwright.runtime.cli.compiling import compiled
+from cellwright.runtime.cli.console import out
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -28,6 +30,11 @@ app = typer.Typer(help="Work orders, parts and audit trail of a cell.", no_args_
 ReasonOption = Annotated[str, typer.Option("--reason", help="Reason, recorded in the audit trail.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="Show only the newest ones.")]
 OrderArgument = Annotated[str, typer.Argument(help="Job order id.")]
+
+
+def register(program: typer.Typer) -> None:
+    """Add the group."""
+    program.add_typer(app, name="mes")
 
 
 @contextmanager

@@ -29,13 +29,13 @@ from cellwright.runtime.cli.common import (
     JsonOption,
     ReasonOption,
     actor,
-    attached,
     cell_file,
-    compiled,
     fail,
-    out,
 )
-from cellwright.runtime.cli.views.tags import shown
+from cellwright.runtime.cli.compiling import compiled
+from cellwright.runtime.cli.console import out
+from cellwright.runtime.cli.running import attached
+from cellwright.runtime.cli.views.words import shown
 from cellwright.runtime.diagnosis import scope as scopes
 from cellwright.runtime.recorder.provenance import ReplayError
 from cellwright.runtime.recorder.pump import RecordRequest, ask

@@ -25,7 +25,9 @@ from ruamel.yaml.error import YAMLError
 from cellwright.io.plan import Plan
 from cellwright.io.registry.registry import RegistryError, load_class
 from cellwright.runtime.cell import logs
-from cellwright.runtime.cli.common import FileArgument, JsonOption, compiled, err, fail, out
+from cellwright.runtime.cli.common import FileArgument, JsonOption, fail
+from cellwright.runtime.cli.compiling import compiled
+from cellwright.runtime.cli.console import err, out
 from cellwright.runtime.simulation import SimulatedCell, SimulationError
 from cellwright.runtime.simulation.cell import nanoseconds
 from cellwright.runtime.simulation.footprint import Contents, Footprint

@@ -15,10 +15,16 @@ import typer
 
 from cellwright.io.files.located_yaml import read
 from cellwright.io.files.problems import Problems, nearest
-from cellwright.runtime.cli.common import FileArgument, cell_file, fail, out, show_problems
+from cellwright.runtime.cli.common import FileArgument, cell_file, fail
+from cellwright.runtime.cli.compiling import show_problems
 from cellwright.runtime.config.sections.model import ROLES
 
 app = typer.Typer(help="Users of the OPC UA server.", no_args_is_help=True)
+
+
+def register(program: typer.Typer) -> None:
+    """Add the group."""
+    program.add_typer(app, name="user")
 
 
 @app.command("add")
@@ -44,7 +50,7 @@ def user_add(
         add_user(users, name, _password(name, password_env), role or ["Operator"])
     except (UsersError, OSError) as error:
         fail(str(error))
-    out.print(f"{name}: {', '.join(role or ['Operator'])}", highlight=False)
+    typer.echo(f"{name}: {', '.join(role or ['Operator'])}")
 
 
 @app.command("list")
@@ -59,9 +65,9 @@ def user_list(file: FileArgument = Path()) -> None:
     except UsersError as error:
         fail(str(error))
     if not found:
-        out.print(f"{users} has no users; see 'cellwright user add --help'", highlight=False)
+        typer.echo(f"{users} has no users; see 'cellwright user add --help'")
     for name, user in sorted(found.items()):
-        out.print(f"{name}: {', '.join(sorted(user.roles))}", highlight=False, markup=False)
+        typer.echo(f"{name}: {', '.join(sorted(user.roles))}")
 
 
 @app.command("remove")
@@ -77,7 +83,7 @@ def user_remove(
         remove_user(users, name)
     except UsersError as error:
         fail(str(error))
-    out.print(f"{name} was removed from {users.name}", highlight=False, markup=False)
+    typer.echo(f"{name} was removed from {users.name}")
 
 
 def _password(name: str, variable: str) -> str:

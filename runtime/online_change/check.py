@@ -26,14 +26,13 @@ from cellwright.runtime.config import check_file
 from cellwright.runtime.config.tasks.programs import where_in
 from cellwright.runtime.programs.carry_over import CarryError, Taken, carry_over
 from cellwright.runtime.programs.module_set import (
-    ProgramSet,
-    changed_files,
     imported_apart,
     of_folder,
     resolved,
     worker_files,
 )
 from cellwright.runtime.programs.package import Package, affected, compile_code
+from cellwright.runtime.programs.program_set import ProgramSet, changed_files
 from cellwright.runtime.programs.resolve import resolve, with_options
 
 TOLD_OF_A_TAG: Final = frozenset({"description", "readers"})

@@ -1,4 +1,4 @@
-"""The modules of a cell's folder that its programs are made of: read, hashed and imported as one.
+"""The modules of a cell's folder that its programs are made of: found, read and imported as one.
 
 The scan process imports its programs here, `cellwright change` and a replay do the same beside it.
 Sources are always compiled anew: a cached byte code may belong to the text of a second ago.
@@ -7,7 +7,6 @@ Sources are always compiled anew: a cached byte code may belong to the text of a
 from __future__ import annotations
 
 import ast
-import hashlib
 import linecache
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,63 +16,11 @@ from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, Final
+from typing import Any
 
-import msgspec
-
+from cellwright.runtime.programs.program_set import PACKAGE, Module, ProgramSet, compiled
 from cellwright.runtime.programs.resolve import resolve
 from cellwright.tasks.api import Program
-
-PACKAGE: Final = "__init__.py"
-
-
-class Module(msgspec.Struct, frozen=True):
-    """One Python file of the cell's folder as it was read."""
-
-    name: str
-    """As it is imported: ``press.helpers``."""
-    file: str
-    """Relative to the cell's folder."""
-    source: bytes
-
-    @property
-    def sha256(self) -> str:
-        """Of the source, hexadecimal."""
-        return hashlib.sha256(self.source).hexdigest()
-
-    @property
-    def is_package(self) -> bool:
-        """It is the ``__init__.py`` of a folder."""
-        return Path(self.file).name == PACKAGE
-
-
-class ProgramSet(msgspec.Struct, frozen=True):
-    """All modules of the folder that the programs import, each after those that it imports."""
-
-    modules: tuple[Module, ...] = ()
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over names and sources; the same for the same programs in another folder."""
-        whole = hashlib.sha256()
-        for module in sorted(self.modules, key=lambda module: module.name):
-            whole.update(f"{module.name}\0{module.sha256}\n".encode())
-        return whole.hexdigest()
-
-    def names(self) -> frozenset[str]:
-        """Names of the modules."""
-        return frozenset(module.name for module in self.modules)
-
-
-def changed_files(old: ProgramSet, new: ProgramSet) -> dict[str, tuple[str, str]]:
-    """File to SHA-256 before and after, where they differ; empty for a file that is not there."""
-    before = {module.file: module.sha256 for module in old.modules}
-    after = {module.file: module.sha256 for module in new.modules}
-    return {
-        file: (before.get(file, ""), after.get(file, ""))
-        for file in sorted(before.keys() | after.keys())
-        if before.get(file) != after.get(file)
-    }
 
 
 class SetFinder(MetaPathFinder):
@@ -150,14 +97,6 @@ class _SetLoader(Loader):
 
     def get_source(self, _name: str) -> str:
         return self._module.source.decode(errors="replace")
-
-
-def compiled(module: Module, folder: Path) -> CodeType:
-    """The module's code; raises SyntaxError, or ValueError for text that is none."""
-    code: CodeType = compile(
-        module.source, str(folder / module.file), "exec", dont_inherit=True, optimize=0
-    )
-    return code
 
 
 def of_folder(folder: Path) -> list[str]:

@@ -20,7 +20,7 @@ from cellwright.io.files.replace import replace_file
 from cellwright.io.messages import ChangeProgram
 from cellwright.io.plan import Plan
 from cellwright.runtime.cell.run_folder import RunFolder
-from cellwright.runtime.programs.module_set import ProgramSet, compiled
+from cellwright.runtime.programs.program_set import ProgramSet, compiled
 
 RUNNING: Final = "programs.msgpack"
 BEFORE: Final = "programs-before.msgpack"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -15,43 +13,9 @@ from cellwright.io.image import Image
 from cellwright.io.plan import CellState, Plan, Tag, Value, quality
 from cellwright.runtime.cell.freshness import staleness
 from cellwright.runtime.cell.tag_lookup import matching
+from cellwright.runtime.cli.views.words import shown
 
 STATE_STYLE = {"RUN": "bold green", "STOP": "bold yellow", "FAULT": "bold red"}
-
-
-def tag_rows(plan: Plan, image: Image, pattern: str) -> list[dict[str, Any]]:
-    """One row a tag: what it is, its value, where that comes from and what is known of it.
-
-    ``source_time`` is UTC (ISO 8601); the age does not follow jumps of the wall clock.
-    """
-    reader = image.snapshot_reader()
-    reader.read()
-    # Simulated time is not the machine's: there the snapshot's own time is now.
-    simulated = bool(reader.value(plan.tag("sys.simulation").index))
-    now_ns = None if simulated else time.monotonic_ns()
-    rows = []
-    for tag in matching(plan, pattern):
-        stamp, age_ns = reader.timestamp_ns(tag.index), reader.age_ns(tag.index, now_ns)
-        status = reader.quality(tag.index)
-        rows.append(
-            {
-                "name": tag.name,
-                "type": str(tag.type),
-                "value": reader.value(tag.index),
-                "unit": tag.unit,
-                "quality": quality.name(status),
-                "source_time": _utc(stamp) if stamp else None,
-                "age_ms": None if age_ns is None else round(age_ns / 1e6, 1),
-                "direction": str(tag.direction),
-                "writer": tag.writer,
-                "forced": status == quality.GOOD_LOCAL_OVERRIDE,
-            }
-        )
-    return rows
-
-
-def _utc(nanoseconds: int) -> str:
-    return datetime.fromtimestamp(nanoseconds / 1e9, UTC).isoformat(timespec="milliseconds")
 
 
 def tag_table(rows: Iterable[dict[str, Any]]) -> Table:
@@ -85,15 +49,6 @@ def quality_text(name: str) -> Text:
     """A quality in its colour."""
     style = "green" if name == "GOOD" else "yellow" if not name.startswith("BAD") else "red"
     return Text(name, style=style)
-
-
-def shown(value: Value) -> str:
-    """A value for people."""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list):
-        return "[" + ", ".join(shown(item) for item in value) + "]"
-    return str(value)
 
 
 class WatchView:

@@ -10,7 +10,8 @@ import pytest
 
 from cellwright.io.messages import ChangeProgram
 from cellwright.runtime.online_change.check import ChangeError
-from cellwright.runtime.programs.module_set import ProgramSet, SetFinder, worker_files
+from cellwright.runtime.programs.module_set import SetFinder, worker_files
+from cellwright.runtime.programs.program_set import ProgramSet
 from support.changed_cell import CELL, LAMP, ChangedCell
 
 HEAVY = """

@@ -13,7 +13,7 @@ import pytest
 
 from cellwright.runtime.config import check_file
 
-ROOT = str(Path(__file__).resolve().parents[2])
+ROOT = str(Path(__file__).resolve().parents[3])
 ROOMS = tuple(f"{ROOT}/{room}/" for room in ("io", "native", "runtime", "tasks"))
 FEW = 200
 MORE_THAN_LINEAR = 2.2

@@ -1,0 +1,16 @@
+"""Where commands print tables and coloured lines: rich's consoles for stdout and stderr.
+
+Only modules that print such import it; a plain line is printed by `typer.echo`.
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+PIPE_WIDTH = 200
+"""Columns when nobody's terminal sets them, so that tables in files and pipes stay tables."""
+
+out = Console(soft_wrap=True)
+if not out.is_terminal:
+    out.width = PIPE_WIDTH
+err = Console(stderr=True, soft_wrap=True)

@@ -1,0 +1,48 @@
+"""``cellwright force`` and ``unforce``: tags of a running cell that are held at a value."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cellwright.io.messages import ForceTag, UnforceTag
+from cellwright.runtime.cli.acting import send, typed_value
+from cellwright.runtime.cli.common import (
+    NUMBERS_MAY_BE_NEGATIVE,
+    CellOption,
+    ReasonOption,
+    TagArgument,
+    ValueArgument,
+    actor,
+)
+from cellwright.runtime.cli.running import attached, known_tag
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(context_settings=NUMBERS_MAY_BE_NEGATIVE)(force)
+    app.command()(unforce)
+
+
+def force(
+    name: TagArgument, value: ValueArgument, cell: CellOption = None, reason: ReasonOption = ""
+) -> None:
+    """Force a tag to a value until it is released."""
+    with attached(cell) as (plan, image):
+        typed = typed_value(known_tag(plan, name), value)
+        send(image, ForceTag(tag=name, value=typed, actor=actor(), reason=reason))
+        typer.echo(f"{name} forced to {typed}")
+
+
+def unforce(
+    name: Annotated[str, typer.Argument(help="Tag to release. Default: all.")] = "",
+    cell: CellOption = None,
+    reason: ReasonOption = "",
+) -> None:
+    """Release one force, or all."""
+    with attached(cell) as (plan, image):
+        if name:
+            known_tag(plan, name)
+        send(image, UnforceTag(tag=name, actor=actor(), reason=reason))
+        typer.echo(f"{name or 'all forces'} released")

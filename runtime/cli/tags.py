@@ -1,0 +1,91 @@
+"""``cellwright tags``: list, read and write tags of a running cell."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from cellwright.io.messages import WriteTag
+from cellwright.runtime.cli.common import (
+    NUMBERS_MAY_BE_NEGATIVE,
+    CellOption,
+    JsonOption,
+    ReasonOption,
+    TagArgument,
+    ValueArgument,
+    actor,
+)
+from cellwright.runtime.cli.running import attached, known_tag, warn_if_old
+from cellwright.runtime.cli.views.tag_rows import tag_rows
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    tags = typer.Typer(help="List, read and write tags of a running cell.", no_args_is_help=True)
+    tags.command("list")(tags_list)
+    tags.command("get")(tags_get)
+    tags.command("set", context_settings=NUMBERS_MAY_BE_NEGATIVE)(tags_set)
+    app.add_typer(tags, name="tags")
+
+
+def tags_list(
+    pattern: Annotated[str, typer.Argument(help="Part of the name, or a pattern with *.")] = "*",
+    cell: CellOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List tags with value, quality and age."""
+    with attached(cell) as (plan, image):
+        rows = tag_rows(plan, image, pattern)
+        warn_if_old(plan, image)
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+    else:
+        # They bring rich, which costs more than all the rest.
+        from cellwright.runtime.cli.console import out  # noqa: PLC0415
+        from cellwright.runtime.cli.views.tags import tag_table  # noqa: PLC0415
+
+        out.print(tag_table(rows))
+
+
+def tags_get(
+    name: TagArgument,
+    cell: CellOption = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also print quality, source timestamp and age.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the value of a tag; exit code 1 if its quality is bad or the value is stale."""
+    with attached(cell) as (plan, image):
+        tag = known_tag(plan, name)
+        row = tag_rows(plan, image, tag.name)[0]
+        old = warn_if_old(plan, image)
+    if as_json:
+        sys.stdout.write(json.dumps(row, indent=2) + "\n")
+    else:
+        typer.echo(row["value"])
+        if full:
+            age = "none yet" if row["age_ms"] is None else f"{row['age_ms'] / 1000:.3f} s"
+            typer.echo(f"quality     {row['quality']}")
+            typer.echo(f"source time {row['source_time'] or 'none yet'}")
+            typer.echo(f"age         {age}")
+        elif row["quality"] != "GOOD":
+            typer.echo(f"quality {row['quality']}", err=True)
+    raise typer.Exit(1 if old or str(row["quality"]).startswith("BAD") else 0)
+
+
+def tags_set(
+    name: TagArgument, value: ValueArgument, cell: CellOption = None, reason: ReasonOption = ""
+) -> None:
+    """Write a tag once (memory tags, and outputs that no task writes)."""
+    with attached(cell) as (plan, image):
+        tag = known_tag(plan, name)
+        # It brings asyncio, and nobody who reads a tag sends anything.
+        from cellwright.runtime.cli.acting import send, typed_value  # noqa: PLC0415
+
+        typed = typed_value(tag, value)
+        send(image, WriteTag(tag=name, value=typed, actor=actor(), reason=reason))
+        typer.echo(f"{name} = {typed}")
