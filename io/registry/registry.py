@@ -7,7 +7,6 @@ package cannot be imported. It never guesses a name.
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Literal
@@ -33,6 +32,9 @@ def load(group: Group, name: str) -> type:
     targets = _targets(group)
     target = targets.get(name)
     if target is None:
+        # Needed only for a wrong name, and every scan and driver process loads this module.
+        import difflib  # noqa: PLC0415
+
         close = difflib.get_close_matches(name, targets, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(sorted(targets))}"
         raise RegistryError(f"no {group[:-1]} is called '{name}'; {hint}")
