@@ -1,1 +1,1 @@
-"""The command line: one module a group of commands."""
+"""The command line: what all commands share, the commands in two rooms, their views."""

@@ -27,87 +27,89 @@ class Entry(NamedTuple):
 
 PANELS: Final[Mapping[str, Mapping[str, Entry]]] = {
     "Prepare a cell (none needs to be running)": {
-        "init": Entry("init", "Create a commented cell that is ready to run."),
+        "init": Entry("offline.init", "Create a commented cell that is ready to run."),
         "check": Entry(
-            "cell_file",
+            "offline.cell_file",
             "Validate a cell file and the files it refers to.",
         ),
-        "xref": Entry("cell_file", "Print who reads and who writes each tag."),
-        "schema": Entry("cell_file", "Print the JSON Schema of the cell file, for editors."),
-        "user": Entry("users", "Users of the OPC UA server."),
+        "xref": Entry("offline.cell_file", "Print who reads and who writes each tag."),
+        "schema": Entry(
+            "offline.cell_file", "Print the JSON Schema of the cell file, for editors."
+        ),
+        "user": Entry("offline.users", "Users of the OPC UA server."),
         "simulate": Entry(
-            "simulate",
+            "offline.simulate",
             "Run a cell in simulated time, with its own programs and simulated devices.",
         ),
     },
     "Run a cell": {
-        "run": Entry("run", "Run a cell until interrupted."),
+        "run": Entry("offline.run", "Run a cell until interrupted."),
         "start": Entry(
-            "modes",
+            "live.modes",
             "Start the cell (warm start: retained values are kept).",
         ),
         "pause": Entry(
-            "modes",
+            "live.modes",
             "Pause the tasks. Inputs are still read, outputs keep their values.",
         ),
-        "resume": Entry("modes", "Resume after a pause (hot start)."),
-        "stop": Entry("modes", "Stop the cell. Outputs take their safe values."),
-        "reset": Entry("modes", "Reset a fault once its cause is gone (FAULT to STOP)."),
+        "resume": Entry("live.modes", "Resume after a pause (hot start)."),
+        "stop": Entry("live.modes", "Stop the cell. Outputs take their safe values."),
+        "reset": Entry("live.modes", "Reset a fault once its cause is gone (FAULT to STOP)."),
         "change": Entry(
-            "change",
+            "live.change",
             "Change the programs of a running cell between two cycles (online change).",
         ),
     },
     "Observe a running cell": {
         "status": Entry(
-            "status", "Show state, ticks, tasks with their times, processes and devices."
+            "live.status", "Show state, ticks, tasks with their times, processes and devices."
         ),
         "watch": Entry(
-            "watch",
+            "live.watch",
             "Show tags live until interrupted or until the cell ends (exit code 1).",
         ),
-        "tags": Entry("tags", "List, read and write tags of a running cell."),
+        "tags": Entry("live.tags", "List, read and write tags of a running cell."),
         "alarms": Entry(
-            "alarms",
+            "live.alarms",
             "List alarms that are active, unacknowledged, shelved or cannot be evaluated.",
         ),
         "scope": Entry(
-            "recordings", "Plot tags over time, live from a running cell or from a recording."
+            "live.recordings", "Plot tags over time, live from a running cell or from a recording."
         ),
     },
     "Operate a running cell": {
-        "force": Entry("forces", "Force a tag to a value until it is released."),
-        "unforce": Entry("forces", "Release one force, or all."),
-        "ack": Entry("alarms", "Acknowledge one alarm, or all of them."),
-        "shelve": Entry("alarms", "Shelve an alarm for a limited time."),
-        "unshelve": Entry("alarms", "Unshelve an alarm before its time is up."),
+        "force": Entry("live.forces", "Force a tag to a value until it is released."),
+        "unforce": Entry("live.forces", "Release one force, or all."),
+        "ack": Entry("live.alarms", "Acknowledge one alarm, or all of them."),
+        "shelve": Entry("live.alarms", "Shelve an alarm for a limited time."),
+        "unshelve": Entry("live.alarms", "Unshelve an alarm before its time is up."),
         "reset-counters": Entry(
-            "modes",
+            "live.modes",
             "Reset the counters and times shown by `status`. Recorded in the audit trail.",
         ),
     },
     "Records and recordings": {
-        "mes": Entry("mes", "Work orders, parts and audit trail of a cell."),
+        "mes": Entry("offline.mes", "Work orders, parts and audit trail of a cell."),
         "record": Entry(
-            "recordings",
+            "live.recordings",
             "Save the flight recorder's window, and what follows, to a file.",
         ),
         "recordings": Entry(
-            "recordings",
+            "live.recordings",
             "List saved recordings with the trigger or other cause of each.",
         ),
         "replay": Entry(
-            "recordings",
+            "live.recordings",
             "Replay a recording and compare every cycle; exit code 0: identical, 1: different.",
         ),
     },
     "This PC and this program": {
-        "doctor": Entry("doctor", "Check whether this PC is set up for real time."),
+        "doctor": Entry("offline.doctor", "Check whether this PC is set up for real time."),
         "latency": Entry(
-            "latency",
+            "offline.latency",
             "Measure scan jitter against a bare wait loop.",
         ),
-        "version": Entry("version", "Print the version."),
+        "version": Entry("offline.version", "Print the version."),
     },
 }
 """Heading to commands, both in the order in which they are shown; each command stands once."""

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cellwright.runtime.cli.help import PanelGroup
-from cellwright.runtime.cli.version import show_version
+from cellwright.runtime.cli.offline.version import show_version
 
 app = typer.Typer(
     cls=PanelGroup,

@@ -17,9 +17,9 @@ from typer.testing import CliRunner, Result
 from cellwright.io.image import Image
 from cellwright.io.messages import AlarmChanged, AnyCommand
 from cellwright.io.plan import Plan
-from cellwright.runtime.cli import alarms as cli_alarms
 from cellwright.runtime.cli import main
 from cellwright.runtime.cli.common import fail
+from cellwright.runtime.cli.live import alarms as cli_alarms
 from support.alarm_bench import AlarmBench
 
 SECTIONS = """

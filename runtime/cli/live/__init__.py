@@ -1,0 +1,1 @@
+"""Commands to a running cell and to what it has recorded: one module a group."""
