@@ -17,7 +17,8 @@ from cellwright.io.image import figures
 from cellwright.io.image.figures import Figure, Kind
 from cellwright.io.timing.clock import MonotonicClock
 from cellwright.opcua_model.server import CellServer
-from cellwright.runtime.cli.views.status import status_report, status_view
+from cellwright.runtime.cli.views.status import status_view
+from cellwright.runtime.cli.views.status_report import status_report
 from cellwright.runtime.diagnosis.metrics import CellCollector
 from reference import opcua_model as opcua_reference
 from reference.pages import with_metrics
