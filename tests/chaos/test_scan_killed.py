@@ -16,7 +16,7 @@ from cellwright.io.plan import CellState
 from cellwright.mes.parts import counts
 from support.campaign import EVERYTHING, SCALE, sample, times
 from support.cells import CellUnderTest
-from support.evidence import keep_running, patient
+from support.evidence import keep_running, patient, patient_and_unseen
 from support.stalls import StallMonitor
 
 LIMIT_MS = 50.0
@@ -148,7 +148,9 @@ def is_at(cell: CellUnderTest, tag: str, step: int) -> bool:
 @pytest.mark.campaign
 @pytest.mark.timeout(600 * SCALE)
 def test_no_serial_is_marked_twice_when_the_scan_is_killed_at_every_step_of_the_handshake(tmp_path):
-    with CellUnderTest(tmp_path / "cell", parts=len(STEPS), speed=10.0, edit=patient) as cell:
+    with CellUnderTest(
+        tmp_path / "cell", parts=len(STEPS), speed=10.0, edit=patient_and_unseen
+    ) as cell:
         until_running(cell)
         cell.order("JO-1", len(STEPS) + 10)
         for done, (tag, step, delay) in enumerate(STEPS):

@@ -16,7 +16,7 @@ import pytest
 from cellwright.io.messages import FaultRaised, ModeChanged
 from cellwright.io.plan import CellState
 from support.cells import CellUnderTest
-from support.evidence import assert_whole, keep_running, patient, until_recorded
+from support.evidence import assert_whole, keep_running, patient_and_unseen, until_recorded
 from support.small_cell import SmallCell
 
 SAFE = {
@@ -142,7 +142,7 @@ def _work_through_a_full_disk(folder: Path, mount: Path | None) -> None:
     parts = 4
 
     def edit(cell: Any) -> None:
-        patient(cell)
+        patient_and_unseen(cell)
         if mount is not None:
             cell["cell"]["data"] = str(mount / "data")
 

@@ -21,7 +21,7 @@ from cellwright.io.messages import (
 )
 from cellwright.io.plan import CellState
 from support.cells import CellUnderTest
-from support.evidence import assert_whole, patient, until_recorded, until_seen
+from support.evidence import assert_whole, patient, patient_and_unseen, until_recorded, until_seen
 
 
 def alone(cell: Any) -> None:
@@ -33,7 +33,7 @@ def alone(cell: Any) -> None:
 
 def test_kills_of_the_journal_at_random_lose_and_double_no_event(tmp_path: Path) -> None:
     chance, parts = random.Random(11), 5
-    with CellUnderTest(tmp_path / "cell", parts=parts, speed=15, edit=patient) as cell:
+    with CellUnderTest(tmp_path / "cell", parts=parts, speed=15, edit=patient_and_unseen) as cell:
         cell.order("J1", parts)
         for part in range(1, parts + 1):
             until_seen(cell, "arrived", part=part)
@@ -55,7 +55,7 @@ def test_after_the_death_of_its_worker_in_a_mark_the_outcome_is_unknown_and_the_
     tmp_path: Path,
 ) -> None:
     parts = 3
-    with CellUnderTest(tmp_path / "cell", parts=parts, speed=10, edit=patient) as cell:
+    with CellUnderTest(tmp_path / "cell", parts=parts, speed=10, edit=patient_and_unseen) as cell:
         cell.order("J1", parts)
         until_seen(cell, "mark_started", part=2)
         cell.kill("worker:mark")

@@ -151,7 +151,7 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     deadline = time.monotonic() + 30
     while not (found := condition()):
         assert time.monotonic() < deadline, what
-        time.sleep(0.005)
+        time.sleep(0.03)
     return found
 
 

@@ -27,6 +27,13 @@ def patient(cell: Any) -> None:
         task["watchdog"] = {"time": "100ms", "sensitivity": 3}
 
 
+def patient_and_unseen(cell: Any) -> None:
+    """The same without the OPC UA server, which takes seconds to start, for tests that look at
+    image, journal and MES."""
+    patient(cell)
+    del cell["opcua"]
+
+
 def keep_running(cell: CellUnderTest) -> None:
     """What an operator does when a busy machine has tripped the cell: reset and start."""
     try:

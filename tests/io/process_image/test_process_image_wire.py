@@ -30,6 +30,7 @@ from cellwright.io.plan import (
 )
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.io.process_image.wire import group_of
+from support.campaign import examples
 from support.plans import make_device, make_group, make_plan, make_tag
 from support.wire_reference import Reference, words_of
 
@@ -140,6 +141,7 @@ OUTPUTS = tag_lists(Direction.OUTPUT)
 BITS = st.lists(st.sampled_from([None, None, 1, 5, 8, 19]), min_size=1, max_size=8)
 
 
+@examples(25)
 @given(specs=INPUTS, bits=BITS, start=st.integers(0, 3), data=st.data())
 @pytest.mark.behaviour(14)
 def test_the_latch_decodes_every_payload_as_the_reference_does(
@@ -213,6 +215,7 @@ class Pools:
         return pool[self._taken % len(pool)]
 
 
+@examples(25)
 @given(specs=OUTPUTS, bits=BITS, start=st.integers(0, 3), data=st.data())
 def test_the_commit_encodes_every_value_as_the_reference_does(
     tmp_path: Path, specs: list[dict[str, Any]], bits: list[int | None], start: int, data: Any
@@ -240,6 +243,7 @@ def test_the_commit_encodes_every_value_as_the_reference_does(
         assert result.refused in [-1, *refused]
 
 
+@examples(25)
 @given(specs=OUTPUTS, data=st.data())
 def test_what_is_committed_without_a_scale_is_latched_again_unchanged(
     tmp_path: Path, specs: list[dict[str, Any]], data: Any

@@ -54,7 +54,7 @@ def until(condition: Any, what: str) -> Any:
     deadline = time.monotonic() + 60
     while not (found := condition()):
         assert time.monotonic() < deadline, what
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 
