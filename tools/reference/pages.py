@@ -322,7 +322,7 @@ def states_page() -> str:
         *_alarm_states(),
         "## Heartbeats",
         "What is expected of the other side.",
-        _meanings("state", heartbeats.Pulse, ALIVE="Heard in time."),
+        _meanings("state", heartbeats.Pulse, ALIVE="In time."),
         heartbeats.TABLE.markdown("what a cycle sees"),
         "## Work orders",
         summary(work_order_states.WorkOrderState),
