@@ -14,7 +14,7 @@ class ModeChanged(Event, frozen=True, kw_only=True, tag="mode_changed"):
     actor: str
     reason: str
     request: str = ""
-    """What was asked for, which tells a warm start from a cold one."""
+    """What was asked for, a warm start or a cold one."""
 
 
 class TagWritten(Event, frozen=True, kw_only=True, tag="tag_written"):
@@ -37,7 +37,7 @@ class ForceChanged(Event, frozen=True, kw_only=True, tag="force_changed"):
 
 
 class StatisticsReset(Event, frozen=True, kw_only=True, tag="statistics_reset"):
-    """Counters and histograms of one task began anew; ``of`` empty means all and the scan's."""
+    """Counters and histograms of one task were reset; ``of`` empty means all and the scan's."""
 
     of: str
     actor: str
@@ -45,7 +45,7 @@ class StatisticsReset(Event, frozen=True, kw_only=True, tag="statistics_reset"):
 
 
 class ProgramChanged(Event, frozen=True, kw_only=True, tag="program_changed"):
-    """The cell goes on with other programs from this cycle on."""
+    """The cell runs other programs from this cycle on."""
 
     tasks: list[str]
     """Tasks whose programs were loaded anew."""

@@ -91,14 +91,14 @@ class ChangeProgram(Command, frozen=True, kw_only=True, tag="change_program"):
 
 
 class ProgramsLoaded(Command, frozen=True, kw_only=True, tag="programs_loaded"):
-    """The scan process tells the scan what became of a change; nobody else sends it."""
+    """The scan process reports to the scan what became of a change; nobody else sends it."""
 
     error: str = ""
     """Why the programs are those before; empty: they are the changed ones."""
 
 
 class UntoldChange(Command, frozen=True, kw_only=True, tag="untold_change"):
-    """A scan process tells its scan, before the first cycle, of a change that no event told of.
+    """A scan process reports to its scan, before the first cycle, a change without an event.
 
     Its predecessor made the change permanent and died before the cycle after; nobody else sends it.
     """

@@ -176,9 +176,9 @@ class OverrunPolicy(StrEnum):
     """What becomes of a cyclic task's executions in ticks that a late cycle covered."""
 
     SKIP = "skip"
-    """They are counted; the task goes on in phase."""
+    """They are counted; the task continues in phase."""
     LATE = "late"
-    """The next cycle makes up for them once; then the task goes on in phase."""
+    """The next cycle makes up for them once; then the task continues in phase."""
     FAULT = "fault"
     """The cell goes to FAULT."""
 

@@ -11,7 +11,7 @@ import pytest
 import typer.main
 
 from cellwright.runtime.cli.main import app
-from reference.pages import decisions_page
+from reference.decisions import decisions_page
 from support.walkthrough import blocks
 
 ROOT = Path(__file__).parents[2]
@@ -104,12 +104,14 @@ def test_a_decision_says_its_room_and_whether_it_holds(tmp_path: Path, line: str
 def test_a_decision_that_was_replaced_leads_to_its_successor(tmp_path: Path):
     folder = tmp_path / "docs" / "decisions"
     folder.mkdir(parents=True)
-    for number, status in (("0001", "replaced by 0002"), ("0002", "holds")):
+    standing = ("replaced by 0002", "holds", "holds, replaced in part by 0002")
+    for number, status in zip(("0001", "0002", "0003"), standing, strict=True):
         text = f"# {number} Title\n\nRoom: `docs/`. Status: {status}.\n"
         (folder / f"{number}-title.md").write_text(text, encoding="utf-8")
     page = decisions_page(folder)
     assert "| [0001](0001-title.md) | Title | replaced by [0002](0002-title.md) |" in page
     assert "| [0002](0002-title.md) | Title | holds |" in page
+    assert "| Title | holds, replaced in part by [0002](0002-title.md) |" in page
 
 
 def shown_commands() -> Iterator[tuple[str, list[str], str]]:

@@ -7,7 +7,7 @@ RULES: Final = """\
 
 <!-- Written by `make docs` from the code; do not edit. -->
 
-One YAML file describes a cell. `cellwright check` compiles it and tells every error at once, each
+One YAML file describes a cell. `cellwright check` compiles it and reports every error at once, each
 as `file:line:column: what; why; remedy`; `cellwright schema` prints a JSON Schema for editors;
 `cellwright init DIR` writes a first cell.
 

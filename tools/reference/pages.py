@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
-import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,8 +33,8 @@ from cellwright.runtime.scan.alarms import states as alarm_states
 from cellwright.runtime.scan.modes import states
 from reference import opcua_model as opcua_reference
 from reference.configuration import reference_markdown
-
-MARK: Final = "<!-- Written by `make docs` from the code; do not edit. -->"
+from reference.decisions import decisions_page
+from reference.markdown import marked_up, page, table
 
 _ALARM_ACTIVE: Final = (
     "The condition holds. Its quality is Bad while a tag of the condition is, and the alarm keeps "
@@ -75,26 +74,6 @@ def summary(owner: type) -> str:
     return marked_up(inspect.cleandoc(owner.__doc__ or ""))
 
 
-def marked_up(text: str) -> str:
-    """The docstring's double back quotes as Markdown has them."""
-    return text.replace("``", "`")
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; line ends and bars in cells are made harmless."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(marked_up(text).split()).replace("|", "\\|")
-
-
-def _page(title: str, *parts: str) -> str:
-    return "\n\n".join([f"# {title}", MARK, *parts]) + "\n"
-
-
 # --- command line ---------------------------------------------------------------------------------
 
 
@@ -115,7 +94,7 @@ def command_line_page() -> str:
         rows = [_parameter(parameter) for parameter in command.params]
         if rows:
             parts.append(table(("parameter", "default", "meaning"), rows))
-    return _page("Command line", *parts)
+    return page("Command line", *parts)
 
 
 def _commands(group: Any, words: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], Any]]:
@@ -162,7 +141,7 @@ def tags_page() -> str:
     docs = attribute_docs(quality)
     codes = sorted((value, name) for name, value in vars(quality).items() if name in docs)
     codes.insert(0, (quality.GOOD, "GOOD"))
-    return _page(
+    return page(
         "Tags",
         "What a tag can be, which tags every cell has, and what the quality of a value says. "
         "How a tag is declared: [configuration](configuration.md). Units are listed there too.",
@@ -231,7 +210,7 @@ def _range(code: iec.Code) -> str:
 
 def events_page() -> str:
     """Commands to the scan, messages to tasks, events, jobs: every field of each."""
-    return _page(
+    return page(
         "Commands and events",
         "The typed messages that travel through the rings, as msgpack maps. `type` tells them "
         "apart. Events are also what the journal keeps.",
@@ -309,7 +288,7 @@ def _type(annotation: Any) -> str:
 
 def states_page() -> str:
     """Every state machine of the runtime and the MES that is a table."""
-    return _page(
+    return page(
         "States",
         *_cell_states(),
         *_gate_states(),
@@ -322,7 +301,7 @@ def states_page() -> str:
         *_alarm_states(),
         "## Heartbeats",
         "What is expected of the other side.",
-        _meanings("state", heartbeats.Pulse, ALIVE="Heard in time."),
+        _meanings("state", heartbeats.Pulse, ALIVE="In time."),
         heartbeats.TABLE.markdown("what a cycle sees"),
         "## Work orders",
         summary(work_order_states.WorkOrderState),
@@ -403,74 +382,6 @@ def with_metrics(how_to: str) -> str:
     return before + table(_METRICS_HEAD, rows) + "\n\n" + rest.partition("\n\n")[2]
 
 
-# --- decisions ------------------------------------------------------------------------------------
-
-
-_FLOORS: Final = (
-    "runtime",
-    "opcua_model",
-    "web",
-    "mes",
-    "tasks",
-    "io",
-    "native",
-    "examples",
-    "tests",
-)
-"""Order of the rooms in the index, after the repository as a whole and before other folders."""
-
-_STANDING: Final = re.compile(
-    r"Room: (?:the repository|`(?P<room>[\w/]+)/`)\. "
-    r"Status: (?:holds|replaced by (?P<successor>\d{4}))\."
-)
-
-
-def decisions_page(folder: Path) -> str:
-    """The index of the decision records in ``folder``, by room.
-
-    Raises ValueError for a record without title, or without a line that says its room and whether
-    it holds.
-    """
-    files = {file.name.partition("-")[0]: file for file in sorted(folder.glob("[0-9]*.md"))}
-    rows: dict[str, list[tuple[str, str, str]]] = {}
-    for number, file in files.items():
-        title, _, room_line, *_ = [*file.read_text(encoding="utf-8").split("\n", 3), "", ""]
-        if not title.startswith(f"# {number} "):
-            raise ValueError(f"{file} begins with '{title}'; write '# {number} Title' there")
-        standing = _STANDING.fullmatch(room_line)
-        if standing is None:
-            raise ValueError(
-                f"{file} has '{room_line}' below its title; write 'Room: `io/plan/`. Status: "
-                "holds.' there, or 'Room: the repository.', or 'Status: replaced by 0161.'"
-            )
-        room, successor = standing["room"] or "", standing["successor"]
-        if not (folder.parents[1] / room).is_dir():
-            raise ValueError(f"{file} names the room {room}/, which is not there")
-        if successor and successor not in files:
-            raise ValueError(f"{file} is replaced by {successor}, which is not there")
-        status = f"replaced by [{successor}]({files[successor].name})" if successor else "holds"
-        link = f"[{number}]({file.name})"
-        rows.setdefault(room, []).append((link, title.removeprefix(f"# {number} "), status))
-    parts = []
-    for room in sorted(rows, key=_floor):
-        parts.append(f"## `{room}/`" if room else "## The repository")
-        parts.append(table(("number", "decision", "status"), rows[room]))
-    return _page(
-        "Decisions",
-        "Each design choice that a newcomer would question, with its context and what follows "
-        "from it, by the room that it is about. A record is not rewritten when things change: a "
-        "later one takes its place, and the line below the title says which.",
-        *parts,
-    )
-
-
-def _floor(room: str) -> tuple[int, str]:
-    top = room.partition("/")[0]
-    if not top:
-        return -1, room
-    return _FLOORS.index(top) if top in _FLOORS else len(_FLOORS), room
-
-
 # --- pages ----------------------------------------------------------------------------------------
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
@@ -489,7 +400,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="docs/reference")
     folder: Path = parser.parse_args(arguments).folder
-    texts = {folder / name: page() for name, page in PAGES.items()}
+    texts = {folder / name: write() for name, write in PAGES.items()}
     decisions = folder.parent / "decisions"
     if decisions.is_dir():
         texts[decisions / "README.md"] = decisions_page(decisions)

@@ -394,7 +394,7 @@ class Heartbeat(Section):
     """Longest time between two changes of `expect`; needed with it."""
     on_loss: Literal["none", "alarm", "stop", "fault"] | None = None
     """What a loss does, with `expect`: raise the alarm `heartbeat.<name>`, and `stop` or `fault`
-    the cell. `none`: only the tags tell. Default: `alarm`."""
+    the cell. `none`: only the tags show it. Default: `alarm`."""
     text: str = Field("", max_length=200)
     """Text of that alarm. Default: a sentence with the name."""
     severity: int = Field(700, ge=1, le=1000)

@@ -24,8 +24,8 @@ class Recorder(Section):
     """What a recording holds of the time before its cause, 1s to 1h; up to 5 s more. Less, when
     the buffer is too small for it."""
     after: DurationOrZero = _USUAL.after_ns
-    """How long a recording goes on after its cause, at most 10min. Causes that come meanwhile go
-    into the same recording, which then goes on for up to twice this time."""
+    """How long a recording continues after its cause, at most 10min. Causes that come meanwhile go
+    into the same recording, which then continues for up to twice this time."""
     buffer: Size | None = None
     """Most disk space of what is held before there is a cause; at most `keep`. Default: 256MiB, or
     `keep` when that is less."""

@@ -27,10 +27,10 @@ class Pulse(StrEnum):
     """State of what is expected."""
 
     WAITING = "waiting"
-    """Since the start of the scan: not heard yet, and the timeout is not over."""
+    """Since the start of the scan: no sign of life yet, and the timeout is not over."""
     ALIVE = "alive"
     LOST = "lost"
-    """Not heard for longer than the timeout."""
+    """No sign of life for longer than the timeout."""
 
 
 class Sign(StrEnum):

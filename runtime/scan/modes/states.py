@@ -60,7 +60,7 @@ class Action(StrEnum):
     START_COLD = "start_cold"
     """All values become initial, retained ones too; programs are made anew and recover."""
     LAST_SCAN = "last_scan"
-    """Every task runs once more and is told that it is the last time."""
+    """Every task runs once more with `ctx.last_scan` set."""
     FORGET_FAULT = "forget_fault"
     """The record of the first fault is cleared."""
 

@@ -236,7 +236,7 @@ def test_a_condition_gives_what_python_gives(tree: tuple[str, Any], values: dict
 
 def test_steps_that_no_compiler_makes_are_refused():
     for steps in ([], [Step(Op.NOT)], [Step(Op.CONSTANT, value=True)] * 2):
-        with pytest.raises(ValueError, match="are no condition"):
+        with pytest.raises(ValueError, match="are not a condition"):
             condition(steps, Image())
 
 
