@@ -55,7 +55,9 @@ def _scan_bank(self: Any, ctx: ScanContext) -> None:
 
 
 Bank: Final[type[Program[Any]]] = type(
-    "Bank", (Program,), {"__doc__": "Fifty loops.", "scan": _scan_bank, **_bank()}
+    "Bank",
+    (Program,),
+    {"__doc__": "Fifty loops.", "scan": _scan_bank, "integrals": (), "before_ns": 0, **_bank()},
 )
 
 
