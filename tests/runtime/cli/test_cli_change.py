@@ -7,8 +7,11 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import pytest
 
 from cellwright.io.journal.journal import JournalReader
 from cellwright.io.messages import ProgramChanged
+from cellwright.runtime.cell.run_folder import find
 from support.small_cell import COMMAND, SmallCell
 
 
@@ -189,6 +193,55 @@ def test_a_change_that_does_not_fit_is_refused_with_the_reason_and_the_cell_goes
     assert (now["state"], now["processes"]["scan"]["pid"]) == ("RUN", before)
     assert len(changes(cell)) == known
     assert not list(cell.run.glob("*/change-*"))
+
+
+@contextmanager
+def beating(cell: SmallCell) -> Iterator[list[float]]:
+    """The seconds between two beats of the scan while the block lasts; filled at its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CELLWRIGHT_RUN", str(cell.run))
+        _, image = find(None, cell.folder).attach()
+    beats: list[int] = [image.scan.beat_ns]
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.002):
+            if image.scan.beat_ns != beats[-1]:
+                beats.append(image.scan.beat_ns)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    gaps: list[float] = []
+    try:
+        yield gaps
+    finally:
+        over.set()
+        watcher.join()
+        image.close()
+    gaps += [(after - before) / 1e9 for before, after in pairwise(beats)]
+
+
+WITH_A_MODE = (
+    ("class Clamp(", "class Mode(IntEnum):\n    IDLE = 0\n\n\nclass Clamp("),
+    ("from pydantic", "from enum import IntEnum\n\nfrom pydantic"),
+    ("    _last_ns = 0", "    _last_ns = 0\n\n    def __init__(self, *a):\n"
+     "        super().__init__(*a)\n        self.mode = Mode.IDLE\n"),
+)  # fmt: skip
+
+
+def test_a_module_that_sleeps_while_it_is_loaded_costs_the_cell_no_beat(tmp_path: Path) -> None:
+    cell = SmallCell(tmp_path / "cell", tmp_path / "run")
+    for old, new in WITH_A_MODE:
+        edit(cell, "clamp.py", old, new)
+    with cell.running():
+        # Longer than from one keyframe to the next, which looks up the classes of what runs.
+        edit(cell, "clamp.py", "from enum", "import time\ntime.sleep(6)\nfrom enum")
+        with beating(cell) as gaps:
+            assert "goes on with programs" in said(cell, "change", "--yes")
+        assert sum(gaps) > 6
+        assert max(gaps) < 0.5
+        now = status(cell)
+        assert (now["state"], now["processes"]["scan"]["restarts"]) == ("RUN", 0)
 
 
 def test_a_scan_that_is_killed_after_a_change_comes_back_with_what_ran(tmp_path: Path) -> None:
