@@ -237,11 +237,50 @@ def test_a_module_that_sleeps_while_it_is_loaded_costs_the_cell_no_beat(tmp_path
         # Longer than from one keyframe to the next, which looks up the classes of what runs.
         edit(cell, "clamp.py", "from enum", "import time\ntime.sleep(6)\nfrom enum")
         with beating(cell) as gaps:
-            assert "goes on with programs" in said(cell, "change", "--yes")
+            assert "now runs programs" in said(cell, "change", "--yes")
         assert sum(gaps) > 6
         assert max(gaps) < 0.5
         now = status(cell)
         assert (now["state"], now["processes"]["scan"]["restarts"]) == ("RUN", 0)
+
+
+def test_a_change_that_faults_in_its_first_executions_says_so_and_how_to_go_back(
+    cell: SmallCell,
+) -> None:
+    edit(cell, "clamp.py", CLOSED, "closed = 1 / 0")
+    done = cell.type("change", "--yes")
+    assert done.returncode == 3
+    assert "went to FAULT with programs " in done.stderr
+    assert "right after its change online: task 'clamp' raised ZeroDivisionError" in done.stderr
+    assert "'cellwright reset', 'cellwright change --rollback' and 'cellwright start'" in (
+        done.stderr
+    )
+    edit(cell, "clamp.py", "closed = 1 / 0", "closed = False")
+    for words in (("--dry-run",), ("--yes",)):
+        dry = cell.type("change", *words)
+        assert dry.returncode == 1
+        assert "cannot be changed now: it is in FAULT (right after its change" in dry.stderr
+        assert "'cellwright reset' first" in dry.stderr
+    said(cell, "reset")
+    dry = said(cell, "change", "--dry-run")
+    assert "can be changed; it is in STOP, the programs are made anew at the next start" in dry
+    back = said(cell, "change", "--rollback", "--yes")
+    assert "rolled back to programs" in back
+    assert "it is in STOP, the programs are made anew at the next start" in back
+    said(cell, "start")
+
+
+def test_a_changed_program_that_is_too_slow_is_told_before_the_command_ends(
+    cell: SmallCell,
+) -> None:
+    edit(cell, "clamp.py", CLOSED, "closed = __import__('time').sleep(6) is not None")
+    done = cell.type("change", "--yes")
+    assert done.returncode == 3, done
+    assert status(cell)["state"] != "RUN"
+    until(lambda: cell.type("status", "--json").returncode == 0)
+    until(lambda: cell.type("reset").returncode == 0 or status(cell)["state"] == "STOP")
+    said(cell, "change", "--rollback", "--yes")
+    said(cell, "start")
 
 
 def test_a_scan_that_is_killed_after_a_change_comes_back_with_what_ran(tmp_path: Path) -> None:
