@@ -20,8 +20,9 @@ from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.cli.common import CellOption, ReasonOption, actor, counted, fail
 from cellwright.runtime.cli.compiling import show_problems
 from cellwright.runtime.cli.running import attached
-from cellwright.runtime.online_change.check import ChangeError, Checked, check
+from cellwright.runtime.online_change.check import ChangeError, Checked
 from cellwright.runtime.online_change.outcome import RUNS, Outcome, first_runs
+from cellwright.runtime.online_change.rehearsal import safely_checked
 from cellwright.runtime.programs.package import (
     Asked,
     Package,
@@ -63,7 +64,7 @@ def change(
         try:
             running = read_running(folder)
             before = _before(folder) if rollback else None
-            checked = check(plan, image, running, before)
+            checked = safely_checked(plan, image, folder, running, before)
         except PackageError as error:
             fail(str(error))
         except ChangeError as error:
@@ -185,8 +186,18 @@ def _apply(
         command = leave_change(folder, checked.package, asked, time.time_ns())
     except OSError as error:
         fail(f"the change cannot be left in {folder.path}: {error.strerror}")
+    begun_ns = image.scan.started_ns
+
+    def hopeless() -> str:
+        if image.scan.started_ns == begun_ns:
+            return ""
+        return (
+            "the scan process ended while it loaded the change, and was started again; 'cellwright "
+            "status' says which programs run"
+        )
+
     try:
-        CommandClient(image, PATIENCE_S).send(command)
+        CommandClient(image, PATIENCE_S).send(command, hopeless)
     except CommandFailed as error:
         fail(f"refused: {error}")
     finally:

@@ -195,6 +195,47 @@ def test_a_change_that_does_not_fit_is_refused_with_the_reason_and_the_cell_goes
     assert not list(cell.run.glob("*/change-*"))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("from pydantic", "X = sum(range(10**7))\nfrom pydantic",
+         ": one call here computes for "),
+        ("from pydantic", "import ctypes\nctypes.PyDLL(None).usleep(500_000)\nfrom pydantic",
+         "clamp.py:8: one call here waits for 5"),
+        ("from pydantic", "import threading\nthreading.Thread(target=len).start()\nfrom pydantic",
+         "clamp.py:8: starts a thread"),
+        ("from pydantic", "import os\nos.fork()\nfrom pydantic", "clamp.py:8: forks the scan"),
+        ("from pydantic", "import os\nos.system('true')\nfrom pydantic", "py:8: starts a proc"),
+        ("from pydantic", "import os\nos._exit(3)\nfrom pydantic", "ended by itself"),
+        ("from pydantic", "import sys\nsys.settrace(None)\nfrom pydantic",
+         "clamp.py:8: calls sys.settrace"),
+        ("from pydantic", "raise KeyboardInterrupt\nfrom pydantic",
+         "clamp.py:7: raises KeyboardInterrupt"),
+        ("from pydantic", "while True: pass\nfrom pydantic",
+         "clamp.py:7: does not end within 20 s"),
+        ("    _last_ns = 0", "    _last_ns = 0\n    def __init__(self, *a):\n"
+         "        super().__init__(*a)\n        sum(range(10**7))", ": one call here computes"),
+        ("    _last_ns = 0", "    _last_ns = 0\n    def carry_over(self, state):\n"
+         "        import time\n        time.sleep(0.05)",
+         "handing over the programs' state takes 5"),
+        ("    _last_ns = 0", "    _last_ns = sum(range(10**7))", ": one call here computes"),
+    ],
+    ids=["computes", "waits", "thread", "fork", "process", "exit", "settrace", "interrupt",
+         "endless", "init", "carry_over", "class body"],
+)  # fmt: skip
+def test_what_would_make_the_beat_late_is_refused_before_the_scan_loads_anything(
+    cell: SmallCell, old: str, new: str, says: str
+) -> None:
+    edit(cell, "clamp.py", old, new)
+    before = status(cell)["processes"]["scan"]["pid"]
+    done = cell.type("change", "--yes")
+    assert done.returncode == 1, done
+    assert says in done.stderr
+    assert "the running programs continue" in done.stderr
+    now = status(cell)
+    assert (now["state"], now["processes"]["scan"]["pid"]) == ("RUN", before)
+
+
 @contextmanager
 def beating(cell: SmallCell) -> Iterator[list[float]]:
     """The seconds between two beats of the scan while the block lasts; filled at its end."""
