@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from cellwright.io.image.image import Image
 from cellwright.io.image.rings import RingError
 from cellwright.io.messages import Command, ReplyCode, encode
 
 POLL_S = 0.002
+LOOK_S = 0.2
+"""Between two looks whether an answer can still come."""
 
 
 class CommandFailed(Exception):  # noqa: N818 - reads as what happened
@@ -39,10 +42,19 @@ class CommandClient:
         except RingError as error:
             raise CommandFailed(None, str(error)) from error
 
-    def send(self, command: Command) -> None:
-        """Send and wait until the scan has obeyed; raises CommandFailed."""
-        if not self._answered(self.post(command), self.timeout_s):
-            raise self._silence()
+    def send(self, command: Command, hopeless: Callable[[], str] = str) -> None:
+        """Send and wait until the scan has obeyed; raises CommandFailed.
+
+        ``hopeless`` is asked now and then why no answer will come, and gives an empty string while
+        one may.
+        """
+        ticket = self.post(command)
+        deadline = time.monotonic() + self.timeout_s
+        while not self._answered(ticket, min(LOOK_S, max(0.0, deadline - time.monotonic()))):
+            if why := hopeless():
+                raise CommandFailed(None, why)
+            if time.monotonic() >= deadline:
+                raise self._silence()
 
     async def send_async(self, command: Command) -> None:
         """The same without blocking the event loop."""

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from cellwright.io.messages import ChangeProgram, ProgramsLoaded, UntoldChange
 from cellwright.io.plan import CellState, Plan
 from cellwright.runtime.cell.run_folder import RunFolder
-from cellwright.runtime.online_change.slices import Slices, StillRunsError
+from cellwright.runtime.online_change.slices import (
+    CancelledError,
+    InTheWayError,
+    Slices,
+    StillRunsError,
+)
 from cellwright.runtime.programs.carry_over import CarryError, carry_over
 from cellwright.runtime.programs.loading import Loaded
 from cellwright.runtime.programs.module_set import (
@@ -47,6 +53,11 @@ if TYPE_CHECKING:
 
 LOAD_LIMIT_NS: Final = 20_000_000_000
 """Longest time for a change to be loaded; a module that does not end its import is given up."""
+SWAP_LIMIT_NS: Final = 250_000_000
+"""Longest time for a state to be handed over when the check was wrong about it; the scan is silent
+meanwhile, and would be killed after a second."""
+PATIENCE_NS: Final = 500_000_000
+"""Longest time without a beat that a half-loaded module may be the reason of."""
 MARGIN: Final = 5
 """The part of a base interval that is left free before a tick: a fifth."""
 ERROR_BYTES: Final = 1000
@@ -55,6 +66,10 @@ ERROR_BYTES: Final = 1000
 
 class RefusedChangeError(Exception):
     """A change that was not made; the sentence says why."""
+
+
+class _TooLongError(BaseException):
+    """Raised in an author's code, which is not to catch it."""
 
 
 @dataclass
@@ -128,7 +143,12 @@ class OnlineChange:
         self._on_done = on_done
         self._finder = loaded.finder
         self._shelf = ModuleSwap(Path(loaded.plan.folder), loaded.finder)
-        self._slices: Slices[_Prepared] = Slices(now_ns)
+        self._own = f"{loaded.plan.folder}/"
+        self._slices: Slices[_Prepared] = Slices(
+            now_ns,
+            own=self._own,
+            patience_ns=max(PATIENCE_NS, loaded.plan.scan.base_ns * 3 // 2),
+        )
         self._loading = False
         self._prepared: _Prepared | None = None
         self._begun_ns = 0
@@ -194,12 +214,26 @@ class OnlineChange:
                 )
             return
         error = self._slices.error
+        if isinstance(error, InTheWayError):
+            raise RefusedChangeError(
+                f"the cell stood still while the changed programs were loaded: {error}; stop the "
+                "cell and start it again"
+            ) from error
         if error is not None:
-            raise RefusedChangeError(_sentence(error)) from error
+            raise RefusedChangeError(str(error)) from error
         self._prepared = self._slices.result
 
     def _prepare(self, wanted: ChangeProgram, shelf: ModuleSwap) -> _Prepared:
         """Load modules and make programs; runs in turns and touches nothing that runs."""
+        try:
+            return self._loaded(wanted, shelf)
+        except CancelledError:
+            raise
+        except BaseException as error:
+            # In words here, in turns: what an author's exception says is an author's code, too.
+            raise RefusedChangeError(_sentence(error)) from error
+
+    def _loaded(self, wanted: ChangeProgram, shelf: ModuleSwap) -> _Prepared:
         package = read_change(self._folder, wanted.sha256)
         self._check(package, wanted)
         plan = with_options(self._plan, package.options)
@@ -209,6 +243,11 @@ class OnlineChange:
         self._slices.at_once(lambda: shelf.begin(finder, names))
         for module in package.programs.modules:
             import_module(module.name)
+            if not self._slices.traced:
+                raise RefusedChangeError(
+                    f"module '{module.name}' calls sys.settrace, without which it cannot be loaded "
+                    "in turns with the beat; stop the cell and start it again"
+                )
         stray = set(of_folder(Path(plan.folder))) - package.programs.names()
         if stray:
             raise RefusedChangeError(f"{', '.join(sorted(stray))} was not validated")
@@ -251,22 +290,25 @@ class OnlineChange:
         if self._scan.state is CellState.FAULT:
             raise RefusedChangeError("the cell went to FAULT meanwhile; reset it first")
         execution, image = self._scan.execution, self._scan.process_image
-        states = self._states(prepared)
-        self._shelf.swap()
-        try:
-            programs = list(execution.programs)
-            modules = frozenset(
-                name.partition(".")[0] for name in prepared.package.programs.names()
-            )
-            for index, state in states.items():
-                program = prepared.programs.get(index) or self._make(prepared, index)
-                carry_over(state, program, image, modules)
-                attach_image(program, image)
-                programs[index] = program
-            take_over(self._folder, wanted.sha256)
-        except (RefusedChangeError, CarryError, OSError) as error:
+        programs = list(execution.programs)
+        with self._bounded():
+            states = self._states(prepared)
             self._shelf.swap()
-            raise RefusedChangeError(str(error)) from error
+            try:
+                modules = frozenset(
+                    name.partition(".")[0] for name in prepared.package.programs.names()
+                )
+                for index, state in states.items():
+                    program = prepared.programs.get(index)
+                    if program is None:
+                        program = self._make(prepared, index)
+                    carry_over(state, program, image, modules)
+                    attach_image(program, image)
+                    programs[index] = program
+                take_over(self._folder, wanted.sha256)
+            except BaseException:
+                self._shelf.swap()
+                raise
         classes = [prepared.classes.get(i, kind) for i, kind in enumerate(execution.classes)]
         execution.replace(prepared.plan, classes, programs)
         self.running, self._finder = prepared.package, self._shelf.finder
@@ -274,6 +316,42 @@ class OnlineChange:
         self._recorder.programs_changed(
             prepared.package.programs.digest, prepared.package.options, self._now_ns()
         )
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """An author's code in the block ends in time, and with a RefusedChangeError if at all."""
+        end_ns = self._now_ns() + max(SWAP_LIMIT_NS, self._plan.scan.base_ns)
+
+        def trace(frame: FrameType, event: str, argument: object) -> Any:
+            if self._now_ns() > end_ns:
+                raise _TooLongError
+            if not frame.f_code.co_filename.startswith(self._own):
+                return None
+            frame.f_trace_opcodes = True  # an endless loop may be less than a line
+            return trace
+
+        sys.settrace(trace)
+        try:
+            yield
+        except _TooLongError as error:
+            sys.settrace(None)
+            raise RefusedChangeError(
+                f"handing over the programs' state takes longer than {SWAP_LIMIT_NS / 1e9:g} s"
+                f"{self._own_place(error)}; shorten that, or stop the cell and start it again"
+            ) from error
+        except BaseException as error:
+            raise RefusedChangeError(_sentence(error)) from error
+        finally:
+            sys.settrace(None)
+
+    def _own_place(self, error: BaseException) -> str:
+        """The innermost line of the cell's own files, short: an answer has no room for folders."""
+        places = [
+            f" ({name.removeprefix(self._own)}:{line})"
+            for frame, line in traceback.walk_tb(error.__traceback__)
+            if (name := frame.f_code.co_filename).startswith(self._own)
+        ]
+        return places[-1] if places else ""
 
     def _states(self, prepared: _Prepared) -> dict[int, bytes]:
         """What the running programs know; empty where a start makes new ones anyway."""
@@ -292,12 +370,14 @@ class OnlineChange:
 def _sentence(error: BaseException) -> str:
     if isinstance(error, RefusedChangeError | CarryError | PackageError):
         return str(error)
+    try:
+        what = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else repr(error)
+    except Exception:  # noqa: BLE001 - an author's exception may be broken itself
+        what = f"{type(error).__name__} (which cannot say why)"
+    return f"the changed programs cannot be loaded: {what}{_place(error)}"
+
+
+def _place(error: BaseException) -> str:
     # Not `extract_tb`, which reads source files.
-    places = [
-        f" ({frame.f_code.co_filename}:{line})"
-        for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    return (
-        f"the changed programs cannot be loaded: {type(error).__name__}: {error}"
-        f"{places[-1] if places else ''}"
-    )
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return f" ({frame.f_code.co_filename}:{line})"

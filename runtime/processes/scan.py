@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from typing import Final
 
 import structlog
 
@@ -21,6 +22,10 @@ from cellwright.runtime.recorder.recorder import ScanRecorder
 from cellwright.runtime.scan.beat import Beat
 from cellwright.runtime.scan.cycle import Scan
 from cellwright.runtime.scan.garbage import Garbage
+
+SWITCH_S: Final = 0.0001
+"""Longest time that another thread in Python may keep the beat from the interpreter. There should
+be none, but a program may start one, or end the tracing that makes a changed module stand still."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     gc.collect()
     gc.freeze()
     gc.disable()
+    sys.setswitchinterval(SWITCH_S)
     # Urgent only from here on: a start-up at this priority would stop other cells on the core.
     lacking = acquire(plan.scan.priority, plan.scan.core)
     if plan.scan.awake:

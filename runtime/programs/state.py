@@ -173,6 +173,6 @@ def culprit(program: Program[Any], image: TagAccess) -> str:
         try:
             if name not in FIXED:
                 _dump(value, image, blocks_of(program))
-        except Exception as first:  # noqa: BLE001 - whatever an author's object raises
+        except (Exception, SystemExit) as first:  # noqa: BLE001 - an author's object
             return f"its attribute '{name}' cannot be saved ({first})"
     return ""

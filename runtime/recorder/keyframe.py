@@ -48,7 +48,7 @@ def freeze(scan: Scan) -> Frozen:
     for context, program in zip(scan.execution.contexts, carried.programs, strict=False):
         try:
             programs.append(freeze_program(program, image))
-        except Exception as error:  # noqa: BLE001 - whatever an author's object raises
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's object
             why = culprit(program, image) or f"its state cannot be saved ({error})"
             return Frozen(own, None, f"task '{context.task}': {why}")
     return Frozen(own, programs, "")

@@ -15,12 +15,14 @@ import typer
 
 from cellwright.io.image import Image
 from cellwright.io.image.command_client import CommandClient, CommandFailed
-from cellwright.io.plan import Plan
+from cellwright.io.plan import CellState, Plan
 from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.cli.common import CellOption, ReasonOption, actor, counted, fail
 from cellwright.runtime.cli.compiling import show_problems
 from cellwright.runtime.cli.running import attached
-from cellwright.runtime.online_change.check import ChangeError, Checked, check
+from cellwright.runtime.online_change.check import ChangeError, Checked
+from cellwright.runtime.online_change.outcome import RUNS, Outcome, first_runs
+from cellwright.runtime.online_change.rehearsal import safely_checked
 from cellwright.runtime.programs.package import (
     Asked,
     Package,
@@ -52,14 +54,17 @@ def change(
 ) -> None:
     """Change the programs of a running cell between two cycles (online change).
 
-    Exit codes: 0 changed or nothing to change, 1 refused, 2 the changed cell is not correct.
+    The answer comes after the first three executions of each changed task.
+
+    Exit codes: 0 changed or nothing to change, 1 refused or not possible now, 2 the changed cell
+    is not correct, 3 changed, and the cell went to FAULT with it.
     """
     with attached(cell) as (plan, image):
         folder = RunFolder(image.path.parent)
         try:
             running = read_running(folder)
             before = _before(folder) if rollback else None
-            checked = check(plan, image, running, before)
+            checked = safely_checked(plan, image, folder, running, before)
         except PackageError as error:
             fail(str(error))
         except ChangeError as error:
@@ -71,19 +76,66 @@ def change(
             typer.echo(f"{plan.cell}: nothing to change")
             return
         _show(plan, checked)
+        _fail_unless_possible(plan, image)
         if dry_run:
-            typer.echo(f"{plan.cell}: can be changed; nothing was done (--dry-run)")
+            when = _when(CellState(image.scan.state))
+            typer.echo(f"{plan.cell}: can be changed{when}; nothing was done (--dry-run)")
             return
         if not yes and not typer.confirm(f"Change {plan.cell} while it runs?"):
             fail("nothing was changed")
         _apply(folder, image, checked, reason, rolled_back=rollback)
-        done = "rolled back to" if rollback else "now runs"
-        typer.echo(f"{plan.cell}: {done} programs {checked.new[:SHOWN]}")
+        _tell(plan, first_runs(plan, image, checked.tasks), checked, rolled_back=rollback)
         if rollback:
             typer.echo(
                 f"the files in {plan.folder} are still the changed ones; the next "
                 "'cellwright run' or 'change' takes those"
             )
+
+
+def _fail_unless_possible(plan: Plan, image: Image) -> None:
+    """Ask the state first what the scan would answer last."""
+    state = CellState(image.scan.state)
+    if state is CellState.FAULT:
+        fail(
+            f"{plan.cell} cannot be changed now: it is in FAULT ({image.scan.fault_text}); "
+            "'cellwright reset' first"
+        )
+    if state is CellState.INIT:
+        fail(f"{plan.cell} cannot be changed now: it is in INIT; ask again in a moment")
+
+
+def _when(state: CellState) -> str:
+    """From when on changed programs run, in the words that follow 'can be changed'."""
+    if state is CellState.STOP:
+        return "; it is in STOP, the programs are made anew at the next start"
+    if state is CellState.PAUSE:
+        return "; it is in PAUSE, the programs go on at 'cellwright resume'"
+    return ""
+
+
+def _tell(plan: Plan, outcome: Outcome, checked: Checked, *, rolled_back: bool) -> None:
+    """How the cell fares with the programs; a FAULT ends with exit code 3."""
+    programs = checked.new[:SHOWN]
+    if outcome.restarted:
+        fail(
+            f"{plan.cell}: programs {programs} were taken in, then the scan process ended and was "
+            "started again; 'cellwright status' says what runs",
+            3,
+        )
+    if outcome.state is CellState.FAULT:
+        back = "mend it" if rolled_back else "'cellwright change --rollback'"
+        fail(
+            f"{plan.cell}: went to FAULT with programs {programs}: {outcome.fault}\n"
+            f"  go on by 'cellwright reset', {back} and 'cellwright start'",
+            3,
+        )
+    done = "rolled back to" if rolled_back else "now runs"
+    waits = ""
+    if outcome.state is not CellState.RUN:
+        waits = _when(outcome.state) or f"; it is in {outcome.state.name}"
+    elif outcome.waiting:
+        waits = f"; not yet executed {RUNS} times: {', '.join(outcome.waiting)}"
+    typer.echo(f"{plan.cell}: {done} programs {programs}{waits}")
 
 
 def _before(folder: RunFolder) -> Package:
@@ -134,8 +186,18 @@ def _apply(
         command = leave_change(folder, checked.package, asked, time.time_ns())
     except OSError as error:
         fail(f"the change cannot be left in {folder.path}: {error.strerror}")
+    begun_ns = image.scan.started_ns
+
+    def hopeless() -> str:
+        if image.scan.started_ns == begun_ns:
+            return ""
+        return (
+            "the scan process ended while it loaded the change, and was started again; 'cellwright "
+            "status' says which programs run"
+        )
+
     try:
-        CommandClient(image, PATIENCE_S).send(command)
+        CommandClient(image, PATIENCE_S).send(command, hopeless)
     except CommandFailed as error:
         fail(f"refused: {error}")
     finally:

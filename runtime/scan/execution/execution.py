@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from cellwright.io.image import Statistics
@@ -190,11 +191,11 @@ class Execution(CarriesState):
         try:
             self.programs[index].scan(context)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the task's outermost edge
-            return _raised(task.name, error)
+            return _first_after_change(_raised(task.name, error), context)
         if len(vars(self.programs[index])) > self._declared[index] and (
             failure := self._added(index)
         ):
-            return failure
+            return _first_after_change(failure, context)
         self._not_run_yet[index] = self._changed[index] = False
         self._ended_ns = clock_now()
         took = self._ended_ns - begin
@@ -206,7 +207,8 @@ class Execution(CarriesState):
             overruns=int(took > self._longest_ns[index]),
             watchdog_hits=int(slow),
         )
-        return self._watched(index, took, slow)
+        failure = self._watched(index, took, slow)
+        return failure and _first_after_change(failure, context)
 
     def _added(self, index: int) -> Failure | None:
         """An attribute that nobody declared is a variable misspelled: its value goes nowhere."""
@@ -261,6 +263,13 @@ def _raised(task: str, error: BaseException) -> Failure:
         f"task '{task}' raised {_described(error)} "
         f"({frame.f_code.co_filename}:{line}); correct the program, then reset",
     )
+
+
+def _first_after_change(failure: Failure, context: ScanContext) -> Failure:
+    """Say so when the program had just been changed online: that is where to look."""
+    if not context.changed:
+        return failure
+    return replace(failure, text=f"right after its change online: {failure.text}")
 
 
 def _described(error: BaseException) -> str:

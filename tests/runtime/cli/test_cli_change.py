@@ -7,8 +7,11 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import pytest
 
 from cellwright.io.journal.journal import JournalReader
 from cellwright.io.messages import ProgramChanged
+from cellwright.runtime.cell.run_folder import find
 from support.small_cell import COMMAND, SmallCell
 
 
@@ -190,6 +194,135 @@ def test_a_change_that_does_not_fit_is_refused_with_the_reason_and_the_cell_goes
     assert (now["state"], now["processes"]["scan"]["pid"]) == ("RUN", before)
     assert len(changes(cell)) == known
     assert not list(cell.run.glob("*/change-*"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("from pydantic", "X = sum(range(10**7))\nfrom pydantic",
+         ": one call here computes for "),
+        ("from pydantic", "import ctypes\nctypes.PyDLL(None).usleep(500_000)\nfrom pydantic",
+         "clamp.py:8: one call here waits for 5"),
+        ("from pydantic", "import threading\nthreading.Thread(target=len).start()\nfrom pydantic",
+         "clamp.py:8: starts a thread"),
+        ("from pydantic", "import os\nos.fork()\nfrom pydantic", "clamp.py:8: forks the scan"),
+        ("from pydantic", "import os\nos.system('true')\nfrom pydantic", "py:8: starts a proc"),
+        ("from pydantic", "import os\nos._exit(3)\nfrom pydantic", "ended by itself"),
+        ("from pydantic", "import sys\nsys.settrace(None)\nfrom pydantic",
+         "clamp.py:8: calls sys.settrace"),
+        ("from pydantic", "raise KeyboardInterrupt\nfrom pydantic",
+         "clamp.py:7: raises KeyboardInterrupt"),
+        ("from pydantic", "while True: pass\nfrom pydantic",
+         "clamp.py:7: does not end within 20 s"),
+        ("    _last_ns = 0", "    _last_ns = 0\n    def __init__(self, *a):\n"
+         "        super().__init__(*a)\n        sum(range(10**7))", ": one call here computes"),
+        ("    _last_ns = 0", "    _last_ns = 0\n    def carry_over(self, state):\n"
+         "        import time\n        time.sleep(0.05)",
+         "handing over the programs' state takes 5"),
+        ("    _last_ns = 0", "    _last_ns = sum(range(10**7))", ": one call here computes"),
+    ],
+    ids=["computes", "waits", "thread", "fork", "process", "exit", "settrace", "interrupt",
+         "endless", "init", "carry_over", "class body"],
+)  # fmt: skip
+def test_what_would_make_the_beat_late_is_refused_before_the_scan_loads_anything(
+    cell: SmallCell, old: str, new: str, says: str
+) -> None:
+    edit(cell, "clamp.py", old, new)
+    before = status(cell)["processes"]["scan"]["pid"]
+    done = cell.type("change", "--yes")
+    assert done.returncode == 1, done
+    assert says in done.stderr
+    assert "the running programs continue" in done.stderr
+    now = status(cell)
+    assert (now["state"], now["processes"]["scan"]["pid"]) == ("RUN", before)
+
+
+@contextmanager
+def beating(cell: SmallCell) -> Iterator[list[float]]:
+    """The seconds between two beats of the scan while the block lasts; filled at its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CELLWRIGHT_RUN", str(cell.run))
+        _, image = find(None, cell.folder).attach()
+    beats: list[int] = [image.scan.beat_ns]
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.002):
+            if image.scan.beat_ns != beats[-1]:
+                beats.append(image.scan.beat_ns)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    gaps: list[float] = []
+    try:
+        yield gaps
+    finally:
+        over.set()
+        watcher.join()
+        image.close()
+    gaps += [(after - before) / 1e9 for before, after in pairwise(beats)]
+
+
+WITH_A_MODE = (
+    ("class Clamp(", "class Mode(IntEnum):\n    IDLE = 0\n\n\nclass Clamp("),
+    ("from pydantic", "from enum import IntEnum\n\nfrom pydantic"),
+    ("    _last_ns = 0", "    _last_ns = 0\n\n    def __init__(self, *a):\n"
+     "        super().__init__(*a)\n        self.mode = Mode.IDLE\n"),
+)  # fmt: skip
+
+
+def test_a_module_that_sleeps_while_it_is_loaded_costs_the_cell_no_beat(tmp_path: Path) -> None:
+    cell = SmallCell(tmp_path / "cell", tmp_path / "run")
+    for old, new in WITH_A_MODE:
+        edit(cell, "clamp.py", old, new)
+    with cell.running():
+        # Longer than from one keyframe to the next, which looks up the classes of what runs.
+        edit(cell, "clamp.py", "from enum", "import time\ntime.sleep(6)\nfrom enum")
+        with beating(cell) as gaps:
+            assert "now runs programs" in said(cell, "change", "--yes")
+        assert sum(gaps) > 6
+        assert max(gaps) < 0.5
+        now = status(cell)
+        assert (now["state"], now["processes"]["scan"]["restarts"]) == ("RUN", 0)
+
+
+def test_a_change_that_faults_in_its_first_executions_says_so_and_how_to_go_back(
+    cell: SmallCell,
+) -> None:
+    edit(cell, "clamp.py", CLOSED, "closed = 1 / 0")
+    done = cell.type("change", "--yes")
+    assert done.returncode == 3
+    assert "went to FAULT with programs " in done.stderr
+    assert "right after its change online: task 'clamp' raised ZeroDivisionError" in done.stderr
+    assert "'cellwright reset', 'cellwright change --rollback' and 'cellwright start'" in (
+        done.stderr
+    )
+    edit(cell, "clamp.py", "closed = 1 / 0", "closed = False")
+    for words in (("--dry-run",), ("--yes",)):
+        dry = cell.type("change", *words)
+        assert dry.returncode == 1
+        assert "cannot be changed now: it is in FAULT (right after its change" in dry.stderr
+        assert "'cellwright reset' first" in dry.stderr
+    said(cell, "reset")
+    dry = said(cell, "change", "--dry-run")
+    assert "can be changed; it is in STOP, the programs are made anew at the next start" in dry
+    back = said(cell, "change", "--rollback", "--yes")
+    assert "rolled back to programs" in back
+    assert "it is in STOP, the programs are made anew at the next start" in back
+    said(cell, "start")
+
+
+def test_a_changed_program_that_is_too_slow_is_told_before_the_command_ends(
+    cell: SmallCell,
+) -> None:
+    edit(cell, "clamp.py", CLOSED, "closed = __import__('time').sleep(6) is not None")
+    done = cell.type("change", "--yes")
+    assert done.returncode == 3, done
+    assert status(cell)["state"] != "RUN"
+    until(lambda: cell.type("status", "--json").returncode == 0)
+    until(lambda: cell.type("reset").returncode == 0 or status(cell)["state"] == "STOP")
+    said(cell, "change", "--rollback", "--yes")
+    said(cell, "start")
 
 
 def test_a_scan_that_is_killed_after_a_change_comes_back_with_what_ran(tmp_path: Path) -> None:

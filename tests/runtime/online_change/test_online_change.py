@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,7 @@ from cellwright.io.plan import CellState
 from cellwright.runtime.online_change.check import ChangeError
 from cellwright.runtime.programs.package import change_file, read_running
 from cellwright.runtime.recorder.replay import Replay
-from support.changed_cell import HELPERS, PRESS, ChangedCell
+from support.changed_cell import HELPERS, LAMP, PRESS, ChangedCell
 
 Make = Callable[..., ChangedCell]
 
@@ -271,8 +272,23 @@ def test_a_command_that_is_not_about_what_runs_and_what_was_checked_is_refused(
         ("    def scan", "    def carry_over(self, old):\n"
          "        assert not __import__('state').broken, 'dark'\n\n    def scan",
          "AssertionError: dark"),
+        ("class Lamp", "if __import__('state').broken: raise KeyboardInterrupt\n\n\nclass Lamp",
+         "KeyboardInterrupt()"),
+        ("class Lamp", "from cellwright.runtime.online_change.slices import CancelledError\n"
+         "if __import__('state').broken: raise CancelledError\n\n\nclass Lamp",
+         "CancelledError()"),
+        ("class Lamp", "class Mute(Exception):\n    def __str__(self):\n        raise OSError\n\n\n"
+         "if __import__('state').broken: raise Mute\n\n\nclass Lamp", "Mute (which cannot say"),
+        ("class Lamp", "if __import__('state').broken:\n    import sys\n    sys.settrace(None)\n"
+         "\n\nclass Lamp", "module 'lamp' calls sys.settrace"),
+        ("    def scan", "    def carry_over(self, old):\n"
+         "        if __import__('state').broken: raise SystemExit(3)\n\n    def scan",
+         "SystemExit(3)"),
+        ("class Lamp", "import sys\nif __import__('state').broken: del sys.modules[__name__]"
+         "\n\n\nclass Lamp", "KeyError: 'lamp'"),
     ],
-    ids=["in the module", "exit", "no text", "in __init__", "in carry_over"],
+    ids=["in the module", "exit", "no text", "in __init__", "in carry_over", "interrupt",
+         "cancelled", "mute", "untraced", "exit in carry_over", "deletes itself"],
 )  # fmt: skip
 @pytest.mark.behaviour(22)
 def test_whatever_fails_in_the_scan_that_did_not_in_the_check_leaves_the_programs_before(
@@ -287,6 +303,41 @@ def test_whatever_fails_in_the_scan_that_did_not_in_the_check_leaves_the_program
     assert says in refused(cell, command)
     monkeypatch.setattr(state, "broken", False)
     assert cell.send(cell.command(cell.check())).code == 0
+
+
+def test_a_state_that_is_handed_over_for_ever_is_not_and_the_programs_before_go_on(
+    cell: ChangedCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cell.change, "_now_ns", time.monotonic_ns)
+    endless = "    def carry_over(self, old):\n        while True: pass\n\n    def scan"
+    cell.edit("lamp.py", "    def scan", endless)
+    assert "state takes longer than 0.25 s (lamp.py:10)" in refused(
+        cell, cell.command(cell.check())
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import threading\nthreading.settrace(lambda *_: None)\nthreading.settrace(None)\n",
+        "import threading\nthreading.Thread(target=len, args=('',)).start()\n",
+        "".join(f"V{number} = {number}\n" for number in range(8000)),
+    ],
+    ids=["threading.settrace", "thread", "8,000 lines"],
+)
+def test_modules_that_do_unusual_things_are_loaded_or_refused_as_a_whole(
+    cell: ChangedCell, text: str
+) -> None:
+    cell.write("lamp.py", text + LAMP)
+    reply = cell.send(cell.command(cell.check()))
+    ran = [type(program).__module__ for program in cell.scan.execution.programs]
+    assert ran == ["line.press", "lamp"]
+    assert cell.scan.state is CellState.RUN
+    assert (reply.code == 0) == bool(cell.events(ProgramChanged))
+    assert (reply.code == 0) != bool(cell.events(CommandRefused))
+    cell.cycle(10)
+    cell.edit("lamp.py", text, "")
+    cell.apply()
 
 
 def test_a_change_that_fails_with_endless_words_is_refused_in_few(

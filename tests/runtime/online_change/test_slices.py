@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from cellwright.runtime.online_change.slices import Slices, StillRunsError
+from cellwright.runtime.online_change import slices as slices_module
+from cellwright.runtime.online_change.slices import (
+    CancelledError,
+    InTheWayError,
+    Slices,
+    StillRunsError,
+)
 
 FOR_EVER_NS = 60_000_000_000
+slices_file = slices_module.__file__
 
 
 class Clock:
@@ -46,9 +56,14 @@ Made = Callable[[Callable[[], Any]], tuple[Slices[Any], Clock, Turns]]
 
 
 @pytest.fixture
-def made() -> Iterator[Made]:
+def clock() -> Clock:
+    """The time of the turns."""
+    return Clock()
+
+
+@pytest.fixture
+def made(clock: Clock) -> Iterator[Made]:
     """Lays down code; the thread is ended after the test."""
-    clock = Clock()
     slices: Slices[Any] = Slices(clock)
 
     def begin(work: Callable[[], Any]) -> tuple[Slices[Any], Clock, Turns]:
@@ -83,7 +98,7 @@ def test_code_goes_on_only_in_its_turns_and_ends_with_its_result(made: Made) -> 
 
 
 def test_what_the_code_raises_is_kept_and_an_exit_is_an_error(made: Made) -> None:
-    for error in (ValueError("no"), SystemExit(3)):
+    for error in (ValueError("no"), SystemExit(3), KeyboardInterrupt(), CancelledError()):
 
         def work(error: BaseException = error) -> None:
             raise error
@@ -100,8 +115,9 @@ def test_code_that_is_given_up_ends_at_its_next_line(made: Made) -> None:
 
     def work() -> None:
         try:
-            while True:
-                pass
+            # fmt: off
+            while True: pass  # noqa: E701 - no line event in it
+            # fmt: on
         finally:
             ended.set()
 
@@ -125,9 +141,7 @@ def test_a_call_that_does_not_end_keeps_nobody_waiting(made: Made) -> None:
     try:
         for _ in range(3):
             assert not slices.step(clock.now + 50, clock.now + 1_000_000)
-        while not turns.inside:  # the machine may have other work to do than this thread
-            time.sleep(0.001)
-        assert turns.inside
+        assert not turns.inside, "the beat does not see the code's world while it is in the call"
         with pytest.raises(StillRunsError):
             made(lambda: 7)
     finally:
@@ -154,3 +168,93 @@ def test_what_is_done_at_once_is_not_broken_into_turns(made: Made) -> None:
         lengths.add(len(steps))
     assert lengths <= {0, 100}
     assert len(steps) == 100
+
+
+def test_code_whose_call_ends_between_two_turns_goes_on_in_the_next_one_within_its_line(
+    made: Made,
+) -> None:
+    gate = threading.Lock()
+    gate.acquire()
+    seen: list[bool] = []
+
+    def work() -> None:
+        seen.append(gate.acquire() and turns.inside)
+
+    slices, clock, turns = made(work)
+    while not turns.entered:  # the machine may have other work to do than this thread
+        assert not slices.step(clock.now + 50, clock.now + 100_000_000)
+    assert not turns.inside
+    clock.now += 100
+    gate.release()
+    until(lambda: not slices._rest.locked())
+    assert seen == [], "it stands still although its line is not over"
+    while not slices.step(clock.now + FOR_EVER_NS, clock.now + FOR_EVER_NS):
+        pass
+    assert seen == [True]
+    assert turns.entered == 2
+
+
+def test_code_that_holds_a_lock_which_the_beat_wants_is_given_up(clock: Clock) -> None:
+    slices: Slices[None] = Slices(clock, patience_ns=100_000_000)
+    lock, ended = threading.Lock(), threading.Event()
+
+    def work() -> None:
+        try:
+            with lock:
+                while True:
+                    pass
+        finally:
+            ended.set()
+
+    turns = Turns()
+    slices.begin(work, turns.enter, turns.leave)
+    while not lock.locked():
+        assert not slices.step(clock.now + 20, clock.now + FOR_EVER_NS)
+    with lock:
+        assert ended.wait(60)
+    while not slices.step(clock.now + 50, clock.now + FOR_EVER_NS):
+        pass
+    assert isinstance(slices.error, InTheWayError)
+    assert not turns.inside
+    slices.begin(lambda: None, turns.enter, turns.leave)
+    while not slices.step(clock.now + FOR_EVER_NS, clock.now + FOR_EVER_NS):
+        pass
+    assert slices.error is None
+    slices.close()
+
+
+def test_no_rest_is_taken_where_a_lock_of_the_import_system_is_held(made: Made) -> None:
+    def work() -> int:
+        for _ in range(2):
+            sys.modules.pop("this_is_none", None)
+            with suppress(ModuleNotFoundError):
+                importlib.import_module("this_is_none")
+        return 7
+
+    slices, clock, _ = made(work)
+    while not slices.step(clock.now + 3, clock.now + FOR_EVER_NS):
+        frame = sys._current_frames()[slices._thread.ident or 0]
+        while frame is not None and frame.f_code.co_filename == slices_file:
+            assert frame.f_back is not None
+            frame = frame.f_back
+        assert frame.f_globals["__name__"] != "importlib._bootstrap"
+    assert slices.result == 7
+
+
+def test_code_knows_whether_it_is_still_traced(made: Made) -> None:
+    def work() -> tuple[bool, bool]:
+        before = slices.traced
+        sys.settrace(None)
+        return before, slices.traced
+
+    slices, clock, _ = made(work)
+    while not slices.step(clock.now + FOR_EVER_NS, clock.now + FOR_EVER_NS):
+        pass
+    assert slices.result == (True, False)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
