@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
 import msgspec
-from pydantic import BaseModel, ConfigDict
 
+from cellwright.io.options import Options
 from cellwright.io.plan import PollGroup
 
 
@@ -28,10 +28,8 @@ class DriverError(Exception):
         self.lost = lost
 
 
-class DriverOptions(BaseModel):
+class DriverOptions(Options):
     """Base of a driver's options. The docstring under each field becomes the reference."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class AddressArea(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from typing import Final
 
 from cellwright.io.files.problems import Problem
 from cellwright.io.image import Image
+from cellwright.io.options import from_plan
 from cellwright.io.plan import Plan, Tag, Task
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.io.recording.cycle import RecordError
@@ -247,7 +248,7 @@ def _try_programs(plan: Plan, fresh: Plan, image: ProcessImage, checked: Checked
         task = fresh.tasks[index]
         kind = resolve(task.program)
         try:
-            options = kind.Options.model_validate(task.options)
+            options = from_plan(kind.Options, task.options)
             program = kind(image, plan.tasks[index].binding, options)
         except Exception as error:
             raise ChangeError(

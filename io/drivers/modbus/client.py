@@ -45,6 +45,7 @@ from cellwright.io.drivers.modbus.watchdog import (
     values_given_up,
 )
 from cellwright.io.log_once import LogOnce
+from cellwright.io.options import Host
 from cellwright.io.plan import PollGroup
 
 EXCEPTION_NAMES: Final = {
@@ -84,7 +85,7 @@ logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
 class ModbusOptions(DriverOptions):
     """How to reach a Modbus TCP device."""
 
-    host: str = Field(min_length=1)
+    host: Host
     """Address or name of the device or gateway."""
     port: int = Field(502, ge=1, le=65535)
     """TCP port; 502 is the registered one."""
