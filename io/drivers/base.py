@@ -20,12 +20,14 @@ class DriverError(Exception):
     """A request that failed. The sentence says what was tried, on what and what happened.
 
     ``lost`` is True when the connection must be made anew, False when the device answered with an
-    error of its own and the connection is still good.
+    error of its own and the connection is still good. ``divisible`` is True when a request for
+    less of it may succeed, because a part of what was asked for does not exist.
     """
 
-    def __init__(self, message: str, *, lost: bool) -> None:
+    def __init__(self, message: str, *, lost: bool, divisible: bool = False) -> None:
         super().__init__(message)
         self.lost = lost
+        self.divisible = divisible
 
 
 class DriverOptions(Options):
