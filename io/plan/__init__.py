@@ -17,6 +17,7 @@ from cellwright.io.plan.iec import (
 )
 from cellwright.io.plan.plan import (
     MOST_CYCLES,
+    MOST_PARTS,
     Address,
     AlarmGroup,
     AlarmRule,
@@ -25,6 +26,7 @@ from cellwright.io.plan.plan import (
     Device,
     Direction,
     Edge,
+    Encoding,
     Heartbeat,
     Limit,
     LimitKind,
@@ -69,6 +71,7 @@ __all__ = [
     "INTEGERS",
     "MAX_ARRAY_LENGTH",
     "MOST_CYCLES",
+    "MOST_PARTS",
     "REALS",
     "REAL_END",
     "SIZE",
@@ -86,6 +89,7 @@ __all__ = [
     "Device",
     "Direction",
     "Edge",
+    "Encoding",
     "Heartbeat",
     "KeyPosition",
     "Limit",

@@ -425,7 +425,7 @@ def _device_table(devices: Devices, bindings: Bindings) -> tuple[Device, ...]:
 
 
 def _device(draft: DeviceDraft, points: list[Point]) -> Device:
-    packed = pack(list(draft.areas.values()), points)
+    packed = pack(list(draft.areas.values()), points, draft.gap)
     return Device(
         name=draft.name,
         kind=draft.kind,
@@ -438,6 +438,7 @@ def _device(draft: DeviceDraft, points: list[Point]) -> Device:
         output_size=packed.output_size,
         safe_outputs=packed.safe_outputs,
         hold_mask=packed.hold_mask,
+        parts=packed.parts,
     )
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from cellwright.io.drivers.base import AddressArea
 from cellwright.io.files.located_yaml import Entry, Node
 from cellwright.io.files.problems import Complaint, Mark, Problems, nearest
-from cellwright.io.plan import OnLoss, WireOrder
+from cellwright.io.plan import Encoding, OnLoss, WireOrder
 from cellwright.io.registry import registry
 from cellwright.runtime.config.sections import model
 from cellwright.runtime.config.sections.validation import validate
@@ -25,6 +25,7 @@ KINDS: Final[dict[registry.Group, str]] = {
     "markers": "marker",
     "cameras": "camera",
 }
+_FIELD_KEYS: Final = tuple(key for key in model.Device.model_fields if key != "driver")
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
@@ -40,6 +41,8 @@ class DeviceDraft:
     poll_ns: int
     on_loss: OnLoss
     order: WireOrder
+    encoding: Encoding
+    gap: int | None
     areas: Mapping[str, AddressArea]
     """Areas by name; empty for markers and cameras."""
 
@@ -133,10 +136,10 @@ def _device(
         path,
         problems,
         subject=f"{kind} {driver}",
-        also=("driver", "poll", "on_loss", "order") if field_device else ("driver",),
+        also=("driver", *_FIELD_KEYS) if field_device else ("driver",),
     )
     if not field_device:
-        for key in ("poll", "on_loss", "order"):
+        for key in _FIELD_KEYS:
             if key in data:
                 problems.error(
                     root.at((*path, key), key=True),
@@ -156,6 +159,8 @@ def _device(
         poll_ns=(common.poll or base_ns) if field_device else 0,
         on_loss=OnLoss(common.on_loss or "hold"),
         order=WireOrder(common.order or "ABCD"),
+        encoding=Encoding(common.encoding or "utf-8"),
+        gap=common.gap,
         areas={area.name: area for area in areas},
     )
     return draft, kind
