@@ -74,6 +74,11 @@ class Driver(ABC, Generic[O]):
         self.name = name
         self.options = options
 
+    @classmethod
+    def areas_of(cls, options: O) -> tuple[AddressArea, ...]:
+        """The areas of a device with these options; mostly they do not depend on them."""
+        return cls.areas
+
     @abstractmethod
     async def connect(self) -> None:
         """Open the connection; raises DriverError."""

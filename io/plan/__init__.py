@@ -18,6 +18,7 @@ from cellwright.io.plan.iec import (
 from cellwright.io.plan.plan import (
     MOST_CYCLES,
     MOST_PARTS,
+    SIMULATED,
     Address,
     AlarmGroup,
     AlarmRule,
@@ -74,6 +75,7 @@ __all__ = [
     "MOST_PARTS",
     "REALS",
     "REAL_END",
+    "SIMULATED",
     "SIZE",
     "SYSTEM_TAGS",
     "UNCERTAIN_INITIAL",

@@ -151,6 +151,9 @@ class PollGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of the payload."""
 
 
+SIMULATED: Final = "simulated"
+"""Driver of devices that are not there."""
+
 MOST_PARTS: Final = 32
 """Parts of a group; their absence is told by the bits of one word."""
 
@@ -448,6 +451,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             if tag.name == name:
                 return tag
         raise KeyError(name)
+
+    @property
+    def simulated(self) -> str:
+        """``SIMULATED DEVICES: io, robot``, for all who show the cell; empty when all are real."""
+        names = [device.name for device in self.devices if device.driver == SIMULATED]
+        return f"SIMULATED DEVICES: {', '.join(names)}" if names else ""
 
     def device(self, name: str) -> Device:
         """The device of that name; raises KeyError."""

@@ -23,7 +23,7 @@ from cellwright.io.recording.cycle import RecordError
 from cellwright.io.recording.file import Keyframe, Recording, RecordingError
 from cellwright.io.recording.store import RECORDINGS, ROLLING
 from cellwright.io.registry.registry import RegistryError
-from cellwright.runtime.config import check_file
+from cellwright.runtime.config import check_file, simulate_devices, stood_in_for
 from cellwright.runtime.config.tasks.programs import where_in
 from cellwright.runtime.programs.carry_over import CarryError, Taken, carry_over
 from cellwright.runtime.programs.module_set import (
@@ -125,7 +125,7 @@ def _compiled(plan: Plan) -> Plan:
     report = check_file(Path(plan.source), data=Path(plan.data))
     if report.plan is None:
         raise ChangeError("the changed cell is not correct", problems=report.problems)
-    return report.plan
+    return simulate_devices(report.plan, stood_in_for(plan))
 
 
 # --- what cannot change ---------------------------------------------------------------------------

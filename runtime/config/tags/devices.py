@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
-from cellwright.io.drivers.base import AddressArea
+from cellwright.io.drivers.base import AddressArea, Driver, DriverOptions
 from cellwright.io.files.located_yaml import Entry, Node
 from cellwright.io.files.problems import Complaint, Mark, Problems, nearest
 from cellwright.io.plan import Encoding, OnLoss, WireOrder
@@ -82,12 +83,15 @@ def find_driver(name: str) -> tuple[str, type]:
 
 
 def compile_devices(
-    entries: Mapping[str, Entry], root: Node, base_ns: int, problems: Problems
+    entries: Mapping[str, Entry], root: Node, folder: Path, base_ns: int, problems: Problems
 ) -> Devices:
-    """All devices of the section; ``base_ns`` is the default poll interval."""
+    """All devices of the section; ``base_ns`` is the default poll interval.
+
+    ``folder`` is where relative paths in options begin.
+    """
     devices = Devices({}, {})
     for name, entry in entries.items():
-        draft, kind = _device(name, entry, root, base_ns, problems)
+        draft, kind = _device(name, entry, root, base_ns, problems, folder=folder)
         if draft is None:
             devices.broken[name] = kind
         else:
@@ -96,7 +100,7 @@ def compile_devices(
 
 
 def _device(
-    name: str, entry: Entry, root: Node, base_ns: int, problems: Problems
+    name: str, entry: Entry, root: Node, base_ns: int, problems: Problems, *, folder: Path
 ) -> tuple[DeviceDraft | None, str]:
     path = ("devices", name)
     if NAME.fullmatch(name) is None:
@@ -137,6 +141,7 @@ def _device(
         problems,
         subject=f"{kind} {driver}",
         also=("driver", *_FIELD_KEYS) if field_device else ("driver",),
+        context={"folder": str(folder)},
     )
     if not field_device:
         for key in _FIELD_KEYS:
@@ -149,7 +154,11 @@ def _device(
                 )
     if common is None or options is None:
         return None, kind
-    areas: tuple[AddressArea, ...] = driver_class.areas if field_device else ()  # type: ignore[attr-defined]
+    areas: tuple[AddressArea, ...] = (
+        cast(type[Driver[Any]], driver_class).areas_of(cast(DriverOptions, options))
+        if field_device
+        else ()
+    )
     draft = DeviceDraft(
         name=name,
         mark=entry.mark,
