@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from cellwright.io.drivers.base import DriverError
 from cellwright.io.drivers.simulated import Simulated, SimulatedOptions
-from cellwright.io.options import from_file
+from cellwright.io.options import from_file, from_plan
 from cellwright.io.plan import PollGroup
 
 MS = 1_000_000
@@ -40,7 +40,11 @@ def group(area: str, start: int, count: int) -> PollGroup:
 
 async def device(**options: Any) -> tuple[Simulated, Hand]:
     clock = Hand()
-    one = Simulated("io", from_file(SimulatedOptions, options), clock=clock)
+    checked = from_file(SimulatedOptions, options)
+    # As the driver process gets them.
+    planned = from_plan(SimulatedOptions, checked.model_dump(mode="json"))
+    assert planned == checked
+    one = Simulated("io", planned, clock=clock)
     await one.connect()
     return one, clock
 

@@ -122,8 +122,12 @@ class Signal(Options):
     @model_validator(mode="after")
     def _fits(self, info: ValidationInfo) -> Self:
         takes = _TAKES[self.wave]
-        for key in sorted(self.model_fields_set - {"wave", "wire", "order", *takes}):
-            raise ValueError(f"the wave {self.wave} takes no `{key}`, it takes {', '.join(takes)}")
+        for key, field in type(self).model_fields.items():
+            # A plan has all of them, so only another value than the default says something.
+            if key not in ("wave", "wire", "order", *takes) and getattr(self, key) != field.default:
+                raise ValueError(
+                    f"the wave {self.wave} takes no `{key}`, it takes {', '.join(takes)}"
+                )
         for key in _NEEDS.get(self.wave, ()):
             if getattr(self, key) is None:
                 raise ValueError(f"the wave {self.wave} needs `{key}`")
