@@ -8,17 +8,16 @@ from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+
+from cellwright.io.options import Options
 
 
 class CameraError(Exception):
     """No frame; the sentence says what was tried and what to do."""
 
 
-class CameraOptions(BaseModel):
+class CameraOptions(Options):
     """Base of a camera's options. The docstring under each field becomes the reference."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True, slots=True)

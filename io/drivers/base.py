@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
 import msgspec
-from pydantic import BaseModel, ConfigDict
 
+from cellwright.io.options import Options
 from cellwright.io.plan import PollGroup
 
 
@@ -20,18 +20,18 @@ class DriverError(Exception):
     """A request that failed. The sentence says what was tried, on what and what happened.
 
     ``lost`` is True when the connection must be made anew, False when the device answered with an
-    error of its own and the connection is still good.
+    error of its own and the connection is still good. ``divisible`` is True when a request for
+    less of it may succeed, because a part of what was asked for does not exist.
     """
 
-    def __init__(self, message: str, *, lost: bool) -> None:
+    def __init__(self, message: str, *, lost: bool, divisible: bool = False) -> None:
         super().__init__(message)
         self.lost = lost
+        self.divisible = divisible
 
 
-class DriverOptions(BaseModel):
+class DriverOptions(Options):
     """Base of a driver's options. The docstring under each field becomes the reference."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class AddressArea(msgspec.Struct, frozen=True):
@@ -73,6 +73,11 @@ class Driver(ABC, Generic[O]):
     def __init__(self, name: str, options: O) -> None:
         self.name = name
         self.options = options
+
+    @classmethod
+    def areas_of(cls, options: O) -> tuple[AddressArea, ...]:
+        """The areas of a device with these options; mostly they do not depend on them."""
+        return cls.areas
 
     @abstractmethod
     async def connect(self) -> None:

@@ -15,11 +15,12 @@ import msgspec
 import structlog
 
 from cellwright.io.drivers.base import Driver, DriverError, SafeOutputs
+from cellwright.io.drivers.device_health import DeviceHealth
+from cellwright.io.drivers.divided_read import divided_reads
 from cellwright.io.drivers.output_gate import OutputGate, Trip, safe_payload
 from cellwright.io.drivers.poll_schedule import PollSchedule
-from cellwright.io.log_once import LogOnce
 from cellwright.io.plan import Device, PollGroup, quality
-from cellwright.io.timing.backoff import BackOff, BackOffLimits
+from cellwright.io.timing.backoff import BackOffLimits
 from cellwright.io.timing.clock import Clock
 
 GUARD_PERIOD_NS: Final = 2_000_000
@@ -27,10 +28,6 @@ GUARD_PERIOD_NS: Final = 2_000_000
 
 REFRESH_NS: Final = 80_000_000
 """Outputs are written again after this time, or sooner where the driver's ``feed_ns`` asks it."""
-
-SAFE_RETRY_NS: Final = 100_000_000
-"""Longest pause between attempts while the device has not taken its safe outputs, or refuses
-some and takes others."""
 
 PATIENCE_NS: Final = 5_000_000
 """What a pending request gets to end by itself before safe outputs go out on a new connection."""
@@ -40,6 +37,8 @@ READ_BACKS: Final = 3
 
 FAREWELL_NS: Final = 1_000_000_000
 """How long a loop that ends keeps trying to write the safe outputs."""
+
+_NEVER: Final = 1 << 62
 
 T = TypeVar("T")
 
@@ -69,7 +68,11 @@ class Port(Protocol):
     error: str
 
     def publish_inputs(
-        self, payload: bytes | bytearray, statuses: Sequence[tuple[int, int]], now_ns: int
+        self,
+        payload: bytes | bytearray,
+        statuses: Sequence[tuple[int, int]],
+        now_ns: int,
+        absent: Sequence[int] = (),
     ) -> None: ...
     def read_outputs(self, into: bytearray) -> OutputHeader: ...
     def beat(self, now_ns: int) -> None: ...
@@ -131,16 +134,15 @@ class DevicePoller:
         self._period_ns = device.poll_ns or base_ns
         self._quiet_ns = watchdog.time_ns // 2
         self._gate = OutputGate(base_ns + watchdog.time_ns, base_ns, latched)
-        self._back_off = BackOff(back_off or BackOffLimits(), seed)
         self._inputs = [group for group in device.groups if not group.output]
         self._outputs = [group for group in device.groups if group.output]
+        self._reads = divided_reads(device, self._inputs)
         self._feed_ns = min(REFRESH_NS, driver.feed_ns or REFRESH_NS)
         self._log = _log.bind(device=device.name)
+        limits = back_off or BackOffLimits()
+        self._health = DeviceHealth(device, port, clock, limits, seed, self._log)
 
         self._payload = bytearray(device.input_size)
-        self._statuses = [(quality.BAD_WAITING_FOR_INITIAL_DATA, clock.utc_ns())] * len(
-            device.groups
-        )
         self._committed = bytearray(device.output_size)
         self._held = device.safe_outputs
         self._held_known = not any(device.hold_mask)
@@ -149,11 +151,12 @@ class DevicePoller:
         self._passes = False
         self._written: dict[int, bytes] = {}
         self._refresh_ns = 0
-        self._write_retry_ns = 0
 
         self._connected = False
+        self._answered = False
+        """This connection has brought an answer."""
+        self._asked: PollGroup | None = None
         self._restored = False
-        self._once = LogOnce(self._log)
         self._retry_ns = 0
         self._ending_ns: int | None = None
         self._wake = asyncio.Event()
@@ -223,7 +226,7 @@ class DevicePoller:
         )
         if self._passes and not passes:
             self._retry_ns = min(self._retry_ns, now_ns)
-            self._write_retry_ns = now_ns
+            self._health.hurry(now_ns)
             self._wake.set()
             if self._pending is not None and self._pending_passes:
                 self._impatient = self._pending, now_ns + PATIENCE_NS
@@ -273,7 +276,7 @@ class DevicePoller:
             if self._quiet:
                 due_ns = now_ns + GUARD_PERIOD_NS
             elif self._outputs:
-                due_ns = min(due_ns, max(self._refresh_ns, self._write_retry_ns))
+                due_ns = min(due_ns, *(self._write_at(group) for group in self._outputs))
             if self._polls():
                 due_ns = min(due_ns, schedule.next_ns)
             await self._pause_until(due_ns)
@@ -296,13 +299,19 @@ class DevicePoller:
         return self._clock.now_ns() >= self._ending_ns
 
     def _write_due(self, now_ns: int) -> bool:
-        if not self._outputs or now_ns < self._write_retry_ns:
-            return False
-        return (now_ns >= self._refresh_ns and not self._quiet) or any(
-            self._written.get(group.index) != _part(self._wanted, group) for group in self._outputs
-        )
+        return any(now_ns >= self._write_at(group) for group in self._outputs)
+
+    def _write_at(self, group: PollGroup) -> int:
+        """When the group is to be written next."""
+        trouble = self._health.trouble(group)
+        at_ns = trouble.retry_ns if trouble.failing else 0
+        if self._written.get(group.index) != _part(self._wanted, group):
+            return at_ns
+        return _NEVER if self._quiet else max(at_ns, self._refresh_ns)
 
     async def _connect(self) -> None:
+        self._asked = None
+        self._answered = False
         await self._driver.connect()
         await self._driver.arm(
             [
@@ -318,7 +327,8 @@ class DevicePoller:
         self._port.connected = True
         self._written.clear()
         self._restored = not self._outputs
-        self._write_retry_ns = 0
+        for read in self._reads.values():
+            read.look_again()
 
     async def _write(self, now_ns: int) -> None:
         if not self._held_known:
@@ -328,39 +338,46 @@ class DevicePoller:
             else:
                 await self._read_back()
         refresh = now_ns >= self._refresh_ns
-        refused: DriverError | None = None
-        for group in self._outputs:
-            part = _part(self._wanted, group)
-            if refresh or self._written.get(group.index) != part:
-                # From here on the device may have it, whatever becomes of the answer.
-                self._held = _with_part(self._held, group, part)
-                self._written.pop(group.index, None)
-                try:
-                    await self._request(self._driver.write(group, part), passes=self._passes)
-                except DriverError as error:
-                    self._set_status(group, quality.BAD_DEVICE_FAILURE)
-                    if error.lost:
-                        raise
-                    # The others are taken perhaps, and must not stay as they are because of it.
-                    refused = refused or error
-                    continue
-                self._written[group.index] = part
-                self._set_status(group, quality.GOOD)
-        if refused is not None:
-            raise refused
         if refresh:
             self._refresh_ns = now_ns + self._feed_ns
-        if self._once.well("outputs") or not self._restored:
+        news = not self._restored
+        # Those in trouble last: the others must not wait for them, or stay as they are.
+        for group in sorted(self._outputs, key=lambda group: self._health.trouble(group).failing):
+            due = self._health.trouble(group).is_due(self._clock.now_ns())
+            part = _part(self._wanted, group)
+            if due and (refresh or self._written.get(group.index) != part):
+                news |= await self._write_group(group, part)
+        if self._health.takes_outputs():
             self._restored = True
+        elif not self._restored:
+            self._health.set_all(self._inputs, quality.BAD_DEVICE_FAILURE)
+        if news:
             self._publish()
-        self._answers()
+        self._health.answers()
+
+    async def _write_group(self, group: PollGroup, part: bytes) -> bool:
+        """Write it; True when its quality is another one now."""
+        before = self._health.of(group)
+        # From here on the device may have it, whatever becomes of the answer.
+        self._held = _with_part(self._held, group, part)
+        self._written.pop(group.index, None)
+        try:
+            await self._request(group, self._driver.write(group, part), passes=self._passes)
+        except DriverError as error:
+            if error.lost:
+                raise
+            self._health.refused_write(group, error)
+        else:
+            self._written[group.index] = part
+            self._health.works(group)
+        return self._health.of(group) != before
 
     async def _read_back(self) -> None:
         """Learn what the outputs to be held are, in a process that has not written any yet."""
         for group in self._outputs:
             if any(_part(self.device.hold_mask, group)):
                 try:
-                    part = await self._request(self._driver.read(group), passes=False)
+                    part = await self._request(group, self._driver.read(group), passes=False)
                 except DriverError as error:
                     self._read_backs += 1
                     if error.lost and self._read_backs < READ_BACKS:
@@ -374,31 +391,36 @@ class DevicePoller:
 
     async def _poll(self) -> None:
         self.statistics.polls += 1
-        for group in self._inputs:
+        for group in self._health.polled(self._inputs):
             if self._write_due(self._clock.now_ns()):
                 await self._write(self._clock.now_ns())
             try:
-                part = await self._request(self._driver.read(group), passes=True)
+                await self._reads[group.index].read(
+                    lambda part: self._request(part, self._driver.read(part), passes=True),
+                    self._payload,
+                    self._clock.now_ns(),
+                )
             except DriverError as error:
                 if error.lost:
                     raise
-                self._count_failure(error)
-                self._set_status(group, quality.BAD_DEVICE_FAILURE, str(error))
+                self._health.refused_read(group, error)
             else:
-                self._payload[group.offset : group.offset + group.size] = part
-                self._set_status(group, quality.GOOD)
+                self._health.works(group)
         self._publish()
-        self._answers()
+        self._health.answers()
 
-    async def _request(self, call: Coroutine[Any, Any, T], *, passes: bool) -> T:
+    async def _request(self, group: PollGroup, call: Coroutine[Any, Any, T], *, passes: bool) -> T:
         """One request to the device, timed; the guard may give it up while ``passes``."""
         port = self._port
+        self._asked = group
         begin_ns = self._clock.now_ns()
         port.requests += 1
         self._pending_passes = passes
         self._pending = pending = asyncio.ensure_future(call)
         try:
-            return await pending
+            answer = await pending
+            self._answered = True
+            return answer
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
@@ -412,27 +434,12 @@ class DevicePoller:
     # --- Failures ---------------------------------------------------------------------------------
 
     async def _failed(self, error: DriverError) -> None:
-        self._count_failure(error)
-        if error.lost:
-            await self._disconnect()
-            self._once.trouble(
-                "device", "device does not answer", level="warning", error=str(error)
-            )
-        else:
-            # Only a refused write comes here: refused reads are the group's own matter.
-            self._once.trouble(
-                "outputs", "device refuses its outputs", level="warning", error=str(error)
-            )
-        if error.lost or not self._restored:
-            bad = quality.BAD_NO_COMMUNICATION if error.lost else quality.BAD_DEVICE_FAILURE
-            for group in self.device.groups:
-                self._set_status(group, bad)
+        """The connection is gone, with it a request unless it could not even be made."""
+        group, self._asked = self._asked, None
+        await self._disconnect()
+        pause_ns = self._health.lost(error, group, answered=self._answered, safe=not self._passes)
+        self._retry_ns = self._clock.now_ns() + pause_ns
         self._publish()
-        pause_ns = self._back_off.next_ns()
-        if self._outputs and not (self._passes and error.lost):
-            pause_ns = min(pause_ns, SAFE_RETRY_NS)
-        self._port.back_off_ns = pause_ns
-        self._retry_ns = self._write_retry_ns = self._clock.now_ns() + pause_ns
 
     async def _disconnect(self) -> None:
         self._connected = False
@@ -440,28 +447,15 @@ class DevicePoller:
         self._written.clear()
         await self._driver.close()
 
-    def _count_failure(self, error: DriverError) -> None:
-        port = self._port
-        port.failures += 1
-        port.error = str(error).encode()[:160].decode(errors="ignore")
-
-    def _answers(self) -> None:
-        port = self._port
-        self._back_off.reset()
-        port.back_off_ns = 0
-        if self._once.well("device"):
-            port.reconnects += 1
-            self._log.info("device answers again", reconnects=port.reconnects)
-
-    def _set_status(self, group: PollGroup, status: int, why: str = "") -> None:
-        """Good carries the time of the last exchange, Bad the time since when it is so."""
-        if status == quality.GOOD or self._statuses[group.index][0] != status:
-            if why:
-                self._log.warning("group is bad", area=group.area, start=group.start, error=why)
-            self._statuses[group.index] = (status, self._clock.utc_ns())
-
     def _publish(self) -> None:
-        self._port.publish_inputs(self._payload, self._statuses, self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        if any(read.absent for read in self._reads.values()):
+            absent = [0] * len(self.device.groups)
+            for index, read in self._reads.items():
+                absent[index] = read.absent
+            self._port.publish_inputs(self._payload, self._health.statuses, now_ns, absent)
+        else:
+            self._port.publish_inputs(self._payload, self._health.statuses, now_ns)
 
     async def _pause_until(self, until_ns: int) -> None:
         """Wait for that time or for the guard's call, whichever comes first."""

@@ -41,6 +41,8 @@ class Inputs(msgspec.Struct, frozen=True):
     statuses: tuple[tuple[int, int], ...]
     """Quality and time of the read (UTC, ns) per poll group."""
     payload: bytes
+    absent: tuple[int, ...] = ()
+    """Per poll group the bits of those of its parts that the device does not have."""
 
 
 class DevicePort(Record):
@@ -95,11 +97,13 @@ class DevicePort(Record):
         payload: bytes | bytearray | memoryview,
         statuses: Sequence[tuple[int, int]],
         now_ns: int,
+        absent: Sequence[int] = (),
     ) -> None:
         """Publish all groups' payloads and states as one consistent unit; also a beat. Driver only.
 
         ``payload`` has the device's ``input_size``; ``statuses`` holds quality and UTC time in ns
-        for each of the device's groups, inputs and outputs, in the plan's order.
+        for each of the device's groups, inputs and outputs, in the plan's order; ``absent``, when
+        given, for each group the bits of those of its parts (`Device.parts`) that do not exist.
         """
         if len(payload) != self.device.input_size or len(statuses) != self._groups:
             raise ValueError(
@@ -109,8 +113,9 @@ class DevicePort(Record):
         block = self._input_block
         _INPUT_HEADER.pack_into(block, 0, now_ns)
         position = _INPUT_HEADER.size
-        for quality, utc_ns in statuses:
-            _STATUS.pack_into(block, position, utc_ns, quality, 0)
+        for group, (quality, utc_ns) in enumerate(statuses):
+            missing = absent[group] if absent else 0
+            _STATUS.pack_into(block, position, utc_ns, quality, missing)
             position += _STATUS.size
         block[position : position + len(payload)] = payload
         area = self._inputs
@@ -168,14 +173,15 @@ class DevicePort(Record):
         if found == 0:
             return None
         (published_ns,) = _INPUT_HEADER.unpack_from(block)
-        statuses = []
+        statuses, absent = [], []
         for index in range(self._groups):
-            utc_ns, quality, _ = _STATUS.unpack_from(
+            utc_ns, quality, missing = _STATUS.unpack_from(
                 block, _INPUT_HEADER.size + index * _STATUS.size
             )
             statuses.append((quality, utc_ns))
+            absent.append(missing)
         payload = bytes(block[self._payload_at : self._payload_at + self.device.input_size])
-        return Inputs(published_ns, tuple(statuses), payload)
+        return Inputs(published_ns, tuple(statuses), payload, tuple(absent))
 
 
 def input_block_size(device: Device) -> int:

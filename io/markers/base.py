@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from cellwright.io.options import Options
 
 
 class MarkerError(Exception):
     """The device could not be reached or refused; the sentence says what to do."""
 
 
-class MarkerOptions(BaseModel):
+class MarkerOptions(Options):
     """Base of a marker's options. The docstring under each field becomes the reference."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class MarkOutcome(StrEnum):

@@ -55,6 +55,24 @@ class WireOrder(StrEnum):
     DCBA = "DCBA"
 
 
+class Encoding(StrEnum):
+    """How the text of a STRING lies in a device."""
+
+    UTF_8 = "utf-8"
+    ASCII = "ascii"
+    LATIN_1 = "latin-1"
+    LATIN_9 = "iso8859-15"
+    CP1250 = "cp1250"
+    CP1251 = "cp1251"
+    CP1252 = "cp1252"
+    CP437 = "cp437"
+    CP850 = "cp850"
+
+    def code_points(self) -> list[int]:
+        """Of all but UTF-8: the code point of each byte, 0 where the encoding has none."""
+        return [ord((bytes([byte]).decode(self.value, "ignore")) or "\0") for byte in range(256)]
+
+
 class Address(msgspec.Struct, frozen=True):
     """A place in a device: ``device.area[index]`` and, in a word, ``.bit``.
 
@@ -67,6 +85,7 @@ class Address(msgspec.Struct, frozen=True):
     wire: TagType
     bit: int | None = None
     order: WireOrder = WireOrder.ABCD
+    encoding: Encoding = Encoding.UTF_8
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -132,6 +151,13 @@ class PollGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of the payload."""
 
 
+SIMULATED: Final = "simulated"
+"""Driver of devices that are not there."""
+
+MOST_PARTS: Final = 32
+"""Parts of a group; their absence is told by the bits of one word."""
+
+
 class Device(msgspec.Struct, frozen=True, kw_only=True):
     """One device: a field device with poll groups, a marker or a camera."""
 
@@ -151,6 +177,14 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     """Payload of the output area in the safe state (``output_size`` bytes)."""
     hold_mask: bytes = b""
     """Bits set where the safe action is hold: keep what was last written (``output_size``)."""
+    parts: tuple[tuple[tuple[int, int], ...], ...] = ()
+    """For each group the spans (start, end) of its area that tags lie in, at most `MOST_PARTS`. A
+    device that lacks some of the addresses is read part by part, and each has its quality."""
+
+    def parts_of(self, group: PollGroup) -> tuple[tuple[int, int], ...]:
+        """The parts of an input group in their order, the whole when there is nothing to divide."""
+        known = self.parts[group.index] if group.index < len(self.parts) else ()
+        return known or ((group.start, group.start + group.count),)
 
 
 class TaskKind(StrEnum):
@@ -417,6 +451,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             if tag.name == name:
                 return tag
         raise KeyError(name)
+
+    @property
+    def simulated(self) -> str:
+        """``SIMULATED DEVICES: io, robot``, for all who show the cell; empty when all are real."""
+        names = [device.name for device in self.devices if device.driver == SIMULATED]
+        return f"SIMULATED DEVICES: {', '.join(names)}" if names else ""
 
     def device(self, name: str) -> Device:
         """The device of that name; raises KeyError."""

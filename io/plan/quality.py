@@ -18,6 +18,10 @@ UNCERTAIN_UNITS_EXCEEDED: Final = 0x4094_0000
 UNCERTAIN_INITIAL: Final = 0x4092_0000
 """The value is the declared initial one; nothing has written it yet."""
 
+BAD_ENCODING_ERROR: Final = 0x8006_0000
+"""The device's encoding does not have a character of the text; the text was not sent."""
+BAD_DECODING_ERROR: Final = 0x8007_0000
+"""The bytes in the device are no text in its encoding, or one that is too long for the tag."""
 BAD_NO_COMMUNICATION: Final = 0x8031_0000
 """The device does not answer (on_loss: fault)."""
 BAD_WAITING_FOR_INITIAL_DATA: Final = 0x8032_0000

@@ -32,7 +32,14 @@ from cellwright.io.image import (
 from cellwright.io.plan import Direction, OnLoss, Plan, TagStatus, Value, quality
 from cellwright.io.process_image.forces import Forces
 from cellwright.io.process_image.tag_watch import TagWatch
-from cellwright.io.process_image.wire import Placed, fill, merge, new_operations, placed_tags
+from cellwright.io.process_image.wire import (
+    Placed,
+    fill,
+    merge,
+    new_operations,
+    part_of,
+    placed_tags,
+)
 from cellwright.native import Pointer, ffi, lib
 
 _SHORTEST_SILENCE_NS: Final = 200_000_000
@@ -386,6 +393,7 @@ class ProcessImage:
         for number, index in enumerate(self._force_readers):
             tag, place = self._plan.tags[index], self._force_places[number]
             place.tag, place.offset, place.size = index, tag.offset, tag.type.size
+            place.output = tag.direction is Direction.OUTPUT
         self._force_count = len(self._force_readers)
 
     # --- tables -------------------------------------------------------------------------------
@@ -400,6 +408,7 @@ class ProcessImage:
         placed = placed_tags(plan)
         operations = new_operations(len(placed))
         devices = ffi.new("struct cw_device[]", max(1, len(plan.devices)))
+        parts = ffi.new("uint8_t[]", max(1, layout.tags))
         for number in range(len(plan.devices)):
             self._fill_device(devices[number], image.device(number))
         used = 0
@@ -408,8 +417,11 @@ class ProcessImage:
             fill(operations[used], one.tag, one.group)
             device = devices[one.device]
             group = self._groups[one.device][one.group.index]
+            part = part_of(one, plan.devices[one.device])
+            parts[one.tag.index] = part
             if one.tag.on_loss is OnLoss.FAULT:
                 group.faults = 1
+                group.fault_parts |= 1 << part
             if one.tag.direction is Direction.INPUT:
                 self._input_place[one.tag.index] = (one.device, one.group.index)
             together = (
@@ -422,9 +434,9 @@ class ProcessImage:
             if one.tag.direction is Direction.OUTPUT:
                 device.output_first = device.output_first if device.output_count else used
                 device.output_count += 1
-            else:
-                group.first = group.first if group.count else used
-                group.count += 1
+                group.output = 1
+            group.first = group.first if group.count else used
+            group.count += 1
             used += 1
         table = ffi.new("struct cw_table *")
         table.block = ffi.cast("uint8_t *", self._block)
@@ -433,10 +445,11 @@ class ProcessImage:
         table.quality_at, table.timestamps_at = layout.quality, layout.timestamps
         table.monotonic_at = layout.monotonic
         table.tag_count = layout.tags
+        table.parts = parts
         table.substitutes = self._pointer("uint8_t[]", self._substitutes)
         table.operations, table.operation_count = operations, used
         table.devices, table.device_count = devices, len(plan.devices)
-        self._keep += [operations, devices]
+        self._keep += [operations, devices, parts]
         if lib.cw_table_check(table) != 0:
             raise TableError(
                 f"the {used} operations do not fit the areas of their devices; the plan "

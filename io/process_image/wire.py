@@ -6,6 +6,7 @@ Made once when the scan attaches; the cycle itself is C. Knows the wire forms th
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from cellwright.io.plan import (
     Code,
     Device,
     Direction,
+    Encoding,
     OnLoss,
     Plan,
     PollGroup,
@@ -88,6 +90,24 @@ def group_of(tag: Tag, device: Device) -> PollGroup:
     )
 
 
+def part_of(placed: Placed, device: Device) -> int:
+    """Which part of its group the tag lies in, see `PollGroup.parts` of the plan; 0 for outputs."""
+    address = placed.tag.address
+    assert address is not None
+    for number, (start, end) in enumerate(device.parts_of(placed.group)):
+        if start <= address.index < end:
+            return number
+    return 0
+
+
+@cache
+def charset(encoding: Encoding) -> Any:
+    """The table of an encoding for the C side, which keeps no copy; NULL for UTF-8."""
+    if encoding is Encoding.UTF_8:
+        return ffi.NULL
+    return ffi.new("uint16_t[256]", encoding.code_points())
+
+
 def fill(operation: Any, tag: Tag, group: PollGroup) -> None:
     """Fill a ``struct cw_operation`` for one tag; raises WireError."""
     address = tag.address
@@ -97,7 +117,7 @@ def fill(operation: Any, tag: Tag, group: PollGroup) -> None:
     operation.tags = 1
     operation.value = tag.offset
     operation.count = kind.count
-    operation.length = kind.length
+    operation.length, operation.wire_length = kind.length, wire.length
     operation.code = kind.code
     operation.wire = wire.code
     operation.order = _ORDER[address.order]
@@ -116,6 +136,8 @@ def fill(operation: Any, tag: Tag, group: PollGroup) -> None:
         operation.form, words = _form(tag)
         operation.wire_size = 0 if kind.code is Code.STRING else 2 * words
         operation.bit = address.bit or 0
+        if kind.code is Code.STRING:
+            operation.charset = charset(address.encoding)
         taken, unit = words * kind.count, "words"
     if within + taken > group.count:
         raise WireError(
@@ -131,7 +153,7 @@ def _form(tag: Tag) -> tuple[int, int]:
     assert tag.address is not None
     wire = tag.address.wire
     if kind.code is Code.STRING:
-        return lib.CW_FORM_TEXT, -(-kind.length // 2)
+        return lib.CW_FORM_TEXT, -(-wire.length // 2)
     if kind.code is Code.BOOL and wire.code is Code.BOOL:
         return lib.CW_FORM_WORD_BIT, 1
     if wire.code in (Code.STRING, Code.BOOL) or SIZE[wire.code] < 2:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from cellwright.io.options import from_plan
 from cellwright.io.plan import Device
 from cellwright.io.registry.registry import RegistryError, load
 
@@ -26,7 +27,7 @@ class DeviceMaker:
         kind = load("markers", device.driver)
         if not issubclass(kind, Marker):
             raise RegistryError(f"{kind.__name__} is not a marker; name one with 'driver:'")
-        return kind(device.name, kind.Options.model_validate(device.options))
+        return kind(device.name, from_plan(kind.Options, device.options))
 
     def camera(self, device: Device) -> Camera[Any]:
         """The device's camera, not opened; raises RegistryError."""
@@ -35,7 +36,7 @@ class DeviceMaker:
         kind = load("cameras", device.driver)
         if not issubclass(kind, Camera):
             raise RegistryError(f"{kind.__name__} is not a camera; name one with 'driver:'")
-        return kind(device.name, kind.Options.model_validate(device.options))
+        return kind(device.name, from_plan(kind.Options, device.options))
 
 
 REGISTERED: Final = DeviceMaker()

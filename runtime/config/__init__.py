@@ -7,6 +7,7 @@ from cellwright.io.files.problems import ConfigError, Problem
 from cellwright.runtime.config.compiler import Report, check_file, compile_file
 from cellwright.runtime.config.cross_reference import Reference, cross_reference
 from cellwright.runtime.config.schema import json_schema
+from cellwright.runtime.config.stand_ins import simulate_devices, stood_in_for
 
 __all__ = [
     "ConfigError",
@@ -17,4 +18,6 @@ __all__ = [
     "compile_file",
     "cross_reference",
     "json_schema",
+    "simulate_devices",
+    "stood_in_for",
 ]

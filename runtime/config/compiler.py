@@ -132,7 +132,7 @@ class _Compiler:
         base_ns = scan.base if scan is not None else _FALLBACK_BASE_NS
         settings = self._scan_settings(scan) if scan is not None else None
         section, problems = self.root.section, self.problems
-        devices = compile_devices(section("devices"), self.root, base_ns, problems)
+        devices = compile_devices(section("devices"), self.root, self.folder, base_ns, problems)
         tags = compile_tags(section("tags"), self.root, devices, problems)
         tasks = compile_tasks(section("tasks"), self.root, self.folder, devices, problems)
         drafts = AlarmDrafts(self.root, base_ns, problems)
@@ -425,7 +425,7 @@ def _device_table(devices: Devices, bindings: Bindings) -> tuple[Device, ...]:
 
 
 def _device(draft: DeviceDraft, points: list[Point]) -> Device:
-    packed = pack(list(draft.areas.values()), points)
+    packed = pack(list(draft.areas.values()), points, draft.gap)
     return Device(
         name=draft.name,
         kind=draft.kind,
@@ -438,6 +438,7 @@ def _device(draft: DeviceDraft, points: list[Point]) -> Device:
         output_size=packed.output_size,
         safe_outputs=packed.safe_outputs,
         hold_mask=packed.hold_mask,
+        parts=packed.parts,
     )
 
 

@@ -16,13 +16,14 @@ from typing import Final
 
 from cellwright.io.files.problems import Problem
 from cellwright.io.image import Image
+from cellwright.io.options import from_plan
 from cellwright.io.plan import Plan, Tag, Task
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.io.recording.cycle import RecordError
 from cellwright.io.recording.file import Keyframe, Recording, RecordingError
 from cellwright.io.recording.store import RECORDINGS, ROLLING
 from cellwright.io.registry.registry import RegistryError
-from cellwright.runtime.config import check_file
+from cellwright.runtime.config import check_file, simulate_devices, stood_in_for
 from cellwright.runtime.config.tasks.programs import where_in
 from cellwright.runtime.programs.carry_over import CarryError, Taken, carry_over
 from cellwright.runtime.programs.module_set import (
@@ -124,7 +125,7 @@ def _compiled(plan: Plan) -> Plan:
     report = check_file(Path(plan.source), data=Path(plan.data))
     if report.plan is None:
         raise ChangeError("the changed cell is not correct", problems=report.problems)
-    return report.plan
+    return simulate_devices(report.plan, stood_in_for(plan))
 
 
 # --- what cannot change ---------------------------------------------------------------------------
@@ -247,7 +248,7 @@ def _try_programs(plan: Plan, fresh: Plan, image: ProcessImage, checked: Checked
         task = fresh.tasks[index]
         kind = resolve(task.program)
         try:
-            options = kind.Options.model_validate(task.options)
+            options = from_plan(kind.Options, task.options)
             program = kind(image, plan.tasks[index].binding, options)
         except Exception as error:
             raise ChangeError(

@@ -17,6 +17,7 @@ from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from cellwright.io.messages import ChangeProgram, ProgramsLoaded, UntoldChange
+from cellwright.io.options import from_plan
 from cellwright.io.plan import CellState, Plan
 from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.online_change.slices import (
@@ -276,7 +277,7 @@ class OnlineChange:
     def _make(self, prepared: _Prepared, index: int) -> Program[Any]:
         kind, task = prepared.classes[index], prepared.plan.tasks[index]
         try:
-            options = kind.Options.model_validate(task.options)
+            options = from_plan(kind.Options, task.options)
             return kind(ScratchImage(self._scan.process_image), task.binding, options)
         except Exception as error:
             raise RefusedChangeError(

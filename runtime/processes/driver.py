@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from cellwright.io.drivers.poll_loop import DevicePoller, WatchdogLimits
+from cellwright.io.options import from_plan
 from cellwright.io.registry import registry
 from cellwright.runtime.cell.membership import Membership, join
 from cellwright.runtime.realtime.grants import acquire_for_driver
@@ -33,7 +34,7 @@ async def _poll(member: Membership, name: str, kind: Any) -> None:
     plan = member.plan
     index = next(i for i, device in enumerate(plan.devices) if device.name == name)
     device = plan.devices[index]
-    driver = kind(device.name, kind.Options.model_validate(device.options))
+    driver = kind(device.name, from_plan(kind.Options, device.options))
     scan = member.image.scan
     poller = DevicePoller(
         device,

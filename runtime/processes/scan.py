@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         # Held until the process ends: closing it would let the cores sleep again.
         _, refused = stay_awake()
         lacking += refused
-    status.degraded = short_list(lacking, plan.scan)
+    status.degraded = short_list([plan.simulated, *lacking], plan.scan)
     garbage = Garbage(plan.scan.base_ns, clock.now_ns)
     change = OnlineChange(
         scan,

@@ -100,6 +100,9 @@ class Supervisor:
             for child in self._children:
                 self._start(child)
             self._report(f"cell '{self._plan.cell}' is up: {len(self._children)} processes")
+            if words := self._plan.simulated:
+                self._report(words)
+                self._log.warning("not a real cell", devices=words)
             if self._plan.start == "run":
                 self._start_by_itself()
             while not self._stop:

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from cellwright.io.options import Options
 from cellwright.io.plan import Device, Plan
 from cellwright.io.registry.device_maker import DeviceMaker
 from cellwright.io.registry.registry import RegistryError
@@ -37,10 +38,8 @@ class PlantTime(Protocol):
         """Let simulated time pass. Only in methods of markers, cameras and workers."""
 
 
-class PlantOptions(BaseModel):
+class PlantOptions(Options):
     """Base of a plant model's options. The docstring under each field explains it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     parts: int = Field(0, ge=0)
     """Parts that come; 0: no end."""

@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict
-
 from cellwright.io.messages import AnyEvent, Event, Result, TaskMessage
+from cellwright.io.options import Options
 from cellwright.io.plan import Code, Plan, TagStatus, TagType, Value, worst
 from cellwright.io.plan import Deadline as Deadline  # noqa: PLC0414 - authors find it here
 from cellwright.io.registry.device_maker import REGISTERED, DeviceMaker
@@ -155,10 +154,8 @@ class Retained(Output):
     role = "retained"
 
 
-class ProgramOptions(BaseModel):
+class ProgramOptions(Options):
     """Base of a program's options: strict about unknown keys, immutable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 O = TypeVar("O", bound=ProgramOptions)  # noqa: E741 - the options of a program

@@ -18,6 +18,7 @@ from cellwright.io.markers.base import (
     MarkerError,
     MarkOutcome,
 )
+from cellwright.io.options import from_plan
 from cellwright.io.registry.registry import RegistryError
 from cellwright.tasks.api import JobError, Worker, WorkerContext
 from cellwright.tasks.marking.lua.engine import LocalLua, Rendered, Template, TemplateError
@@ -33,7 +34,7 @@ class MarkingWorker(Worker):
 
     def __init__(self, context: WorkerContext) -> None:
         super().__init__(context)
-        self.options = MarkingOptions.model_validate(context.options)
+        self.options = from_plan(MarkingOptions, context.options)
         self._template = Path(context.plan.folder) / self.options.template
         self._marker: Marker[Any] = _make_marker(context, self.options.marker)
         # The engine's budget of instructions is the same every time, the process's watchdog is not.

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from cellwright.io.cameras.base import Camera, CameraError, Frame
+from cellwright.io.options import from_plan
 from cellwright.io.registry.registry import RegistryError
 from cellwright.tasks.api import JobError, Worker, WorkerContext
 from cellwright.tasks.symbology.data_matrix import SymbolError
@@ -28,7 +29,7 @@ class VisionWorker(Worker):
 
     def __init__(self, context: WorkerContext) -> None:
         super().__init__(context)
-        self.options = VisionOptions.model_validate(context.options)
+        self.options = from_plan(VisionOptions, context.options)
         self._limits = Limits(
             self.options.max_module_errors, self.options.min_unused_error_correction
         )

@@ -39,6 +39,10 @@ class Coupler:
     silent: bool = False
     refuse: dict[int, int] = field(default_factory=dict)
     """Function code to the exception code that it is answered with."""
+    absent: dict[int, set[int]] = field(default_factory=dict)
+    """Function code to addresses that do not exist: exception 2 for a request that has one."""
+    mute: set[int] = field(default_factory=set)
+    """Function codes that are never answered."""
     forget: set[int] = field(default_factory=set)
     """Holding registers that are confirmed and not kept."""
     forget_coils: list[bool] = field(default_factory=list)
@@ -69,6 +73,14 @@ class Coupler:
         """The writes so far."""
         return [request for request in self.log if request.function == function]
 
+    def _put_one(self, function: int, address: int, value: int) -> bytes:
+        if function == 6:
+            self.holding[address] = value
+        else:
+            assert value in (0, 0xFF00), f"function 5 takes no {value:#06x}"
+            self.coils = self.coils & ~(1 << address) | bool(value) << address
+        return struct.pack(">BHH", function, address, value)
+
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -79,7 +91,7 @@ class Coupler:
                 transaction, _protocol, length = struct.unpack(">HHH", await reader.readexactly(6))
                 body = await reader.readexactly(length)
                 unit, pdu = body[0], self._answer(body[1], body[2:])
-                if self.silent:
+                if self.silent or body[1] in self.mute:
                     continue
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
@@ -96,6 +108,11 @@ class Coupler:
         self.log.append(Request(time.monotonic_ns(), function, start, count, data[5:]))
         if function in self.refuse:
             return bytes([function | 0x80, self.refuse[function]])
+        asked = range(start, start + (count if function not in (5, 6) else 1))
+        if self.absent.get(function, set()).intersection(asked):
+            return bytes([function | 0x80, 2])
+        if function in (5, 6):
+            return self._put_one(function, start, count)
         if function in BIT_READS:
             bits = self.coils if function == 1 else self.discrete
             size = (count + 7) // 8

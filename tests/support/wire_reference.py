@@ -75,7 +75,7 @@ def words_of(tag: Tag) -> int:
     """How many words an element takes in a word area."""
     assert tag.address is not None
     if tag.type.code is Code.STRING:
-        return (tag.type.length + 1) // 2
+        return (tag.address.wire.length + 1) // 2
     if tag.address.wire.code is Code.BOOL:
         return 1
     return struct.calcsize(FORMAT[tag.address.wire.code]) // 2
@@ -104,7 +104,9 @@ class Reference:
                 values.append(old[index])
                 bad = True
         status = quality.GOOD
-        if bad:
+        if bad and self.tag.type.code is Code.STRING:
+            status = quality.BAD_DECODING_ERROR
+        elif bad:
             status = quality.BAD_DEVICE_FAILURE
         elif self.outside:
             status = quality.UNCERTAIN_UNITS_EXCEEDED
@@ -128,7 +130,7 @@ class Reference:
         if code is Code.STRING:
             if self.address.order in (WireOrder.BADC, WireOrder.DCBA):
                 data = permute(data, WireOrder.BADC)
-            return data[: self.tag.type.length].split(b"\0")[0].decode("utf-8", "replace")
+            return self._text(data[: self.address.wire.length].split(b"\0")[0])
         data = permute(data, self.address.order)
         if wire is Code.BOOL:
             return bool(struct.unpack(">H", data)[0] >> (self.address.bit or 0) & 1)
@@ -136,6 +138,15 @@ class Reference:
         if wire in REALS and not math.isfinite(raw):
             raise NotANumberError
         return self._engineering(raw, code, wire)
+
+    def _text(self, data: bytes) -> str:
+        try:
+            text = data.decode(self.address.encoding.value)
+        except UnicodeDecodeError as error:
+            raise NotANumberError from error
+        if len(text.encode()) > self.tag.type.length:
+            raise NotANumberError
+        return text
 
     def _engineering(self, raw: Any, code: Code, wire: Code) -> Any:
         scale, value = self.tag.scale, raw

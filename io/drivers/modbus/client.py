@@ -26,6 +26,8 @@ from pymodbus.pdu.bit_message import (
     ReadDiscreteInputsResponse,
     WriteMultipleCoilsRequest,
     WriteMultipleCoilsResponse,
+    WriteSingleCoilRequest,
+    WriteSingleCoilResponse,
 )
 from pymodbus.pdu.register_message import (
     ReadHoldingRegistersRequest,
@@ -34,9 +36,12 @@ from pymodbus.pdu.register_message import (
     ReadInputRegistersResponse,
     WriteMultipleRegistersRequest,
     WriteMultipleRegistersResponse,
+    WriteSingleRegisterRequest,
+    WriteSingleRegisterResponse,
 )
 
 from cellwright.io.drivers.base import AddressArea, Driver, DriverError, DriverOptions, SafeOutputs
+from cellwright.io.drivers.modbus.frames import frame_fault, passed_over
 from cellwright.io.drivers.modbus.watchdog import (
     WATCHDOG_EXCEPTION,
     ModbusWatchdog,
@@ -45,6 +50,7 @@ from cellwright.io.drivers.modbus.watchdog import (
     values_given_up,
 )
 from cellwright.io.log_once import LogOnce
+from cellwright.io.options import Host
 from cellwright.io.plan import PollGroup
 
 EXCEPTION_NAMES: Final = {
@@ -60,19 +66,24 @@ EXCEPTION_NAMES: Final = {
 }
 """Names of the exception codes (Modbus Application Protocol V1.1b3, clause 7)."""
 
-_HEADER: Final = 7
-"""Bytes of the MBAP header (Modbus Messaging on TCP/IP V1.0b, 3.1.3)."""
-
-_LONGEST: Final = 254
-"""Largest value of the header's length field: unit identifier and a PDU of 253 bytes."""
-
 _READS: Final[dict[str, tuple[type[ModbusPDU], type[ModbusPDU]]]] = {
     "coils": (ReadCoilsRequest, ReadCoilsResponse),
     "discrete_inputs": (ReadDiscreteInputsRequest, ReadDiscreteInputsResponse),
     "input_registers": (ReadInputRegistersRequest, ReadInputRegistersResponse),
     "holding_registers": (ReadHoldingRegistersRequest, ReadHoldingRegistersResponse),
 }
+_SINGLE_WRITES: Final[dict[str, tuple[type[ModbusPDU], type[ModbusPDU]]]] = {
+    "coils": (WriteSingleCoilRequest, WriteSingleCoilResponse),
+    "holding_registers": (WriteSingleRegisterRequest, WriteSingleRegisterResponse),
+}
 _BIT_AREAS: Final = frozenset({"coils", "discrete_inputs"})
+_NO_SUCH_PLACE: Final = frozenset({2, 3})
+"""Exceptions that speak of an address, or of how many there were: less of it may do."""
+_REMEDIES: Final = {
+    (1, 15): "set `single: true` if it knows only functions 5 and 6",
+    (1, 16): "set `single: true` if it knows only functions 5 and 6",
+}
+"""By exception and function."""
 
 P = TypeVar("P", bound=ModbusPDU)
 
@@ -84,7 +95,7 @@ logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
 class ModbusOptions(DriverOptions):
     """How to reach a Modbus TCP device."""
 
-    host: str = Field(min_length=1)
+    host: Host
     """Address or name of the device or gateway."""
     port: int = Field(502, ge=1, le=65535)
     """TCP port; 502 is the registered one."""
@@ -95,6 +106,9 @@ class ModbusOptions(DriverOptions):
     timeout_s: float = Field(0.2, gt=0, le=60)
     """Longest wait for the connection and for each answer, in seconds. Nothing is retried here:
     after a time-out the connection is made anew with a growing pause."""
+    single: bool = False
+    """`true`: write with functions 5 and 6, one coil or register a request, for devices that do not
+    know 15 and 16. What changed is written first; values wider than a word arrive in pieces."""
     watchdog: ModbusWatchdog | None = None
     """The coupler's own watchdog; it is armed after each connection and read back. A device that
     does not keep it is not driven."""
@@ -129,8 +143,11 @@ class ModbusTcp(Driver[ModbusOptions]):
         super().__init__(name, options)
         self._client: AsyncModbusTcpClient | None = None
         self._awaited: tuple[int, int] = (0, 0)
+        self._came = b""
         self._fed = 0
         self._once = LogOnce(structlog.get_logger(__name__))
+        self._singles: dict[str, dict[int, int]] = {}
+        """By area and address, what this connection has written and the device confirmed."""
 
     @property
     def feed_ns(self) -> int:
@@ -214,7 +231,7 @@ class ModbusTcp(Driver[ModbusOptions]):
         return b"".join(word.to_bytes(2, "big") for word in response.registers)
 
     async def write(self, group: PollGroup, payload: bytes) -> None:
-        """Write one group with function 15 (coils) or 16 (holding registers)."""
+        """Write one group with function 15 (coils) or 16 (holding registers), or item by item."""
         await self._put(group, payload)
         watchdog = self.options.watchdog
         if watchdog is not None and watchdog.trigger is not None:
@@ -226,18 +243,21 @@ class ModbusTcp(Driver[ModbusOptions]):
             raise ValueError(
                 f"{self.name}: payload of {len(payload)} bytes for a group of {group.size}"
             )
+        if self.options.single and group.area in _SINGLE_WRITES:
+            await self._put_singly(group, _items(group, payload))
+            return
         what = f"write {group.area}[{group.start}..{group.start + group.count - 1}]"
         unit = self.options.unit
         response: ModbusPDU
         if group.area == "coils":
-            bits = [bool(payload[i >> 3] >> (i & 7) & 1) for i in range(group.count)]
+            bits = [bool(item) for item in _items(group, payload)]
             response = await self._exchange(
                 WriteMultipleCoilsRequest(address=group.start, bits=bits, dev_id=unit),
                 WriteMultipleCoilsResponse,
                 what,
             )
         elif group.area == "holding_registers":
-            words = [int.from_bytes(payload[i : i + 2], "big") for i in range(0, len(payload), 2)]
+            words = _items(group, payload)
             response = await self._exchange(
                 WriteMultipleRegistersRequest(address=group.start, registers=words, dev_id=unit),
                 WriteMultipleRegistersResponse,
@@ -250,9 +270,30 @@ class ModbusTcp(Driver[ModbusOptions]):
                 f"{what}: the device confirms {response.count} from {response.address}"
             )
 
+    async def _put_singly(self, group: PollGroup, items: list[int]) -> None:
+        """Write what differs from what this connection wrote last, or all when nothing does."""
+        kept = self._singles.setdefault(group.area, {})
+        changed = [n for n, item in enumerate(items) if kept.get(group.start + n) != item]
+        request_type, response_type = _SINGLE_WRITES[group.area]
+        for number in changed or range(len(items)):
+            address, item = group.start + number, items[number]
+            what = f"write {group.area}[{address}]"
+            kept.pop(address, None)
+            value = {"bits": [bool(item)]} if group.area in _BIT_AREAS else {"registers": [item]}
+            request = request_type(address=address, dev_id=self.options.unit, **value)
+            response = await self._exchange(request, response_type, what)
+            confirmed = response.bits[0] if group.area in _BIT_AREAS else response.registers[0]
+            if (response.address, confirmed) != (address, item):
+                raise await self._lost(
+                    f"{what}: the device confirms {int(confirmed)} in {response.address}, "
+                    f"{item} was written"
+                )
+            kept[address] = item
+
     async def close(self) -> None:
         """Drop the connection at once; never raises."""
         client, self._client = self._client, None
+        self._singles.clear()
         if client is None:
             return
         transport = client.ctx.transport
@@ -269,12 +310,15 @@ class ModbusTcp(Driver[ModbusOptions]):
         # The client counts up from here inside execute(); frames with another number are stale.
         following = client.ctx.next_tid + 1 if client.ctx.next_tid < 65000 else 1
         self._awaited = following, request.function_code
+        self._came = b""
         try:
             response = await client.execute(False, request)
         except ModbusException as error:
             reason = str(error)
             if "No response received" in reason:
                 reason = f"no answer within {self.options.timeout_s} s"
+                came = passed_over(self._came, request.transaction_id)
+                reason += f": {came}" if came else ""
             raise await self._lost(f"{what}: {reason}") from error
         if isinstance(response, ExceptionResponse):
             code = response.exception_code
@@ -286,8 +330,12 @@ class ModbusTcp(Driver[ModbusOptions]):
                 )
             raise DriverError(
                 f"{self._where()}: {what}: the device refuses with exception {code} ({name}); "
-                "check the addresses against the device's manual",
+                + _REMEDIES.get(
+                    (code, request.function_code),
+                    "check the addresses against the device's manual",
+                ),
                 lost=False,
+                divisible=code in _NO_SUCH_PLACE,
             )
         if type(response) is not expected or response.transaction_id != request.transaction_id:
             raise await self._lost(
@@ -317,53 +365,13 @@ class ModbusTcp(Driver[ModbusOptions]):
         if fault:
             self._fail(fault)
             return b""
+        self._came = data
         return data
 
     def _fail(self, reason: str) -> None:
         client = self._client
         if client is not None and not client.ctx.response_future.done():
             client.ctx.response_future.set_exception(ModbusException(reason))
-
-
-def frame_fault(data: bytes, transaction: int, function: int, unit: int) -> str:
-    """Why ``data``, received after a request, cannot be its answer; empty when it may be.
-
-    Incomplete frames and frames with another transaction identifier (late answers to a request
-    that was given up) are no fault; they are waited out or passed over. Layout: Modbus Messaging
-    on TCP/IP V1.0b, 3.1.3, and Modbus Application Protocol V1.1b3, clause 6.
-    """
-    at = 0
-    while at + 6 <= len(data):
-        number = int.from_bytes(data[at : at + 2], "big")
-        protocol = int.from_bytes(data[at + 2 : at + 4], "big")
-        length = int.from_bytes(data[at + 4 : at + 6], "big")
-        if protocol or number == 0:
-            return f"the answer is not Modbus (protocol {protocol}, transaction {number})"
-        if not 3 <= length <= _LONGEST:
-            return f"the answer announces a length of {length}, which no answer has"
-        frame = data[at : at + 6 + length]
-        if len(frame) < 6 + length:
-            break
-        if number == transaction:
-            if unit and frame[6] != unit:
-                return f"the answer comes from unit {frame[6]}, the request went to unit {unit}"
-            return _body_fault(frame[_HEADER], frame[_HEADER + 1 :], function)
-        at += len(frame)
-    return ""
-
-
-def _body_fault(code: int, body: bytes, function: int) -> str:
-    if code == function | 0x80:
-        fits = len(body) == 1
-    elif code != function:
-        return f"the answer is to function {code}, the request was function {function}"
-    elif function <= 4:
-        fits = len(body) == body[0] + 1
-    else:
-        fits = len(body) == 4
-    return (
-        "" if fits else f"the answer to function {code} is {len(body)} bytes long, which is wrong"
-    )
 
 
 def _system_reason(error: OSError | UnicodeError) -> str:
@@ -379,3 +387,10 @@ def _pack(bits: Sequence[bool], size: int) -> bytes:
     for bit in reversed(bits):
         number = number << 1 | bit
     return number.to_bytes(size, "little")
+
+
+def _items(group: PollGroup, payload: bytes) -> list[int]:
+    """The payload's coils (0 or 1) or words."""
+    if group.area in _BIT_AREAS:
+        return [payload[i >> 3] >> (i & 7) & 1 for i in range(group.count)]
+    return [int.from_bytes(payload[i : i + 2], "big") for i in range(0, len(payload), 2)]

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from cellwright.io.drivers.base import SafeOutputs
+from cellwright.io.options import Options
 from cellwright.io.plan import PollGroup
 
 FED: Final = 3
@@ -21,11 +22,7 @@ WATCHDOG_EXCEPTION: Final = 4
 """SERVER DEVICE FAILURE: what couplers answer to writes after their watchdog has run out."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class RegisterValue(_Section):
+class RegisterValue(Options):
     """A holding register and what is written to it or expected in it."""
 
     address: int = Field(ge=0, le=65535)
@@ -34,7 +31,7 @@ class RegisterValue(_Section):
     """The word."""
 
 
-class ModbusWatchdog(_Section):
+class ModbusWatchdog(Options):
     """The watchdog in the coupler: it takes the outputs away when nobody writes them any more.
 
     It covers what no process of the cell can: a driver, computer or cable that is gone. The steps
@@ -49,9 +46,9 @@ class ModbusWatchdog(_Section):
     """Holding register that takes the time."""
     unit_ms: int = Field(1, ge=1, le=1000)
     """What one count of that register is: 100 for WAGO 750, 1 for Beckhoff BK9000."""
-    before: tuple[RegisterValue, ...] = ()
+    before: tuple[RegisterValue, ...] = Field((), strict=False)
     """Written first, in order: an armed watchdog often has to be stopped before it takes a time."""
-    after: tuple[RegisterValue, ...] = ()
+    after: tuple[RegisterValue, ...] = Field((), strict=False)
     """Written last, in order: what starts it."""
     status: RegisterValue | None = None
     """Register and value that say that it runs; without it only the time is read back."""

@@ -30,12 +30,13 @@ from cellwright.io.markers.telesis.protocol import (
     encode,
     field,
 )
+from cellwright.io.options import Host
 
 
 class TelesisOptions(MarkerOptions):
     """Telesis Extended protocol over TCP (BenchMark 320/BM470 sheet 34753A, page 9)."""
 
-    host: str
+    host: Host
     """Address of the controller."""
     port: int = Field(ge=1, le=65535)
     """TCP port of the controller."""

@@ -12,6 +12,7 @@ struct cw_place {
     uint32_t tag;
     uint32_t offset; /* in the value area */
     uint32_t size;
+    uint32_t output; /* 1: it goes to a device */
 };
 
 struct cw_run {

@@ -14,15 +14,17 @@ static void judge(struct cw_operation *operation, uint32_t *quality, uint32_t ta
                   struct cw_committed *committed)
 {
     if (outcome == CW_FITS) {
-        if (quality[tag] == CW_BAD_DEVICE_FAILURE || quality[tag] == CW_UNCERTAIN_UNITS_EXCEEDED)
+        if (quality[tag] == CW_BAD_DEVICE_FAILURE || quality[tag] == CW_BAD_ENCODING_ERROR ||
+            quality[tag] == CW_UNCERTAIN_UNITS_EXCEEDED)
             quality[tag] = CW_GOOD;
         return;
     }
-    int32_t *first = outcome == CW_NOT_A_NUMBER ? &committed->refused : &committed->clamped;
+    int32_t *first = outcome == CW_OUTSIDE ? &committed->clamped : &committed->refused;
     if (*first < 0)
         *first = (int32_t)tag;
-    quality[tag] =
-        outcome == CW_NOT_A_NUMBER ? CW_BAD_DEVICE_FAILURE : (uint32_t)CW_UNCERTAIN_UNITS_EXCEEDED;
+    quality[tag] = outcome == CW_OUTSIDE    ? (uint32_t)CW_UNCERTAIN_UNITS_EXCEEDED
+                   : outcome == CW_NOT_TEXT ? CW_BAD_ENCODING_ERROR
+                                            : CW_BAD_DEVICE_FAILURE;
     operation->known = 1;
 }
 

@@ -1,5 +1,6 @@
 #include "image/bits.h"
 #include "image/number.h"
+#include "image/text.h"
 
 static int decode_number(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
 {
@@ -43,19 +44,61 @@ static int decode_copy(const struct cw_operation *operation, const uint8_t *from
     return outcome;
 }
 
-static void decode_text(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
+/* Writes the text at `bytes`, when that is not NULL: its size in the image, or -1 when it is none
+ * there. Up to the first zero byte; what follows that is not looked at. */
+static int32_t text_from_wire(const struct cw_operation *operation, const uint8_t *from,
+                              uint8_t *bytes)
 {
-    size_t wire = text_size(operation);
-    uint8_t *bytes = to + 2;
-    uint16_t length = 0;
-    memset(to, 0, 2 + wire);
-    for (; length < operation->length; length++) {
-        size_t index = operation->order >= CW_BADC ? length ^ 1u : length;
-        if (from[index] == 0)
+    size_t size = 0;
+    for (size_t at = 0; at < operation->wire_length;) {
+        uint8_t sequence[4];
+        size_t left = operation->wire_length - at, count = 0, taken = 1;
+        for (; count < 4 && count < left; count++)
+            sequence[count] = from[text_place(operation, at + count)];
+        if (sequence[0] == 0)
             break;
-        bytes[length] = from[index];
+        if (operation->charset == NULL) {
+            if (cw_utf8_take(sequence, count, &taken) < 0)
+                return -1;
+            count = taken;
+        } else {
+            uint16_t code = operation->charset[sequence[0]];
+            if (code == 0)
+                return -1;
+            count = cw_utf8_put(code, sequence);
+        }
+        if (size + count > operation->length)
+            return -1;
+        if (bytes != NULL)
+            memcpy(bytes + size, sequence, count);
+        size += count;
+        at += taken;
     }
+    return (int32_t)size;
+}
+
+/* All of it or nothing: half a text with a good face would be worse than none. */
+static int decode_text(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
+{
+    int32_t size = text_from_wire(operation, from, NULL);
+    if (size < 0)
+        return CW_NOT_TEXT;
+    uint16_t length = (uint16_t)size;
+    memset(to, 0, 2 + text_size(operation));
     memcpy(to, &length, 2);
+    text_from_wire(operation, from, to + 2);
+    return CW_FITS;
+}
+
+static int decode_texts(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
+{
+    int worst = CW_FITS;
+    for (uint32_t index = 0; index < operation->count; index++) {
+        int outcome = decode_text(operation, from + index * wire_text_size(operation),
+                                  to + index * (2 + text_size(operation)));
+        worst = outcome > worst ? outcome : worst;
+    }
+    return worst;
 }
 
 /* Analogue words to REAL, the commonest scaling: 1 when all went well, 0 to do it one by one. */
@@ -123,10 +166,7 @@ int cw_decode_checked(const struct cw_operation *operation, const uint8_t *paylo
             to[index] = load_raw(from + 2 * index, 2, operation->order) >> operation->bit & 1;
         return CW_FITS;
     case CW_FORM_TEXT:
-        for (uint32_t index = 0; index < operation->count; index++)
-            decode_text(operation, from + index * text_size(operation),
-                        to + index * (2 + text_size(operation)));
-        return CW_FITS;
+        return decode_texts(operation, from, to);
     default:
         return decode_numbers(operation, from, to);
     }

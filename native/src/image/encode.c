@@ -1,5 +1,6 @@
 #include "image/bits.h"
 #include "image/number.h"
+#include "image/text.h"
 
 static int encode_number(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
 {
@@ -34,15 +35,67 @@ static int encode_number(const struct cw_operation *operation, const uint8_t *fr
     return outcome;
 }
 
-static void encode_text(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
+/* The byte of a code point in the device; -1 when its charset does not have it. */
+static int byte_of(const uint16_t *charset, int32_t code)
 {
-    size_t wire = text_size(operation);
-    uint16_t length;
-    memcpy(&length, from, 2);
-    for (size_t index = 0; index < wire; index++) {
-        size_t place = operation->order >= CW_BADC ? index ^ 1u : index;
-        to[place] = index < length && index < operation->length ? from[2 + index] : 0;
+    if (code < 256 && charset[code] == code)
+        return (int)code;
+    for (int byte = 0; byte < 256; byte++)
+        if (charset[byte] == code)
+            return byte;
+    return -1;
+}
+
+/* Writes the text at `to`, when that is not NULL: what it comes to. One that is too long is cut
+ * between two characters. */
+static int text_to_wire(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
+{
+    uint16_t stored;
+    memcpy(&stored, from, 2);
+    size_t length = stored < operation->length ? stored : operation->length, size = 0;
+    const uint8_t *text = from + 2;
+    for (size_t at = 0, taken = 1; at < length; at += taken) {
+        uint8_t single;
+        const uint8_t *bytes = text + at;
+        int32_t code = cw_utf8_take(bytes, length - at, &taken);
+        if (code < 0)
+            return CW_NOT_TEXT;
+        size_t count = taken;
+        if (operation->charset != NULL) {
+            int byte = byte_of(operation->charset, code);
+            if (byte < 0)
+                return CW_NOT_TEXT;
+            single = (uint8_t)byte;
+            bytes = &single;
+            count = 1;
+        }
+        if (size + count > operation->wire_length)
+            return CW_OUTSIDE;
+        for (size_t index = 0; to != NULL && index < count; index++)
+            to[text_place(operation, size + index)] = bytes[index];
+        size += count;
     }
+    return CW_FITS;
+}
+
+static int encode_text(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
+{
+    int outcome = text_to_wire(operation, from, NULL);
+    if (outcome == CW_NOT_TEXT)
+        return outcome;
+    memset(to, 0, wire_text_size(operation));
+    return text_to_wire(operation, from, to);
+}
+
+static int encode_texts(const struct cw_operation *operation, const uint8_t *from, uint8_t *to)
+{
+    int worst = CW_FITS;
+    for (uint32_t index = 0; index < operation->count; index++) {
+        int outcome = encode_text(operation, from + index * (2 + text_size(operation)),
+                                  to + index * wire_text_size(operation));
+        worst = outcome > worst ? outcome : worst;
+    }
+    return worst;
 }
 
 /* REAL to analogue words: 1 when all went well and was written, 0 to do it one by one. */
@@ -123,10 +176,7 @@ int cw_encode_checked(const struct cw_operation *operation, uint8_t *payload, co
         }
         return CW_FITS;
     case CW_FORM_TEXT:
-        for (uint32_t index = 0; index < operation->count; index++)
-            encode_text(operation, from + index * (2 + text_size(operation)),
-                        to + index * text_size(operation));
-        return CW_FITS;
+        return encode_texts(operation, from, to);
     default:
         return encode_numbers(operation, from, to);
     }

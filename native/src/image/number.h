@@ -244,10 +244,22 @@ static inline uint64_t load_image(const uint8_t *from, uint8_t size)
     return raw;
 }
 
-/* Bytes of a STRING's text, on the wire and in the image. */
+/* Bytes of a STRING's text in the image. */
 static inline size_t text_size(const struct cw_operation *operation)
 {
     return ((size_t)operation->length + 1) / 2 * 2;
+}
+
+/* And in the device, whole words. */
+static inline size_t wire_text_size(const struct cw_operation *operation)
+{
+    return ((size_t)operation->wire_length + 1) / 2 * 2;
+}
+
+/* Where byte `index` of a text lies on the wire: two to a word. */
+static inline size_t text_place(const struct cw_operation *operation, size_t index)
+{
+    return operation->order >= CW_BADC ? index ^ 1u : index;
 }
 
 static inline int in_range(const struct cw_operation *operation, double value)

@@ -24,7 +24,7 @@ int cw_operation_fits(const struct cw_operation *operation, size_t payload_size,
             return 0;
         break;
     case CW_FORM_TEXT:
-        wire = operation->place + text_size(operation) * operation->count;
+        wire = operation->place + wire_text_size(operation) * operation->count;
         image = (2 + text_size(operation)) * operation->count;
         break;
     default:
@@ -60,7 +60,8 @@ static int device_fits(const struct cw_table *table, const struct cw_device *dev
         return 0;
     for (size_t index = 0; index < device->group_count; index++) {
         const struct cw_group *group = &device->groups[index];
-        if (!in_use(table, group->first, group->count, device->payload_size))
+        if (!in_use(table, group->first, group->count,
+                    group->output ? device->output_size : device->payload_size))
             return 0;
     }
     return in_use(table, device->output_first, device->output_count, device->output_size);
@@ -97,7 +98,7 @@ struct cw_operation cw_operation_of(const struct cw_operation *operation, uint32
         one.place += 2 * elements;
         one.value += elements;
     } else if (one.form == CW_FORM_TEXT) {
-        one.place += (uint32_t)text_size(operation) * elements;
+        one.place += (uint32_t)wire_text_size(operation) * elements;
         one.value += (uint32_t)(2 + text_size(operation)) * elements;
     } else {
         one.place += one.wire_size * elements;

@@ -32,6 +32,8 @@ enum {
     CW_UNCERTAIN_SUBSTITUTE = 0x40910000,
     CW_UNCERTAIN_UNITS_EXCEEDED = 0x40940000
 };
+#define CW_BAD_ENCODING_ERROR 0x80060000u
+#define CW_BAD_DECODING_ERROR 0x80070000u
 #define CW_BAD_NO_COMMUNICATION 0x80310000u
 #define CW_BAD_WAITING_FOR_INITIAL_DATA 0x80320000u
 #define CW_BAD_DEVICE_FAILURE 0x808B0000u
@@ -60,7 +62,8 @@ struct cw_operation {
     uint32_t value;  /* byte offset in the value area */
     uint32_t place;  /* byte offset in the payload */
     uint32_t count;  /* elements of all tags together */
-    uint16_t length; /* bytes of a STRING */
+    uint16_t length; /* bytes of a STRING, in the image as UTF-8 */
+    uint16_t wire_length; /* and in the device */
     uint8_t bit;
     uint8_t form;
     uint8_t wire; /* type in the device */
@@ -77,12 +80,16 @@ struct cw_operation {
     double raw_high;
     double range_low;
     double range_high;
+    /* Of a STRING: code point of each of 256 bytes, 0 for none; NULL: UTF-8. */
+    const uint16_t *charset;
 };
 
 /* A poll group of a device. */
 struct cw_group {
-    uint32_t first; /* its input operations */
+    uint32_t first; /* its operations */
     uint32_t count;
+    uint32_t output;
+    uint32_t fault_parts; /* bits of the parts whose absence must fault the cell */
     uint32_t quality;     /* as last applied */
     uint32_t faults;      /* 1: its loss must fault the cell */
 };
@@ -125,6 +132,7 @@ struct cw_table {
     size_t timestamps_at;
     size_t monotonic_at; /* when each value was got, in monotonic time; 0 before */
     size_t tag_count;
+    const uint8_t *parts; /* tag_count bytes: the bit that says that its device has no such address */
     const uint8_t *substitutes; /* value_size bytes */
     struct cw_operation *operations;
     size_t operation_count;
@@ -133,7 +141,7 @@ struct cw_table {
 };
 
 /* What one item of the payload comes to. */
-enum { CW_FITS, CW_OUTSIDE, CW_NOT_A_NUMBER };
+enum { CW_FITS, CW_OUTSIDE, CW_NOT_A_NUMBER, CW_NOT_TEXT };
 
 /* True when the operation stays within both memories and the tag table. */
 int cw_operation_fits(const struct cw_operation *operation, size_t payload_size,
@@ -147,12 +155,13 @@ int cw_table_check(const struct cw_table *table);
 struct cw_operation cw_operation_of(const struct cw_operation *operation, uint32_t which);
 
 /* Decodes all elements of one operation into the value area: the worst of the outcomes above, or
- * -EINVAL when it does not fit. Elements that are not a number keep their value. */
+ * -EINVAL when it does not fit. Elements that are no number, or no text in their encoding, keep their value. */
 int cw_decode(const struct cw_operation *operation, const uint8_t *payload, size_t payload_size,
               uint8_t *values, size_t value_size);
 
-/* The inverse: scaled, clamped, rounded half away from zero. CW_OUTSIDE when it was clamped; an
- * element that is not a finite number keeps its bytes in the payload. */
+/* The inverse: scaled, clamped, rounded half away from zero. CW_OUTSIDE when it was clamped or cut;
+ * an element that is not a finite number, or a text that the device's encoding does not have, keeps
+ * its bytes in the payload. */
 int cw_encode(const struct cw_operation *operation, uint8_t *payload, size_t payload_size,
               const uint8_t *values, size_t value_size);
 

@@ -15,7 +15,9 @@ int cw_overlay(struct cw_table *table, const uint8_t *forces, const struct cw_pl
             place->size > table->value_size - place->offset)
             return -EINVAL;
         memcpy(values + place->offset, forces + place->offset, place->size);
-        quality[place->tag] = CW_GOOD_LOCAL_OVERRIDE;
+        /* That the device has not taken an output shows through: forcing does not reach it. */
+        if (!place->output || quality[place->tag] >> 31 == 0)
+            quality[place->tag] = CW_GOOD_LOCAL_OVERRIDE;
     }
     return 0;
 }

@@ -14,6 +14,7 @@ from cellwright.runtime.cell.lock import RunError
 from cellwright.runtime.cli.common import DataOption, FileArgument, fail, warn
 from cellwright.runtime.cli.compiling import compiled
 from cellwright.runtime.cli.console import out
+from cellwright.runtime.config import simulate_devices
 from cellwright.runtime.supervision import port_check
 from cellwright.runtime.supervision.supervisor import Supervisor
 
@@ -29,14 +30,28 @@ def run(
     log: Annotated[
         bool, typer.Option("--log", help="Write the supervisor's log to stderr.")
     ] = False,
+    simulate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DEVICE",
+            help="Put a simulated device in the place of this field device, or of `all`; may be "
+            "given several times.",
+        ),
+    ] = None,
 ) -> None:
     """Run a cell until interrupted."""
     plan = compiled(file, data)
+    try:
+        plan = simulate_devices(plan, simulate or [])
+    except ValueError as error:
+        fail(str(error), 2)
     logs.configure("supervisor", None if log else Path(plan.data) / "log")
 
     def report(sentence: str) -> None:
         out.print(f"[dim]{time.strftime('%H:%M:%S')}[/] {escape(sentence)}", highlight=False)
 
+    if plan.simulated:
+        warn(f"{plan.simulated}: do not take this cell for a real one")
     for sentence in port_check.taken(plan):
         warn(sentence)
     try:

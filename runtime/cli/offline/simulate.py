@@ -22,6 +22,7 @@ from rich.markup import escape
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from cellwright.io.options import from_file
 from cellwright.io.plan import Plan
 from cellwright.io.registry.registry import RegistryError, load_class
 from cellwright.runtime.cell import logs
@@ -162,7 +163,7 @@ def _plant(
     if real_vision:
         chosen["real_vision"] = True
     try:
-        return kind, kind.Options.model_validate(chosen)
+        return kind, from_file(kind.Options, chosen)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(place) for place in first["loc"])

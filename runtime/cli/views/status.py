@@ -29,6 +29,8 @@ def status_view(report: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [head]
     if report["first_fault"]:
         parts.append(Text(f"first fault: {report['first_fault']}", style="red"))
+    if report["simulated"]:
+        parts.append(Text(report["simulated"], style="bold red"))
     if report["degraded"]:
         parts.append(Text(f"degraded: {report['degraded']}", style="yellow"))
     if report["forces_active"]:

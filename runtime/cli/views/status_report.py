@@ -33,6 +33,7 @@ def status_report(plan: Plan, image: Image) -> dict[str, Any]:
         "state": CellState(image.scan.state).name,
         "first_fault": str(system("first_fault")),
         "degraded": str(system("degraded")),
+        "simulated": plan.simulated,
         **_shown(figures.CELL, cell),
         "ticks": {
             "elapsed": system("elapsed"),

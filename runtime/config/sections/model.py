@@ -8,13 +8,13 @@ entry live in the compiler's phases, not here.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
 from cellwright.io.files.problems import nearest
-from cellwright.io.plan import Code, Edge, OverrunPolicy, TagType, WireOrder, units
+from cellwright.io.plan import Code, Edge, Encoding, OverrunPolicy, TagType, WireOrder, units
 from cellwright.runtime.config.sections.durations import Duration, DurationOrZero, problem
 from cellwright.runtime.config.sections.limits import (
     DeadlineField,
@@ -164,8 +164,12 @@ Span = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(
 AlarmName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,39}$")]
 Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
 Loss = Literal["hold", "substitute", "fault"]
+Encodings = Literal[
+    "utf-8", "ascii", "latin-1", "iso8859-15", "cp1250", "cp1251", "cp1252", "cp437", "cp850"
+]
 
 assert {member.value for member in WireOrder} == {"ABCD", "CDAB", "BADC", "DCBA"}
+assert {member.value for member in Encoding} == set(get_args(Encodings))
 assert {member.value for member in Edge} == {"rising", "falling", "both"}
 assert {member.value for member in OverrunPolicy} == {"skip", "late", "fault"}
 
@@ -245,6 +249,11 @@ class Device(Section):
     order: Order | None = None
     """Field devices: order of bytes for values wider than a word, `A` the most significant.
     Default: `ABCD`."""
+    encoding: Encodings | None = None
+    """Field devices: encoding of its texts. A text that is none in it is Bad. Default: `utf-8`."""
+    gap: int | None = Field(None, ge=0, le=2000)
+    """Field devices: most unused addresses between two inputs that are read along to save a
+    request; 0 reads nothing that no tag asks for. Default: 16 words, 64 bits."""
 
 
 class ScaleModel(Section):
@@ -298,10 +307,14 @@ class Tag(Section):
     write: list[Role] = Field(default_factory=list)
     """Roles that may write the tag by command. Only for tags that no task writes."""
     wire: str | None = None
-    """Type in the device's words (UINT, INT, UDINT, DINT, ULINT, LINT, REAL, LREAL). Default: the
-    tag's type; for a scaled tag UINT or INT, as the raw values need."""
+    """Type in the device's words (UINT, INT, UDINT, DINT, ULINT, LINT, REAL, LREAL; STRING(n) for
+    a STRING that is longer or shorter there). Default: the tag's type; for a scaled tag UINT or
+    INT, as the raw values need."""
     order: Order | None = None
     """Order of bytes for this tag; overrides the device's."""
+    encoding: Encodings | None = None
+    """STRING in a device: its encoding there; overrides the device's. In the image texts are UTF-8,
+    where `ü` takes two bytes: give the tag more room than the device has."""
 
 
 class Task(Section):

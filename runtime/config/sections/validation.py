@@ -15,6 +15,8 @@ from pydantic_core import ErrorDetails
 
 from cellwright.io.files.located_yaml import Node
 from cellwright.io.files.problems import Mark, Problems, nearest
+from cellwright.io.options import from_file
+from cellwright.runtime.config.sections.section import Section
 
 M = TypeVar("M", bound=BaseModel)
 Path = tuple[str | int, ...]
@@ -42,17 +44,19 @@ def validate(
     *,
     subject: str,
     also: Sequence[str] = (),
+    context: dict[str, Any] | None = None,
 ) -> M | None:
     """An instance of ``model``, or None when it cannot be had; complains either way.
 
     ``root`` and ``path`` say where ``data`` stands in the file. Unknown keys are reported and left
     out, so that what else is wrong with the entry still comes to light. ``also`` are keys that
-    stand in the same mapping and belong to another model, for the suggestions.
+    stand in the same mapping and belong to another model, for the suggestions. ``context`` goes to
+    the validators of options.
     """
     data = dict(data)
     reporter = _Reporter(model, root, path, problems, subject, also)
     try:
-        return model.model_validate(data)
+        return _checked(model, data, context)
     except ValidationError as error:
         details = error.errors(include_url=False)
     reporter.report(details)
@@ -61,10 +65,17 @@ def validate(
     for detail in details:
         _remove(data, detail["loc"])
     try:
-        return model.model_validate(data)
+        return _checked(model, data, context)
     except ValidationError as error:
         reporter.report(error.errors(include_url=False))
         return None
+
+
+def _checked(model: type[M], data: dict[str, Any], context: dict[str, Any] | None) -> M:
+    """Sections are made for what YAML gives; options may be of any type."""
+    if issubclass(model, Section):
+        return model.model_validate(data)
+    return from_file(model, data, context)
 
 
 def _remove(data: Any, location: Sequence[str | int]) -> None:

@@ -95,8 +95,8 @@ def wire_type(
             "make it a memory tag, or use an integer type with a scale",
         )
     if tag.code is Code.STRING:
-        _no_extras("a text is bytes, two to a word", bit, raw, declared)
-        return tag
+        _no_extras("a text is bytes, two to a word", bit, raw, None)
+        return tag if declared is None else _text(tag, declared)
     if tag.code is Code.BOOL:
         return _bit_in_word(tag, area, bit, raw, declared)
     if bit is not None:
@@ -126,6 +126,20 @@ def _no_extras(
         raise Complaint("only numbers can be scaled", why, "delete `scale`")
     if declared is not None:
         raise Complaint("`wire` applies to numbers only", why, "delete `wire`")
+
+
+def _text(tag: TagType, declared: str) -> TagType:
+    try:
+        wire = TagType.parse(declared)
+    except ValueError:
+        wire = tag
+    if wire.code is not Code.STRING or "[" in declared:
+        raise Complaint(
+            f"'{declared}' is no text",
+            "a STRING is one in the device too",
+            "write its length there, like `wire: STRING(20)`",
+        )
+    return TagType(Code.STRING, wire.length, tag.count, tag.is_array)
 
 
 def _bit_in_word(
@@ -231,7 +245,11 @@ def encode(value: Value, address: Address, scale: Scale | None) -> bytes:
 def _encode_item(item: Scalar, address: Address, scale: Scale | None) -> bytes:
     code = address.wire.code
     if code is Code.STRING:
-        text = str(item).encode().ljust(address.wire.length + address.wire.length % 2, b"\0")
+        text = (
+            str(item)
+            .encode(address.encoding)[: address.wire.length]
+            .ljust(address.wire.length + address.wire.length % 2, b"\0")
+        )
         # Texts lie in reading order, so only the bytes within a word may be swapped.
         swapped = address.order in (WireOrder.BADC, WireOrder.DCBA)
         return reorder(text, WireOrder.BADC if swapped else WireOrder.ABCD)

@@ -8,14 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
-from cellwright.io.drivers.base import AddressArea
+from cellwright.io.drivers.base import AddressArea, Driver, DriverOptions
 from cellwright.io.files.located_yaml import Entry, Node
 from cellwright.io.files.problems import Complaint, Mark, Problems, nearest
-from cellwright.io.plan import OnLoss, WireOrder
+from cellwright.io.plan import Encoding, OnLoss, WireOrder
 from cellwright.io.registry import registry
 from cellwright.runtime.config.sections import model
 from cellwright.runtime.config.sections.validation import validate
@@ -25,6 +26,7 @@ KINDS: Final[dict[registry.Group, str]] = {
     "markers": "marker",
     "cameras": "camera",
 }
+_FIELD_KEYS: Final = tuple(key for key in model.Device.model_fields if key != "driver")
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
@@ -40,6 +42,8 @@ class DeviceDraft:
     poll_ns: int
     on_loss: OnLoss
     order: WireOrder
+    encoding: Encoding
+    gap: int | None
     areas: Mapping[str, AddressArea]
     """Areas by name; empty for markers and cameras."""
 
@@ -79,12 +83,15 @@ def find_driver(name: str) -> tuple[str, type]:
 
 
 def compile_devices(
-    entries: Mapping[str, Entry], root: Node, base_ns: int, problems: Problems
+    entries: Mapping[str, Entry], root: Node, folder: Path, base_ns: int, problems: Problems
 ) -> Devices:
-    """All devices of the section; ``base_ns`` is the default poll interval."""
+    """All devices of the section; ``base_ns`` is the default poll interval.
+
+    ``folder`` is where relative paths in options begin.
+    """
     devices = Devices({}, {})
     for name, entry in entries.items():
-        draft, kind = _device(name, entry, root, base_ns, problems)
+        draft, kind = _device(name, entry, root, base_ns, problems, folder=folder)
         if draft is None:
             devices.broken[name] = kind
         else:
@@ -93,7 +100,7 @@ def compile_devices(
 
 
 def _device(
-    name: str, entry: Entry, root: Node, base_ns: int, problems: Problems
+    name: str, entry: Entry, root: Node, base_ns: int, problems: Problems, *, folder: Path
 ) -> tuple[DeviceDraft | None, str]:
     path = ("devices", name)
     if NAME.fullmatch(name) is None:
@@ -133,10 +140,11 @@ def _device(
         path,
         problems,
         subject=f"{kind} {driver}",
-        also=("driver", "poll", "on_loss", "order") if field_device else ("driver",),
+        also=("driver", *_FIELD_KEYS) if field_device else ("driver",),
+        context={"folder": str(folder)},
     )
     if not field_device:
-        for key in ("poll", "on_loss", "order"):
+        for key in _FIELD_KEYS:
             if key in data:
                 problems.error(
                     root.at((*path, key), key=True),
@@ -146,7 +154,11 @@ def _device(
                 )
     if common is None or options is None:
         return None, kind
-    areas: tuple[AddressArea, ...] = driver_class.areas if field_device else ()  # type: ignore[attr-defined]
+    areas: tuple[AddressArea, ...] = (
+        cast(type[Driver[Any]], driver_class).areas_of(cast(DriverOptions, options))
+        if field_device
+        else ()
+    )
     draft = DeviceDraft(
         name=name,
         mark=entry.mark,
@@ -156,6 +168,8 @@ def _device(
         poll_ns=(common.poll or base_ns) if field_device else 0,
         on_loss=OnLoss(common.on_loss or "hold"),
         order=WireOrder(common.order or "ABCD"),
+        encoding=Encoding(common.encoding or "utf-8"),
+        gap=common.gap,
         areas={area.name: area for area in areas},
     )
     return draft, kind

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from cellwright.io.drivers.base import AddressArea
-from cellwright.io.plan import Address, PollGroup, SafeAction, Scale, Value
+from cellwright.io.plan import MOST_PARTS, Address, PollGroup, SafeAction, Scale, Value
 from cellwright.runtime.config.tags.addresses import encode, width
 
 GAP_WORDS: Final = 16
-"""Unused words that are cheaper to read than a second request."""
+"""Unused words that are cheaper to read than a second request, when the device says nothing."""
 GAP_BITS: Final = 64
 ALIGNMENT: Final = 8
 """Each payload begins at a multiple of it, so that packed bits can be moved by the word."""
@@ -42,11 +42,16 @@ class Packed:
     output_size: int
     safe_outputs: bytes
     hold_mask: bytes
+    parts: tuple[tuple[tuple[int, int], ...], ...] = ()
 
 
-def pack(areas: Sequence[AddressArea], points: Sequence[Point]) -> Packed:
-    """Groups, sizes and safe payload; inputs come before outputs, areas in their order."""
+def pack(areas: Sequence[AddressArea], points: Sequence[Point], gap: int | None = None) -> Packed:
+    """Groups, sizes and safe payload; inputs come before outputs, areas in their order.
+
+    ``gap``: most unused words or bits between two inputs of one group; None: the usual ones.
+    """
     groups: list[PollGroup] = []
+    parts: list[tuple[tuple[int, int], ...]] = []
     sizes = {False: 0, True: 0}
     for output in (False, True):
         for area in areas:
@@ -55,7 +60,9 @@ def pack(areas: Sequence[AddressArea], points: Sequence[Point]) -> Packed:
                 for point in points
                 if point.output is output and point.address.area == area.name
             )
-            for start, end in merge(spans, area, output):
+            for start, end in merge(spans, area, output, gap):
+                within = [span for span in knots(spans) if start <= span[0] < end]
+                parts.append(() if output else divide(within))
                 size = -(-(end - start) // 8) if area.bits else 2 * (end - start)
                 groups.append(
                     PollGroup(
@@ -70,7 +77,16 @@ def pack(areas: Sequence[AddressArea], points: Sequence[Point]) -> Packed:
                 )
                 sizes[output] += -(-size // ALIGNMENT) * ALIGNMENT
     safe, hold = _safe_payload(areas, groups, points, sizes[True])
-    return Packed(tuple(groups), sizes[False], sizes[True], safe, hold)
+    return Packed(tuple(groups), sizes[False], sizes[True], safe, hold, tuple(parts))
+
+
+def divide(spans: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The parts of a group: its ``spans``, or equal numbers of neighbours when there are many."""
+    share = -(-len(spans) // MOST_PARTS)
+    return tuple(
+        (spans[first][0], spans[min(first + share, len(spans)) - 1][1])
+        for first in range(0, len(spans), share)
+    )
 
 
 def knots(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -85,10 +101,11 @@ def knots(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def merge(
-    spans: Sequence[tuple[int, int]], area: AddressArea, output: bool
+    spans: Sequence[tuple[int, int]], area: AddressArea, output: bool, gap: int | None = None
 ) -> list[tuple[int, int]]:
     """Disjoint requests that carry the spans (start, end) whole; ``spans`` must be sorted."""
-    gap = 0 if output else GAP_BITS if area.bits else GAP_WORDS
+    usual = GAP_BITS if area.bits else GAP_WORDS
+    gap = 0 if output else usual if gap is None else gap
     joined: list[tuple[int, int]] = []
     for start, end in knots(spans):
         if joined:

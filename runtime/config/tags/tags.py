@@ -18,6 +18,7 @@ from cellwright.io.plan import (
     Address,
     Code,
     Direction,
+    Encoding,
     OnLoss,
     SafeAction,
     Scale,
@@ -52,6 +53,7 @@ _ONLY_FOR: Final[dict[str, tuple[tuple[Direction, ...], str]]] = {
     "scale": ((Direction.INPUT, Direction.OUTPUT), "memory has no raw value"),
     "wire": ((Direction.INPUT, Direction.OUTPUT), "memory is not on the wire"),
     "order": ((Direction.INPUT, Direction.OUTPUT), "memory is not on the wire"),
+    "encoding": ((Direction.INPUT, Direction.OUTPUT), "memory is not on the wire"),
 }
 
 
@@ -172,6 +174,8 @@ class _Checker:
         self._check_values(tag, type_, scale)
         on_loss = self._on_loss(tag, address)
         safe_action, safe = self._safe(tag, type_, direction, scale)
+        if type_.code is Code.STRING and safe is not None and address is not None:
+            self._check_text(safe, address)
         return TagDraft(
             self.name,
             self.entry.mark,
@@ -249,12 +253,21 @@ class _Checker:
             wire = wire_type(type_, area, spelled.bit, raw, tag.wire)
             check_place(spelled, wire, area)
             order = WireOrder(tag.order) if tag.order is not None else device.order
+            encoding = Encoding(tag.encoding) if tag.encoding is not None else device.encoding
+            if tag.encoding is not None and type_.code is not Code.STRING:
+                raise Complaint(f"{type_} has no encoding", "only texts have", "delete `encoding`")
             scale = scale_of(type_, wire, raw, eng)
         except Complaint as complaint:
             self.problems.complain(mark, complaint)
             return None, None
         address = Address(
-            spelled.device, spelled.area, spelled.index, wire, bit=spelled.bit, order=order
+            spelled.device,
+            spelled.area,
+            spelled.index,
+            wire,
+            bit=spelled.bit,
+            order=order,
+            encoding=encoding if type_.code is Code.STRING else Encoding.UTF_8,
         )
         return address, scale
 
@@ -315,6 +328,24 @@ class _Checker:
                     "correct the value or the range",
                 )
         return checked
+
+    def _check_text(self, safe: Value, address: Address) -> None:
+        """A safe text must get to the device as it is."""
+        for text in map(str, safe if isinstance(safe, list) else [safe]):
+            try:
+                data = text.encode(address.encoding)
+            except UnicodeEncodeError as error:
+                why = f"{address.encoding.value} has no '{text[error.start]}'"
+            else:
+                if len(data) <= address.wire.length:
+                    continue
+                why = f"it takes {len(data)} bytes in the device, which has {address.wire.length}"
+            self.problems.error(
+                self._at("safe"),
+                f"the safe value of '{self.name}' cannot be written",
+                why,
+                "choose another text, or another `encoding` or `wire`",
+            )
 
     def _on_loss(self, tag: model.Tag, address: Address | None) -> OnLoss:
         if tag.on_loss is not None:

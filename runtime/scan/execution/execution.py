@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from cellwright.io.image import Statistics
+from cellwright.io.options import from_plan
 from cellwright.io.plan import Plan
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.io.timing.clock import Clock
@@ -72,7 +73,7 @@ class Execution(CarriesState):
     def new_program(self, task: int, image: TagAccess | None = None) -> Program[Any]:
         """A program of that task as a start makes it, not yet recovered; ``image`` for another."""
         kind, one = self.classes[task], self._plan.tasks[task]
-        options = kind.Options.model_validate(one.options)
+        options = from_plan(kind.Options, one.options)
         return kind(image or self._image, one.binding, options)
 
     def replace(

@@ -21,6 +21,7 @@ from cellwright.io.plan import (
     Address,
     Code,
     Direction,
+    Encoding,
     Scale,
     Tag,
     TagType,
@@ -71,6 +72,8 @@ def word_tags(draw: st.DrawFn, direction: Direction) -> dict[str, Any]:
             fields["range"] = draw(st.sampled_from([(0.0, 100.0), (-5.5, 5.5), (1e3, 1e6)]))
     fields["wire"] = TagType(wire, length, count or 1, is_array=count is not None)
     fields["order"] = draw(st.sampled_from(list(WireOrder)))
+    if code is Code.STRING and direction is Direction.INPUT:
+        fields["encoding"] = draw(st.sampled_from(list(Encoding)))
     return {"kind": kind, **fields}
 
 
@@ -81,7 +84,15 @@ def build(specs: list[dict[str, Any]], bit_counts: list[int | None], start: int)
 
     def add(area: str, spec: dict[str, Any], taken: int) -> None:
         kind: TagType = spec["kind"]
-        address = Address("coupler", area, width[area], spec["wire"], spec["bit"], spec["order"])
+        address = Address(
+            "coupler",
+            area,
+            width[area],
+            spec["wire"],
+            spec["bit"],
+            spec["order"],
+            spec.get("encoding", Encoding.UTF_8),
+        )
         width[area] += taken
         tags.append(
             make_tag(
