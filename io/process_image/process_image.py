@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
-import msgspec
-
 from cellwright.io.image import (
     INPUT_HEADER_SIZE,
     STATUS_SIZE,
@@ -31,6 +29,7 @@ from cellwright.io.image import (
 )
 from cellwright.io.plan import Direction, OnLoss, Plan, TagStatus, Value, quality
 from cellwright.io.process_image.forces import Forces
+from cellwright.io.process_image.results import Checkpoint, CommitResult, LatchResult, Stamps
 from cellwright.io.process_image.tag_watch import TagWatch
 from cellwright.io.process_image.wire import (
     Placed,
@@ -45,47 +44,6 @@ from cellwright.native import Pointer, ffi, lib
 _SHORTEST_SILENCE_NS: Final = 200_000_000
 _SILENT_POLLS: Final = 10
 _OPERATION: Final = ffi.sizeof("struct cw_operation")
-
-
-class LatchResult(msgspec.Struct, frozen=True):
-    """What the latch noticed; indexes are those of the plan's devices, -1 for none."""
-
-    lost_fault: int
-    """First device whose loss must fault the cell (a tag of it has ``on_loss: fault``)."""
-    tripped: int
-    """First device whose driver has tripped."""
-    fresh: int
-    """How many devices had new inputs."""
-
-
-class CommitResult(msgspec.Struct, frozen=True):
-    """What the commit noticed; indexes are those of the plan's tags, -1 for none."""
-
-    refused: int
-    """First output that is not a finite number: the device keeps what it had."""
-    clamped: int
-    """First output outside its declared range or raw span: the limit was sent."""
-
-
-class Checkpoint(msgspec.Struct, frozen=True):
-    """What the image carries from one cycle to the next."""
-
-    region: bytes
-    """Values and qualities."""
-    unwritten: list[int]
-    """Tags that nobody has written yet: the first write makes them Good."""
-    known: bytes
-    """One byte an operation: it has read a value, or set a quality."""
-    forces: dict[int, bytes]
-    """Tag to forced value, as it lies in the value area."""
-
-
-class Stamps(msgspec.Struct, frozen=True, array_like=True):
-    """When a tag's value was got: wall clock, and monotonic time; 0 before there is one."""
-
-    tag: int
-    utc_ns: int
-    monotonic_ns: int
 
 
 class TableError(Exception):

@@ -14,7 +14,8 @@ import msgspec
 
 from cellwright.io.image import SpscRing
 from cellwright.io.plan import Plan
-from cellwright.io.process_image.process_image import LatchResult, ProcessImage, Stamps
+from cellwright.io.process_image.process_image import ProcessImage
+from cellwright.io.process_image.results import LatchResult, Stamps
 from cellwright.native import Pointer, ffi, lib
 
 HEAD: Final = struct.Struct("<QqqqiiIIIIII")

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final, Self
 
 import msgspec
 
-from cellwright.io.process_image.process_image import Checkpoint
+from cellwright.io.process_image.results import Checkpoint
 from cellwright.io.recording.cycle import CycleRecord, PeerStatus, RecordError, Shadow
 from cellwright.native import lib
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from cellwright.io.image import Image, RingError
-from cellwright.io.process_image.process_image import ProcessImage, Stamps
+from cellwright.io.process_image.process_image import ProcessImage
+from cellwright.io.process_image.results import Stamps
 from cellwright.io.recording.cycle import CycleRecorder, Notes, PeerStatus
 from cellwright.io.recording.file import KEYFRAME_MARK, NO_CYCLE, Keyframe
 from cellwright.io.timing.clock import Clock

@@ -23,7 +23,8 @@ from cellwright.io.messages import (
 )
 from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.plan import AlarmRule, CellState, Consequence, KeyPosition, Plan
-from cellwright.io.process_image.process_image import LatchResult, ProcessImage
+from cellwright.io.process_image.process_image import ProcessImage
+from cellwright.io.process_image.results import LatchResult
 from cellwright.io.timing.clock import Clock
 from cellwright.runtime.scan.alarms.engine import AlarmEngine
 from cellwright.runtime.scan.alarms.heartbeats import Heartbeats

@@ -99,10 +99,8 @@ def compile_devices(
     return devices
 
 
-def _device(
-    name: str, entry: Entry, root: Node, base_ns: int, problems: Problems, *, folder: Path
-) -> tuple[DeviceDraft | None, str]:
-    path = ("devices", name)
+def _mapping(name: str, entry: Entry, problems: Problems) -> dict[str, Any] | None:
+    """What the file says of a device; None when that is not a mapping."""
     if NAME.fullmatch(name) is None:
         problems.error(
             entry.mark,
@@ -111,7 +109,7 @@ def _device(
             "use a letter first, then letters, digits and _, at most 64",
         )
     if entry.node.kind == "void":
-        return None, ""
+        return None
     if entry.node.kind != "mapping":
         problems.error(
             entry.mark,
@@ -119,8 +117,18 @@ def _device(
             "a device has a driver and its options",
             "write it like {driver: modbus-tcp, host: 127.0.0.1}",
         )
+        return None
+    data: dict[str, Any] = entry.node.plain()
+    return data
+
+
+def _device(
+    name: str, entry: Entry, root: Node, base_ns: int, problems: Problems, *, folder: Path
+) -> tuple[DeviceDraft | None, str]:
+    path = ("devices", name)
+    data = _mapping(name, entry, problems)
+    if data is None:
         return None, ""
-    data = entry.node.plain()
     own = {key: data[key] for key in model.Device.model_fields if key in data}
     common = validate(model.Device, own, root, path, problems, subject="a device")
     driver = data.get("driver")

@@ -6,7 +6,8 @@ Pure functions over what a cycle has latched; the scan asks them in RUN and befo
 from __future__ import annotations
 
 from cellwright.io.plan import Direction, Plan, quality
-from cellwright.io.process_image.process_image import LatchResult, ProcessImage
+from cellwright.io.process_image.process_image import ProcessImage
+from cellwright.io.process_image.results import LatchResult
 from cellwright.runtime.scan.modes.peers import Peers
 
 
