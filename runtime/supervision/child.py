@@ -84,8 +84,10 @@ class Child:
         if self.working_since is None:
             limit_ns = max(limit_ns, FIRST_BEAT_NS)
         silence_ns = now_ns - beat_ns
-        if self.popen is None or silence_ns <= limit_ns // LOOKED_AT_PART:
+        if silence_ns <= limit_ns // LOOKED_AT_PART:
             return False
+        if self.popen is None:
+            return silence_ns > limit_ns
         if self._wait is None or self._silent_since_ns != beat_ns:
             self._silent_since_ns = beat_ns
             self._wait = CoreWait(self.popen.pid, now_ns)

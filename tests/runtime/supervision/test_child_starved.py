@@ -79,7 +79,6 @@ def test_before_its_first_beat_a_process_has_a_minute() -> None:
 
 
 def test_a_process_that_is_gone_has_waited_for_nothing() -> None:
-    assert not Child("scan", "module", (), LIMIT_NS).hangs(0, 10 * FIRST_BEAT_NS)
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     assert CoreWait(process.pid, 0).look(LIMIT_NS) == 0
