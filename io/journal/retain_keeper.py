@@ -36,7 +36,7 @@ class RetainKeeper:
         self._due_ns = now_ns + RETAIN_INTERVAL_NS
         if not self._reader.read():
             return
-        values = [self._reader.value(tag.index) for tag in self._tags]
+        values = [self._reader.kept_value(tag.index) for tag in self._tags]
         content = msgspec.msgpack.encode(values)
         if content == self._saved:
             return

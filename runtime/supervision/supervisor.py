@@ -250,7 +250,7 @@ class Supervisor:
             reader = self._image.snapshot_reader()
             if reader.read():
                 self._retained = {
-                    tag.name: reader.value(tag.index) for tag in self._plan.tags if tag.retain
+                    tag.name: reader.kept_value(tag.index) for tag in self._plan.tags if tag.retain
                 }
         # First the ring, then the journal: what moves from one to the other meanwhile is in both.
         pending = self._pending_events() if restarted else []
