@@ -128,6 +128,7 @@ class FileJournal:
         while self._pump.step():
             pass
         self._retain.step(at_end=True)
+        self._purger.close()
         self._pump.close()
 
 
