@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,11 @@ def folder_for(plan: Plan) -> Path:
     """The run folder of a cell; two cells with the same data folder share it on purpose."""
     digest = hashlib.sha256(plan.data.encode()).hexdigest()[:12]
     return run_base() / f"{plan.cell}-{digest}"
+
+
+def run_command(source: object) -> str:
+    """What starts the cell of that file or folder, for a person to type in a shell."""
+    return shlex.join(["cellwright", "run", str(source)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +141,14 @@ def find(selector: str | None, cwd: Path) -> RunFolder:
         _, plan = dead[0]
         raise RunError(
             f"cell '{plan.cell}' is not running: its supervisor is gone without an orderly end; "
-            f"start it again with 'cellwright run {plan.source}'"
+            f"start it again with '{run_command(plan.source)}'"
         )
     plans_running = [plan for _, plan in running]
     if home is not None and not candidates:
         others = f"; running elsewhere: {_listed(plans_running)}" if plans_running else ""
         raise RunError(
             f"the cell in this folder ({home}) is not running; start it with "
-            f"'cellwright run {home}', or name another cell with --cell{others}"
+            f"'{run_command(home)}', or name another cell with --cell{others}"
         )
     raise RunError(_not_one(selector, bool(candidates), plans_running))
 

@@ -26,6 +26,7 @@ from cellwright.io.files.problems import (
     TooManyProblemsError,
     nearest,
 )
+from cellwright.io.files.sqlite_url import sqlite_url_in
 from cellwright.io.plan import (
     INTEGERS,
     SYSTEM_TAGS,
@@ -175,7 +176,7 @@ class _Compiler:
                 users_file=users or "",
                 insecure=opcua.insecure,
             ),
-            database=_database(mes.database, data) if mes is not None else None,
+            database=sqlite_url_in(data, mes.database) if mes is not None else None,
             master_data=master_data,
             metrics=_metrics(metrics),
             **drafts.tables(table),
@@ -323,13 +324,6 @@ def _metrics(metrics: model.Metrics | None) -> MetricsSettings | None:
         return None
     host, _, port = metrics.listen.rpartition(":")
     return MetricsSettings(host=host.strip("[]"), port=int(port))
-
-
-def _database(url: str, data: Path) -> str:
-    prefix = "sqlite:///"
-    if not url.startswith(prefix) or url.startswith(prefix + "/"):
-        return url
-    return f"{prefix}{data / url.removeprefix(prefix)}"
 
 
 def _tag_table(bindings: Bindings) -> tuple[tuple[Tag, ...], int]:
