@@ -144,6 +144,7 @@ class _Compiler:
         if settings is not None:
             check_timing(tasks.good.values(), base_ns, settings.watchdog_ns, self.root, problems)
         self._check_keyswitch(cell, bindings)
+        self._check_folders()
         users = self._users(opcua)
         master_data = self._file(mes.master_data if mes else None, "mes", "master_data")
         if problems.errors or cell is None or settings is None:
@@ -187,6 +188,19 @@ class _Compiler:
             value_size=value_size,
             layout_hash=layout_hash(table, device_table, task_table),
         )
+
+    def _check_folders(self) -> None:
+        for folder in (self.folder, self.data):
+            try:
+                str(folder).encode()
+            except UnicodeEncodeError:
+                self.problems.error(
+                    self.root.mark,
+                    f"the name of the folder {str(folder).encode(errors='backslashreplace')!r} "
+                    "is not UTF-8",
+                    "other programs would read another name",
+                    "give the folder another name",
+                )
 
     def _check_sections(self) -> None:
         known = list(model.CellFile.model_fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 from pathlib import Path
@@ -88,6 +89,16 @@ def test_a_cell_in_an_odd_folder_is_checked_simulated_and_named_in_commands_to_c
     assert typed_back(check) == ["cellwright", "check", str(new)]
     assert typed_back(run) == ["cellwright", "run", str(new)]
     assert f"wrote {new / 'cell.yaml'}" in said
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    cell = SmallCell(tmp_path / os.fsdecode(b"Zelle \xff"), tmp_path / "run")
+    for words in (("check",), ("run",)):
+        done = cell.command(*words)
+        assert done.returncode == 2, done.stderr
+        assert "is not UTF-8" in done.stderr
+        assert "give the folder another name" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_a_cell_in_an_odd_folder_runs_with_its_store_and_everything_finds_it(
