@@ -118,6 +118,17 @@ class JournalWriter:
         self._use(f"append {len(batch)} events to", insert)
         return max(new, 0)
 
+    def check(self) -> None:
+        """JournalError when the file is gone or another one; what is closed is opened again."""
+        try:
+            self._open()
+        except sqlite3.Error as error:
+            self._abandon()
+            raise database_error(self.path, "open", error) from error
+        except JournalError:
+            self._abandon()
+            raise
+
     def note_running(self, passed_ns: int) -> None:
         """Note how far the journal has come, ``passed_ns`` of running time after the last note.
 

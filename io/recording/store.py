@@ -6,6 +6,7 @@ and bytes. A disk that does not take more costs recording, never anything else.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -263,6 +264,7 @@ class RecordingStore:
         self._number += 1
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(keyframe.utc_ns / 1e9))
         path = self._folder / f"{ROLLING}{stamp}-{keyframe.boot_id}-{self._number:06d}{SUFFIX}"
+        self._folder.mkdir(exist_ok=True)  # somebody may have deleted it
         writer = RecordingWriter(path, self._header)
         self._segments.append(_Segment(path, keyframe.now_ns))
         self._writer = writer
@@ -350,7 +352,11 @@ class RecordingStore:
         pending, self._pending = self._pending, None
         assert pending is not None
         self._flush()
-        segments = list(self._segments)
+        segments = [segment for segment in self._segments if segment.path.exists()]
+        if not segments:
+            raise FileNotFoundError(
+                errno.ENOENT, "the files of the last minutes were deleted", str(self._folder)
+            )
         while len(segments) > 1 and _total(segments) > self._policy.kept_bytes:
             segments.pop(0)
         self._prune_kept(self._policy.kept_files - 1, self._policy.kept_bytes - _total(segments))

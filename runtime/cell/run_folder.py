@@ -132,7 +132,7 @@ def find(selector: str | None, cwd: Path) -> RunFolder:
     home = cell_folder(cwd) if selector is None else None
     if home is not None:
         selector = str(home)
-    running = [(folder, plan) for folder, plan in known if CellLock(Path(plan.data)).owner_lives()]
+    running = [(folder, plan) for folder, plan in known if _runs(folder, plan)]
     candidates = _meant(selector, cwd, running)
     if len(candidates) == 1:
         return candidates[0][0]
@@ -171,6 +171,11 @@ def _beginning(file: Path) -> bytes:
     with file.open("rb") as opened:
         data: bytes = opened.read(_LOOKED_AT)
         return data
+
+
+def _runs(folder: RunFolder, plan: Plan) -> bool:
+    """Either lock tells: somebody may have deleted the data folder of a running cell."""
+    return any(CellLock(place).owner_lives() for place in (folder.path, Path(plan.data)))
 
 
 def _meant(
