@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plans import make_tag
-from scan_bench import Bench, program, scan_start
-from small_cell import SmallCell
 
 from cellwright.io.journal.retain import RetainStore
 from cellwright.io.journal.retain_keeper import RetainKeeper
 from cellwright.io.messages import ForceTag, SetMode, UnforceTag, WriteTag
 from cellwright.io.plan import Value, quality
 from cellwright.tasks.api import UDINT, Retained, ScanContext
+from support.plans import make_tag
+from support.scan_bench import Bench, program, scan_start
+from support.small_cell import SmallCell
 
 COUNT = Retained(UDINT)
 

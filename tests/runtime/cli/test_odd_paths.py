@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
-from small_cell import SmallCell
 
 from cellwright.io.files.sqlite_url import sqlite_file, sqlite_url, sqlite_url_in
 from cellwright.mes.store import Store
 from cellwright.runtime.config import compile_file
+from support.small_cell import SmallCell
 
 FOLDERS = (
     "Zelle #1 ü%20?&=x'",

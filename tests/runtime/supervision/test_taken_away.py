@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_cell import SmallCell
 
 from cellwright.io.journal.journal import JournalReader
 from cellwright.io.journal.retain import RetainStore
@@ -20,6 +19,7 @@ from cellwright.io.messages import FaultRaised
 from cellwright.runtime.cell.lock import CellLock
 from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.supervision.places import LOOK_S, Places
+from support.small_cell import SmallCell
 
 
 @pytest.fixture
