@@ -114,7 +114,7 @@ def test_a_cell_in_an_odd_folder_runs_with_its_store_and_everything_finds_it(
         assert status["source"] == str(cell.file)
         assert str(cell.file) in told(cell, "status")
         told(cell, "mes", "orders")
-        assert "chain whole" in told(cell, "mes", "verify")
+        assert "chain intact" in told(cell, "mes", "verify")
         assert told(cell, "tags", "set", "clamp_setpoint", "6") == "clamp_setpoint = 6.0\n"
         program = cell.folder / "clamp.py"
         program.write_text(program.read_text().replace("self.strokes += 1", "self.strokes += 2"))
