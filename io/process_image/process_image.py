@@ -260,10 +260,8 @@ class ProcessImage:
 
     def _set_beneath(self, index: int, value: Any) -> None:
         """The next overlay hides what is written to a forced tag; a retained one keeps it."""
-        if index in self._unwritten:
-            self._first_set(index, value)
-        else:
-            self._writers[index](value)
+        first = index in self._unwritten
+        (partial(self._first_set, index) if first else self._writers[index])(value)
         self._beneath.hide(index, self.get(index))
 
     def watch(self, tags: Iterable[int]) -> TagWatch:
@@ -330,8 +328,7 @@ class ProcessImage:
         """Release one force, or all of them (None).
 
         An input takes its device's value with the next latch and is UNCERTAIN_LAST_USABLE until
-        then; any other tag keeps the forced value until it is written. While it is forced, a
-        retained tag keeps for later runs what it has beneath.
+        then; any other tag keeps the forced value until it is written.
         """
         released = list(self._forces) if index is None else [index]
         for one in released:
