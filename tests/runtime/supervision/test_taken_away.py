@@ -143,6 +143,7 @@ def test_single_files_of_the_data_folder_are_made_again(cell: SmallCell) -> None
     with cell.running() as supervisor:
         assert cell.type("tags", "set", "clamp_setpoint", "7").returncode == 0
         until(lambda: retained(data) == 7.0, "it is saved")
+        until(lambda: list((data / "recordings").glob("rolling-*")), "it is recorded")
         for name in ("retain-a.bin", "retain-b.bin"):
             (data / name).unlink(missing_ok=True)
         delete(data / "log")
