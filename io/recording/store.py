@@ -151,7 +151,7 @@ class RecordingStore:
         self._quiet_until_ns: dict[str, int] = {}
         self.figures = Figures()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=True)  # not what lies above it: somebody may have deleted that
             self._strangers.extend(sorted(folder.glob(f"{ROLLING}*{SUFFIX}"), key=kept_order))
             # The bounds may have become narrower since.
             self._prune_kept(policy.kept_files, policy.kept_bytes)

@@ -54,15 +54,22 @@ class _BoundedFile(logging.handlers.RotatingFileHandler):
         self.lost += 1
 
 
-def configure(process: str, folder: Path | None, level: int = logging.INFO) -> None:
-    """Send structlog and stdlib logging to ``folder/<process>.jsonl``, or to stderr without one."""
+def configure(
+    process: str, folder: Path | None, level: int = logging.INFO, *, make: bool = True
+) -> None:
+    """Send structlog and stdlib logging to ``folder/<process>.jsonl``, or to stderr without one.
+
+    Without ``make`` what lies above the folder must be there, as the supervisor has made it: one
+    that was deleted since is not made again by a process that starts later.
+    """
     handler: logging.Handler
     problem: OSError | None = None
     try:
         if folder is None:
             handler = logging.StreamHandler(sys.stderr)
         else:
-            folder.mkdir(parents=True, exist_ok=True)
+            if make:
+                folder.mkdir(parents=True, exist_ok=True)
             file = folder / f"{process.replace(':', '-')}.jsonl"
             handler = _BoundedFile(file, maxBytes=MAX_BYTES, backupCount=KEPT_FILES, delay=True)
     except OSError as error:
