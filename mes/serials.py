@@ -105,7 +105,7 @@ def _running(session: Session) -> list[WorkOrder]:
     statement = (
         select(WorkOrder)
         .where(WorkOrder.state == WorkOrderState.RUNNING)
-        .order_by(WorkOrder.priority.desc(), WorkOrder.created_utc, WorkOrder.id)
+        .order_by(WorkOrder.priority.desc(), WorkOrder.id)
         .with_for_update(of=WorkOrder)
         .execution_options(populate_existing=True)
     )

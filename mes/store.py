@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from cellwright.mes.errors import StoreError
 from cellwright.mes.models import AuditHead
+from cellwright.mes.sqlite_file import notice_when_gone
 from cellwright.mes.utc import CLOCK_KEY, UtcClock
 
 BUSY_TIMEOUT_S: Final = 5.0
@@ -179,6 +180,8 @@ def _engine(url: URL, *, migrating: bool = False) -> Engine:
     )
     event.listen(engine, "connect", _sqlite_migrating if migrating else _sqlite_connected)
     event.listen(engine, "begin", _sqlite_begin)
+    if not migrating and "uri" not in url.query:  # then it names no path
+        notice_when_gone(engine, Path(str(url.database)), _shown(url))
     return engine
 
 

@@ -11,6 +11,7 @@ from cellwright.io.image.alarm_view import (
     alarm_state,
 )
 from cellwright.io.image.areas import Area, Text, round_up
+from cellwright.io.image.beneath import Beneath
 from cellwright.io.image.device_port import (
     INPUT_HEADER_SIZE,
     STATUS_SIZE,
@@ -46,6 +47,7 @@ __all__ = [
     "AlarmStatus",
     "AlarmView",
     "Area",
+    "Beneath",
     "BlockLayout",
     "Changes",
     "CommandRing",

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from cellwright.io.image.areas import Area, round_up
+from cellwright.io.image.beneath import Beneath, BeneathLayout
 from cellwright.io.image.values import Reader, ValueViews, reader
 from cellwright.io.plan import Plan, Value
 from cellwright.native import ffi, lib
@@ -31,7 +32,8 @@ class BlockLayout:
         self.quality = round_up(self.values + self.value_size)
         self.timestamps = round_up(self.quality + 4 * self.tags)
         self.monotonic = round_up(self.timestamps + 8 * self.tags)
-        self.size = round_up(self.monotonic + 8 * self.tags)
+        self.beneath = BeneathLayout(plan, round_up(self.monotonic + 8 * self.tags))
+        self.size = round_up(self.beneath.end)
 
 
 class Changes:
@@ -137,6 +139,7 @@ class SnapshotReader:
             view[layout.monotonic : layout.monotonic + 8 * layout.tags].cast("q")
             for view in self._views
         ]
+        self._beneath = [Beneath(layout.beneath, view) for view in self._views]
         self._now = 0
         self._changes = Changes(plan)
         self._changed = ffi.new("uint32_t[]", max(1, layout.tags))
@@ -176,6 +179,11 @@ class SnapshotReader:
             readers[tag_index] = one
         value: Value = one()
         return value
+
+    def kept_value(self, tag_index: int) -> Value:
+        """What a later run is to begin with: of a forced tag that is retained, what is beneath."""
+        beneath = self._beneath[self._now]
+        return beneath.value(tag_index) if beneath.hides(tag_index) else self.value(tag_index)
 
     def quality(self, tag_index: int) -> int:
         """OPC UA status code of a tag in the copy."""

@@ -49,6 +49,12 @@ INSERT INTO identity VALUES (lower(hex(randomblob(8))))
 INDEX: Final = "CREATE INDEX IF NOT EXISTS events_by_kind ON events (kind)"
 """Made whenever a writer opens the file: journals of earlier versions have none."""
 
+AGES: Final = (
+    "CREATE TABLE IF NOT EXISTS ages (running_ns INTEGER PRIMARY KEY, sequence INTEGER NOT NULL)"
+)
+"""How far the journal had come when the cell had run for so long in all: the age of a row, whatever
+the wall clock did. Made like the index."""
+
 LAST_OF_KIND: Final = (
     "coalesce((SELECT sequence FROM events WHERE kind = ? ORDER BY sequence DESC LIMIT 1), 0)"
 )

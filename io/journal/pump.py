@@ -24,6 +24,10 @@ PUMP_BUSY_S: Final = 0.015
 durable must know within a few cycles."""
 
 
+LOOK_NS: Final = 500_000_000
+"""Between two looks at the file of a journal to which nothing is written."""
+
+
 class Ring(Protocol):
     """What the pump needs of an event ring (`cellwright.io.image.rings.EventRing`)."""
 
@@ -74,7 +78,7 @@ class JournalPump:
         self._clock = clock
         self._writer: JournalWriter | None = None
         self._back_off = BackOff(back_off or BackOffLimits(longest_ns=2_000_000_000), seed)
-        self._retry_ns = 0
+        self._retry_ns = self._look_ns = 0
         self._once = LogOnce(_log)
         # `ok` stays as the predecessor left it until the first step knows better: a journal that
         # was only started again must not stop the cell.
@@ -91,6 +95,8 @@ class JournalPump:
             if self._writer is None:
                 self._writer = JournalWriter(self._path, PUMP_BUSY_S)
             taken = self._drain(self._writer)
+            if not taken:
+                self._look(self._writer)
         except JournalError as error:
             self._failed(error)
             return 0
@@ -138,6 +144,13 @@ class JournalPump:
         for ring in damaged:
             _log.error("event ring damaged", lost=ring.abandon())
         return len(batch)
+
+    def _look(self, writer: JournalWriter) -> None:
+        """A file that is gone is noticed before somebody relies on it, not at the next event."""
+        now_ns = self._clock.now_ns()
+        if "journal" in self._once or now_ns >= self._look_ns:
+            self._look_ns = now_ns + LOOK_NS
+            writer.check()
 
     def _record(self, producer: str, sequence: int, data: bytes) -> Record:
         try:

@@ -113,6 +113,10 @@ class RetainStore:
         self._newest = place, generation
         return generation
 
+    def is_there(self) -> bool:
+        """False when the file that was written last is gone: somebody has deleted it."""
+        return self._newest is None or self._paths[self._newest[0]].exists()
+
     def load(self) -> Restored:
         """The newest whole file's content. Damaged files are passed over and named in the notes.
 

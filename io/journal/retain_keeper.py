@@ -34,11 +34,13 @@ class RetainKeeper:
         if not self._tags or (now_ns < self._due_ns and not at_end):
             return
         self._due_ns = now_ns + RETAIN_INTERVAL_NS
-        if not self._reader.read():
+        if not self._reader.read() and not at_end and self._store.is_there():
             return
-        values = [self._reader.value(tag.index) for tag in self._tags]
+        if not self._reader.cycle:
+            return  # nothing was published yet
+        values = [self._reader.kept_value(tag.index) for tag in self._tags]
         content = msgspec.msgpack.encode(values)
-        if content == self._saved:
+        if content == self._saved and self._store.is_there():
             return
         kept = {
             tag.name: RetainedValue(tag.type, value)

@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 
 from cellwright.io.journal.journal import (
+    AGES,
     APPLICATION_ID,
     FORMAT_VERSION,
     INDEX,
@@ -29,7 +30,7 @@ from cellwright.io.journal.journal import (
 from cellwright.io.messages import PartDeparted, ProgramChanged
 
 KEEP_NS: Final = 7 * 24 * 3600 * 1_000_000_000
-"""Rows that every consumer has taken are kept this long."""
+"""Rows that every consumer has taken are kept this long; time in which the cell runs."""
 
 DEPARTED: Final = str(PartDeparted.__struct_config__.tag)
 
@@ -117,8 +118,36 @@ class JournalWriter:
         self._use(f"append {len(batch)} events to", insert)
         return max(new, 0)
 
-    def purge(self, consumed_up_to: int, older_than_utc_ns: int) -> int:
-        """Delete rows that are consumed and older than that time; how many, at most 2000.
+    def check(self) -> None:
+        """JournalError when the file is gone or another one; what is closed is opened again."""
+        try:
+            self._open()
+        except sqlite3.Error as error:
+            self._abandon()
+            raise database_error(self.path, "open", error) from error
+        except JournalError:
+            self._abandon()
+            raise
+
+    def note_running(self, passed_ns: int) -> None:
+        """Note how far the journal has come, ``passed_ns`` of running time after the last note.
+
+        All rows so far are at least as old as this note. Time in which no cell runs is not counted,
+        and neither is what the wall clock says: a clock that jumps makes no row older.
+        """
+
+        def note(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT OR REPLACE INTO ages SELECT "
+                "coalesce((SELECT max(running_ns) FROM ages), 0) + ?, "
+                "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)",
+                (max(passed_ns, 0),),
+            )
+
+        self._use("note the running time in", note)
+
+    def purge(self, consumed_up_to: int, keep_ns: int) -> int:
+        """Delete rows that are consumed and ``keep_ns`` old by the notes; how many, at most 2000.
 
         Of what happened to parts everything from the last departure on stays whatever its age:
         recovery needs it, as it needs to know which change of programs was told last.
@@ -127,12 +156,19 @@ class JournalWriter:
 
         def delete(connection: sqlite3.Connection) -> None:
             nonlocal deleted
+            noted_ns, aged = connection.execute(
+                "SELECT running_ns, sequence FROM ages "
+                "WHERE running_ns <= (SELECT max(running_ns) FROM ages) - ? "
+                "ORDER BY running_ns DESC LIMIT 1",
+                (keep_ns,),
+            ).fetchone() or (0, 0)
+            connection.execute("DELETE FROM ages WHERE running_ns < ?", (noted_ns,))
             deleted = connection.execute(
                 "DELETE FROM events WHERE sequence IN (SELECT sequence FROM "
-                "(SELECT sequence, utc_ns, kind, part_id FROM events WHERE sequence <= ? "
-                "ORDER BY sequence LIMIT ?) WHERE utc_ns < ? AND kind <> ? "
+                "(SELECT sequence, kind, part_id FROM events WHERE sequence <= ? "
+                "ORDER BY sequence LIMIT ?) WHERE kind <> ? "
                 f"AND (part_id IS NULL OR sequence < {LAST_OF_KIND}) LIMIT ?)",
-                (consumed_up_to, LOOKED_AT, older_than_utc_ns, CHANGED, DEPARTED, PURGE_ROWS),
+                (min(consumed_up_to, aged), LOOKED_AT, CHANGED, DEPARTED, PURGE_ROWS),
             ).rowcount
 
         self._use("purge", delete)
@@ -198,6 +234,7 @@ class JournalWriter:
                 connection.execute("COMMIT")
                 _sync_folder(self.path.parent)
             connection.execute(INDEX)
+            connection.execute(AGES)
             connection.execute(f"PRAGMA busy_timeout = {int(self._busy_s * 1000)}")
             status = self.path.stat()
         except BaseException:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from cellwright.io.image import (
     INPUT_HEADER_SIZE,
     STATUS_SIZE,
+    Beneath,
     BlockLayout,
     Changes,
     DevicePort,
@@ -23,7 +24,6 @@ from cellwright.io.image import (
     adopt_stamps,
     input_block_size,
     reader,
-    round_up,
     store_initial,
     writer,
 )
@@ -66,6 +66,8 @@ class ProcessImage:
         self._quality = view[layout.quality : layout.quality + 4 * layout.tags].cast("I")
         self._timestamps = view[layout.timestamps : layout.timestamps + 8 * layout.tags].cast("q")
         self._monotonic = view[layout.monotonic : layout.monotonic + 8 * layout.tags].cast("q")
+        self._beneath = Beneath(layout.beneath, view)
+        self._forces = Forces(image, plan, layout)
         self._now_ns = 0
         self.on_stamps: Callable[[Stamps], None] | None = None
         """Is told of all stamps that somebody has asked for in this cycle."""
@@ -84,7 +86,14 @@ class ProcessImage:
         self._changes = Changes(plan)
         self._publication = self._make_publication(image)
         adopt_stamps(image.area("snapshot"), layout, self._timestamps, self._monotonic)
-        self._init_forces(image, keep_forces)
+        self.ended_forces: list[int] = []
+        """Tags that a predecessor had forced and that are not forced any more."""
+        for index in self._forces.left_behind():
+            if keep_forces:
+                self._hold(index)
+            else:
+                self._forces.release(index)
+                self.ended_forces.append(index)
         self.region = self._region()
         """Values and qualities, live; for those who compare or hash whole images."""
 
@@ -104,8 +113,9 @@ class ProcessImage:
 
     def overlay(self) -> None:
         """Put the forced values over the others; quality GOOD_LOCAL_OVERRIDE."""
-        if self._force_count and lib.cw_overlay(
-            self._table, self._force_pointer, self._force_places, self._force_count
+        forces = self._forces
+        if forces.count and lib.cw_overlay(
+            self._table, forces.pointer, forces.places, forces.count
         ):
             raise TableError("a forced tag lies outside the value area")
 
@@ -185,8 +195,13 @@ class ProcessImage:
                 self._initialise(tag.index)
 
     def retained(self) -> dict[str, Value]:
-        """Values of the retained tags by name."""
-        return {tag.name: self.get(tag.index) for tag in self._plan.tags if tag.retain}
+        """Values of the retained tags by name, beneath their forces."""
+        beneath = self._beneath
+        return {
+            tag.name: beneath.value(tag.index) if beneath.hides(tag.index) else self.get(tag.index)
+            for tag in self._plan.tags
+            if tag.retain
+        }
 
     def restore(self, values: Mapping[str, Value]) -> list[str]:
         """Give retained tags their values; returns the names that could not be used.
@@ -222,15 +237,32 @@ class ProcessImage:
             self._quality[index] = quality.BAD_WAITING_FOR_INITIAL_DATA
         else:
             self._quality[index] = quality.UNCERTAIN_INITIAL
-            self._setters[index] = partial(self._first_set, index)
             self._unwritten.add(index)
+            if self._beneath.hides(index):
+                self._beneath.hide(index, tag.initial)
+            self._choose_setter(index)
+
+    def _choose_setter(self, index: int) -> None:
+        """Who has nothing to do beside writing is written by the plain writer."""
+        if self._beneath.hides(index):
+            self._setters[index] = partial(self._set_beneath, index)
+        elif index in self._unwritten:
+            self._setters[index] = partial(self._first_set, index)
+        else:
+            self._setters[index] = self._writers[index]
 
     def _first_set(self, index: int, value: Any) -> None:
         """The first write makes the tag Good; from then on its plain writer is called."""
         self._writers[index](value)
         self._quality[index] = quality.GOOD
-        self._setters[index] = self._writers[index]
         self._unwritten.discard(index)
+        self._choose_setter(index)
+
+    def _set_beneath(self, index: int, value: Any) -> None:
+        """The next overlay hides what is written to a forced tag; a retained one keeps it."""
+        first = index in self._unwritten
+        (partial(self._first_set, index) if first else self._writers[index])(value)
+        self._beneath.hide(index, self.get(index))
 
     def watch(self, tags: Iterable[int]) -> TagWatch:
         """Tells from now on which of these tags have changed; the first time all of them."""
@@ -255,11 +287,7 @@ class ProcessImage:
             bytes(self._region()),
             sorted(self._unwritten),
             bytes(operations[number].known for number in range(count)),
-            {
-                index: bytes(self._force_views.bytes[tag.offset : tag.offset + tag.type.size])
-                for index in self._force_readers
-                for tag in [self._plan.tags[index]]
-            },
+            {index: self._forces.bytes_of(index) for index in self._forces},
         )
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -275,35 +303,26 @@ class ProcessImage:
         region[:] = checkpoint.region
         for number, known in enumerate(checkpoint.known):
             self._table.operations[number].known = known
-        unwritten = set(checkpoint.unwritten)
-        for tag in self._plan.tags:
-            first = tag.index in unwritten
-            write = partial(self._first_set, tag.index) if first else self._writers[tag.index]
-            self._setters[tag.index] = write
-        self._unwritten = unwritten
-        self._force_readers.clear()
+        self._unwritten = set(checkpoint.unwritten)
+        for index in list(self._forces):
+            self._release(index)
         for index, value in checkpoint.forces.items():
-            tag = self._plan.tags[index]
-            self._force_views.bytes[tag.offset : tag.offset + tag.type.size] = value
-            self._force_flags[index] = 1
-            self._force_readers[index] = reader(self._force_views, tag)
-        self._list_forces()
+            self._forces.put_bytes(index, value)
+            self._hold(index)
+        for tag in self._plan.tags:
+            self._choose_setter(tag.index)
 
     # --- forces -------------------------------------------------------------------------------
 
     @property
     def forced(self) -> Mapping[int, Value]:
         """Forced tags by index, with the forced values."""
-        return Forces(self._force_readers)
+        return self._forces
 
     def force(self, index: int, value: Value) -> None:
         """Hold the tag at a value from the next overlay on; raises ValueError as `set` does."""
-        tag = self._plan.tags[index]
-        writer(self._force_views, tag)(value)
-        # The value is in place before the flag, should the process be killed between.
-        self._force_flags[index] = 1
-        self._force_readers[index] = reader(self._force_views, tag)
-        self._list_forces()
+        self._forces.put(index, value)
+        self._hold(index)
 
     def unforce(self, index: int | None) -> None:
         """Release one force, or all of them (None).
@@ -311,11 +330,11 @@ class ProcessImage:
         An input takes its device's value with the next latch and is UNCERTAIN_LAST_USABLE until
         then; any other tag keeps the forced value until it is written.
         """
-        released = list(self._force_readers) if index is None else [index]
+        released = list(self._forces) if index is None else [index]
         for one in released:
-            if self._force_readers.pop(one, None) is None:
+            if one not in self._forces:
                 continue
-            self._force_flags[one] = 0
+            self._release(one)
             if one in self._input_place:
                 device, group = self._input_place[one]
                 self._groups[device][group].quality = _UNAPPLIED
@@ -324,35 +343,18 @@ class ProcessImage:
                     self._quality[one] = quality.UNCERTAIN_LAST_USABLE
             elif self._quality[one] == quality.GOOD_LOCAL_OVERRIDE:
                 self._quality[one] = quality.GOOD
-        self._list_forces()
 
-    def _init_forces(self, image: Image, keep: bool) -> None:
-        area = image.area("forces")
-        size = round_up(self._layout.value_size)
-        self._force_area = area
-        self._force_pointer = area.pointer
-        self._force_views = ValueViews(area.view[: self._layout.value_size])
-        self._force_flags = area.view[size:]
-        self._force_readers: dict[int, Any] = {}
-        self.ended_forces: list[int] = []
-        """Tags that a predecessor had forced and that are not forced any more."""
-        for tag in self._plan.tags:
-            if not self._force_flags[tag.index]:
-                continue
-            if keep:
-                self._force_readers[tag.index] = reader(self._force_views, tag)
-            else:
-                self._force_flags[tag.index] = 0
-                self.ended_forces.append(tag.index)
-        self._force_places = ffi.new("struct cw_place[]", max(1, self._layout.tags))
-        self._list_forces()
+    def _hold(self, index: int) -> None:
+        """The forced value is in place: let it count."""
+        if self._plan.tags[index].retain and index not in self._forces:
+            self._beneath.hide(index, self.get(index))
+        self._forces.hold(index)
+        self._choose_setter(index)
 
-    def _list_forces(self) -> None:
-        for number, index in enumerate(self._force_readers):
-            tag, place = self._plan.tags[index], self._force_places[number]
-            place.tag, place.offset, place.size = index, tag.offset, tag.type.size
-            place.output = tag.direction is Direction.OUTPUT
-        self._force_count = len(self._force_readers)
+    def _release(self, index: int) -> None:
+        self._forces.release(index)
+        self._beneath.show(index)
+        self._choose_setter(index)
 
     # --- tables -------------------------------------------------------------------------------
 

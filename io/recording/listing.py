@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from cellwright.io.recording.file import SUFFIX, Recording, RecordingError
-from cellwright.io.recording.store import KEPT
+from cellwright.io.recording.store import KEPT, KEPT_FILES, kept_order
 
 _NAMED: Final = re.compile(
     rf"{KEPT}(\d{{4}})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)-(.+?)(-\d+)?{re.escape(SUFFIX)}"
@@ -34,7 +34,8 @@ class KeptRecording:
 
 def kept_recordings(folder: Path) -> list[KeptRecording]:
     """Those in a folder, oldest first; empty when there is no such folder."""
-    found = [_recording(path) for path in sorted(folder.glob(f"{KEPT}*{SUFFIX}"))]
+    files = sorted(folder.glob(KEPT_FILES), key=kept_order)
+    found = [_recording(path) for path in files]
     return [recording for recording in found if recording is not None]
 
 

@@ -6,6 +6,8 @@ and bytes. A disk that does not take more costs recording, never anything else.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import time
 from collections import deque
@@ -32,6 +34,8 @@ from cellwright.io.recording.file import (
 
 ROLLING: Final = "rolling-"
 KEPT: Final = "kept-"
+KEPT_FILES: Final = f"{KEPT}*{SUFFIX}"
+"""Pattern of the files that were kept for a cause."""
 FAULT: Final = "fault"
 OVERRUN: Final = "overrun"
 """Name of the cause that is dispensable before all others."""
@@ -43,6 +47,8 @@ CAUSES: Final = frozenset({FAULT, OVERRUN, CONDITION, ASKED, "scan"})
 MOST_CAUSE: Final = 2000
 """Characters of a cause; what comes later in a file of many causes is not told any more."""
 _USUAL: Final = RecorderSettings()
+_STEP_NS: Final = 1_000_000_000
+"""Between two files of one folder at least, for file systems that know whole seconds only."""
 _WORD: Final = re.compile(r"[^a-z0-9_]+")
 _DISPENSABLE: Final = re.compile(rf"{KEPT}[^-]*-{OVERRUN}(-\d+)?{re.escape(SUFFIX)}")
 
@@ -145,8 +151,8 @@ class RecordingStore:
         self._quiet_until_ns: dict[str, int] = {}
         self.figures = Figures()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._strangers.extend(sorted(folder.glob(f"{ROLLING}*{SUFFIX}"), key=_age))
+            folder.mkdir(exist_ok=True)  # not what lies above it: somebody may have deleted that
+            self._strangers.extend(sorted(folder.glob(f"{ROLLING}*{SUFFIX}"), key=kept_order))
             # The bounds may have become narrower since.
             self._prune_kept(policy.kept_files, policy.kept_bytes)
         except OSError as error:
@@ -258,6 +264,7 @@ class RecordingStore:
         self._number += 1
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(keyframe.utc_ns / 1e9))
         path = self._folder / f"{ROLLING}{stamp}-{keyframe.boot_id}-{self._number:06d}{SUFFIX}"
+        self._folder.mkdir(exist_ok=True)  # somebody may have deleted it
         writer = RecordingWriter(path, self._header)
         self._segments.append(_Segment(path, keyframe.now_ns))
         self._writer = writer
@@ -319,9 +326,11 @@ class RecordingStore:
         self.figures.rolling_bytes = own + strange
 
     def _prune_kept(self, most_files: int, most_bytes: int) -> None:
-        files = self._folder.glob(f"{KEPT}*{SUFFIX}")
+        files = self._folder.glob(KEPT_FILES)
         kept = deque(
-            sorted(files, key=lambda path: (not _DISPENSABLE.fullmatch(path.name), _age(path)))
+            sorted(
+                files, key=lambda path: (not _DISPENSABLE.fullmatch(path.name), kept_order(path))
+            )
         )
         total = sum(_size(path) for path in kept)
         while kept and (len(kept) > most_files or total > most_bytes):
@@ -330,7 +339,7 @@ class RecordingStore:
             path.unlink(missing_ok=True)
 
     def _count_kept(self) -> None:
-        kept = sorted(self._folder.glob(f"{KEPT}*{SUFFIX}"), key=_age)
+        kept = sorted(self._folder.glob(KEPT_FILES), key=kept_order)
         self.figures.kept_files = len(kept)
         self.figures.kept_bytes = sum(_size(path) for path in kept)
         if kept:
@@ -343,7 +352,11 @@ class RecordingStore:
         pending, self._pending = self._pending, None
         assert pending is not None
         self._flush()
-        segments = list(self._segments)
+        segments = [segment for segment in self._segments if segment.path.exists()]
+        if not segments:
+            raise FileNotFoundError(
+                errno.ENOENT, "the files of the last minutes were deleted", str(self._folder)
+            )
         while len(segments) > 1 and _total(segments) > self._policy.kept_bytes:
             segments.pop(0)
         self._prune_kept(self._policy.kept_files - 1, self._policy.kept_bytes - _total(segments))
@@ -360,12 +373,23 @@ class RecordingStore:
             with RecordingWriter(unfinished, header) as writer:
                 for segment in segments:
                     writer.copy(segment.entries, segment.path)
+            self._order(unfinished)
             unfinished.replace(path)
         except OSError:
             unfinished.unlink(missing_ok=True)
             raise
         self._count_kept()
         self.figures.cause = pending.cause
+
+    def _order(self, file: Path) -> None:
+        """Let a new file's time come after those of all kept files.
+
+        Files go in the order in which they came, which their times tell: a wall clock that was
+        ahead for a while must not make what was kept then the newest for ever.
+        """
+        newest_ns = max((kept_order(kept)[0] for kept in self._folder.glob(KEPT_FILES)), default=0)
+        if file.stat().st_mtime_ns < newest_ns + _STEP_NS:
+            os.utime(file, ns=(newest_ns + _STEP_NS, newest_ns + _STEP_NS))
 
     # --- trouble --------------------------------------------------------------------------------
 
@@ -388,7 +412,8 @@ def _total(segments: Iterable[_Segment]) -> int:
     return sum(segment.size for segment in segments)
 
 
-def _age(path: Path) -> tuple[int, str]:
+def kept_order(path: Path) -> tuple[int, str]:
+    """Sorts the files of a folder as they came, the oldest first."""
     try:
         return path.stat().st_mtime_ns, path.name
     except OSError:

@@ -23,6 +23,12 @@ from cellwright.opcua_model.errors import CertificateError
 KEY_BITS: Final = 2048
 VALID_DAYS: Final = 3652
 """Ten years."""
+VALID_BEFORE_DAYS: Final = 365
+"""So long before it is made: a certificate that was made while the PC's clock was ahead is valid
+all the same when that is mended, and for clients whose clocks are behind."""
+NOT_EARLIER: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""A PC that says it is earlier has a wrong clock; its certificate must not have expired already
+when that is mended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,8 @@ def _make(
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Cellwright"),
         ]
     )
-    start = datetime.fromtimestamp(now_ns / 1e9, UTC) - timedelta(hours=1)
+    now = max(datetime.fromtimestamp(now_ns / 1e9, UTC), NOT_EARLIER)
+    start = now - timedelta(days=VALID_BEFORE_DAYS)
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)

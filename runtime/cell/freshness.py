@@ -11,6 +11,7 @@ from typing import Final
 
 from cellwright.io.image import Image
 from cellwright.io.plan import Plan
+from cellwright.runtime.cell.run_folder import run_command
 
 SILENT_NS: Final = 2_000_000_000
 """A scan or a supervisor that has not beaten for so long counts as gone; longer for slow scans."""
@@ -47,7 +48,7 @@ def _silence(plan: Plan, image: Image) -> str:
     if has_ended(plan, image):
         return (
             f"cell '{plan.cell}' is no longer running: these values are {age_ns / 1e9:.0f} s old; "
-            f"start it with 'cellwright run {plan.source}'"
+            f"start it with '{run_command(plan.source)}'"
         )
     return (
         f"the scan of cell '{plan.cell}' does not respond: these values are {age_ns / 1e9:.0f} s "

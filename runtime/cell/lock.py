@@ -47,7 +47,19 @@ class CellLock:
             ) from None
         os.ftruncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        self.release()  # of a file that is gone: the folder was deleted and made anew
         self._file = file
+
+    def in_place(self) -> bool:
+        """True while the file that this process has locked is the one in the folder."""
+        if self._file is None:
+            return False
+        own = os.fstat(self._file)
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
 
     def owner_lives(self) -> bool:
         """True while the process that took the lock last is there; takes nothing itself."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,23 +20,56 @@ KEPT_FILES = 3
 
 
 class _BoundedFile(logging.handlers.RotatingFileHandler):
-    """A rotating file whose failures (disk full) are counted instead of printed or raised."""
+    """A rotating file whose failures (disk full) are counted instead of printed or raised.
+
+    A file or folder that somebody has deleted is made anew; not what lies above it, which may be a
+    disk that will be mounted again.
+    """
 
     lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._let_go_when_gone()
+        except Exception:  # noqa: BLE001 - a log that cannot be written stops nobody
+            self.handleError(record)
+        else:
+            super().emit(record)
+
+    def _let_go_when_gone(self) -> None:
+        file = Path(self.baseFilename)
+        if self.stream is not None:
+            own = os.fstat(self.stream.fileno())
+            try:
+                found = file.stat()
+            except OSError:
+                found = None
+            if found is None or (found.st_dev, found.st_ino) != (own.st_dev, own.st_ino):
+                self.stream.close()
+                self.stream = None
+        if self.stream is None:
+            file.parent.mkdir(exist_ok=True)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         self.lost += 1
 
 
-def configure(process: str, folder: Path | None, level: int = logging.INFO) -> None:
-    """Send structlog and stdlib logging to ``folder/<process>.jsonl``, or to stderr without one."""
+def configure(
+    process: str, folder: Path | None, level: int = logging.INFO, *, make: bool = True
+) -> None:
+    """Send structlog and stdlib logging to ``folder/<process>.jsonl``, or to stderr without one.
+
+    Without ``make`` what lies above the folder must be there, as the supervisor has made it: one
+    that was deleted since is not made again by a process that starts later.
+    """
     handler: logging.Handler
     problem: OSError | None = None
     try:
         if folder is None:
             handler = logging.StreamHandler(sys.stderr)
         else:
-            folder.mkdir(parents=True, exist_ok=True)
+            if make:
+                folder.mkdir(parents=True, exist_ok=True)
             file = folder / f"{process.replace(':', '-')}.jsonl"
             handler = _BoundedFile(file, maxBytes=MAX_BYTES, backupCount=KEPT_FILES, delay=True)
     except OSError as error:

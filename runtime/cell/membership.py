@@ -69,7 +69,7 @@ def join(
     # Not simply the parent: who is orphaned while it still starts has another one by now.
     supervisor = image.processes["supervisor"].pid or os.getppid()
     process = name(parsed)
-    logs.configure(process, Path(plan.data) / "log")
+    logs.configure(process, Path(plan.data) / "log", make=False)
 
     def on_end(
         kind: type[BaseException], error: BaseException, trace: TracebackType | None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,11 @@ def folder_for(plan: Plan) -> Path:
     """The run folder of a cell; two cells with the same data folder share it on purpose."""
     digest = hashlib.sha256(plan.data.encode()).hexdigest()[:12]
     return run_base() / f"{plan.cell}-{digest}"
+
+
+def run_command(source: object) -> str:
+    """What starts the cell of that file or folder, for a person to type in a shell."""
+    return shlex.join(["cellwright", "run", str(source)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,7 @@ def find(selector: str | None, cwd: Path) -> RunFolder:
     home = cell_folder(cwd) if selector is None else None
     if home is not None:
         selector = str(home)
-    running = [(folder, plan) for folder, plan in known if CellLock(Path(plan.data)).owner_lives()]
+    running = [(folder, plan) for folder, plan in known if _runs(folder, plan)]
     candidates = _meant(selector, cwd, running)
     if len(candidates) == 1:
         return candidates[0][0]
@@ -135,14 +141,14 @@ def find(selector: str | None, cwd: Path) -> RunFolder:
         _, plan = dead[0]
         raise RunError(
             f"cell '{plan.cell}' is not running: its supervisor is gone without an orderly end; "
-            f"start it again with 'cellwright run {plan.source}'"
+            f"start it again with '{run_command(plan.source)}'"
         )
     plans_running = [plan for _, plan in running]
     if home is not None and not candidates:
         others = f"; running elsewhere: {_listed(plans_running)}" if plans_running else ""
         raise RunError(
             f"the cell in this folder ({home}) is not running; start it with "
-            f"'cellwright run {home}', or name another cell with --cell{others}"
+            f"'{run_command(home)}', or name another cell with --cell{others}"
         )
     raise RunError(_not_one(selector, bool(candidates), plans_running))
 
@@ -165,6 +171,11 @@ def _beginning(file: Path) -> bytes:
     with file.open("rb") as opened:
         data: bytes = opened.read(_LOOKED_AT)
         return data
+
+
+def _runs(folder: RunFolder, plan: Plan) -> bool:
+    """Either lock tells: somebody may have deleted the data folder of a running cell."""
+    return any(CellLock(place).owner_lives() for place in (folder.path, Path(plan.data)))
 
 
 def _meant(

@@ -10,7 +10,8 @@ from rich.console import Console
 PIPE_WIDTH = 200
 """Columns when nobody's terminal sets them, so that tables in files and pipes stay tables."""
 
-out = Console(soft_wrap=True)
+# No names for pictures: ``:warning:`` in a path or a text is what it is.
+out = Console(soft_wrap=True, emoji=False)
 if not out.is_terminal:
     out.width = PIPE_WIDTH
-err = Console(stderr=True, soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True, emoji=False)

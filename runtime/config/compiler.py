@@ -26,6 +26,7 @@ from cellwright.io.files.problems import (
     TooManyProblemsError,
     nearest,
 )
+from cellwright.io.files.sqlite_url import sqlite_url_in
 from cellwright.io.plan import (
     INTEGERS,
     SYSTEM_TAGS,
@@ -143,6 +144,7 @@ class _Compiler:
         if settings is not None:
             check_timing(tasks.good.values(), base_ns, settings.watchdog_ns, self.root, problems)
         self._check_keyswitch(cell, bindings)
+        self._check_folders()
         users = self._users(opcua)
         master_data = self._file(mes.master_data if mes else None, "mes", "master_data")
         if problems.errors or cell is None or settings is None:
@@ -175,7 +177,7 @@ class _Compiler:
                 users_file=users or "",
                 insecure=opcua.insecure,
             ),
-            database=_database(mes.database, data) if mes is not None else None,
+            database=sqlite_url_in(data, mes.database) if mes is not None else None,
             master_data=master_data,
             metrics=_metrics(metrics),
             **drafts.tables(table),
@@ -186,6 +188,19 @@ class _Compiler:
             value_size=value_size,
             layout_hash=layout_hash(table, device_table, task_table),
         )
+
+    def _check_folders(self) -> None:
+        for folder in (self.folder, self.data):
+            try:
+                str(folder).encode()
+            except UnicodeEncodeError:
+                self.problems.error(
+                    self.root.mark,
+                    f"the name of the folder {str(folder).encode(errors='backslashreplace')!r} "
+                    "is not UTF-8",
+                    "other programs would read another name",
+                    "give the folder another name",
+                )
 
     def _check_sections(self) -> None:
         known = list(model.CellFile.model_fields)
@@ -323,13 +338,6 @@ def _metrics(metrics: model.Metrics | None) -> MetricsSettings | None:
         return None
     host, _, port = metrics.listen.rpartition(":")
     return MetricsSettings(host=host.strip("[]"), port=int(port))
-
-
-def _database(url: str, data: Path) -> str:
-    prefix = "sqlite:///"
-    if not url.startswith(prefix) or url.startswith(prefix + "/"):
-        return url
-    return f"{prefix}{data / url.removeprefix(prefix)}"
 
 
 def _tag_table(bindings: Bindings) -> tuple[tuple[Tag, ...], int]:

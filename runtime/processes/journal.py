@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         while pump.step():
             pass  # one step takes one batch, and nobody comes after us
         retain.step(at_end=True)
+        purger.close()
     finally:
         pump.close()
     return 0

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from cellwright.io.files.sqlite_url import sqlite_url
 from cellwright.io.image import Image
 from cellwright.io.image.command_client import CommandClient, CommandFailed
 from cellwright.io.journal.consumed import Consumed
@@ -128,6 +129,7 @@ class FileJournal:
         while self._pump.step():
             pass
         self._retain.step(at_end=True)
+        self._purger.close()
         self._pump.close()
 
 
@@ -223,7 +225,7 @@ class ServiceMes:
             found = master_data.load_file(plan.master_data)
             if not found.parts:
                 raise SimulationError(f"{plan.master_data} defines no part; add one")
-            self.store = Store.open(f"sqlite:///{data / 'mes.db'}", utc_ns=clock.utc_ns)
+            self.store = Store.open(sqlite_url(data / "mes.db"), utc_ns=clock.utc_ns)
             with self.store.session() as session:
                 master_data.apply(session, found, actor=ACTOR)
                 first = found.parts[0]

@@ -41,6 +41,7 @@ from cellwright.runtime.realtime.grants import acquire_for_supervisor
 from cellwright.runtime.supervision.child import BACKOFF_FIRST_S, Child, CoreWait
 from cellwright.runtime.supervision.crash_loops import CrashLoops
 from cellwright.runtime.supervision.handover import emitted_change, open_events
+from cellwright.runtime.supervision.places import Places
 from cellwright.runtime.supervision.signals import end_on_signals
 from cellwright.runtime.supervision.unsaved_events import take_over, unsaved
 
@@ -121,7 +122,13 @@ class Supervisor:
             left = unsaved(self._image)
             self._image.close()
             if left:
-                self._report(f"{left}: {self.folder.path} keeps them for the next start; {REMEDY}")
+                remedy = (
+                    REMEDY if self._data.is_dir() else f"bring the data folder {self._data} back"
+                )
+                self._report(
+                    f"{left}: {self.folder.path} keeps them and the retained values for the next "
+                    f"start; {remedy}"
+                )
             else:
                 self.folder.remove()
             self._release()
@@ -164,7 +171,7 @@ class Supervisor:
             restored = RetainStore(self._data).load()
             self._dirty_mark = self._data / "running"
             self._clean_start = not self._dirty_mark.exists()
-            self._dirty_mark.write_text(f"{os.getpid()}\n")
+            self._mark_running()
             within_s = self._plan.crash_within_ns / 1e9
             self._crashes = CrashLoops(self._data, self._plan.crash_deaths, within_s, self._report)
         except (OSError, JournalError, RetainError, ImageError) as error:
@@ -178,6 +185,18 @@ class Supervisor:
         self._retained: dict[str, Value] = fitted.values
         self._commands = CommandClient(self._image)
         self._image.processes["supervisor"].pid = os.getpid()
+        self._places = Places(
+            self._data,
+            self.folder,
+            self._locks,
+            report=self._report,
+            record=self._record,
+            mark=self._mark_running,
+        )
+
+    def _mark_running(self) -> None:
+        """Who finds this file at a start knows that the last end was none in order."""
+        self._dirty_mark.write_text(f"{os.getpid()}\n")
 
     def _plan_children(self) -> list[Child]:
         module, scan = "cellwright.runtime.processes.", self._plan.scan
@@ -250,7 +269,7 @@ class Supervisor:
             reader = self._image.snapshot_reader()
             if reader.read():
                 self._retained = {
-                    tag.name: reader.value(tag.index) for tag in self._plan.tags if tag.retain
+                    tag.name: reader.kept_value(tag.index) for tag in self._plan.tags if tag.retain
                 }
         # First the ring, then the journal: what moves from one to the other meanwhile is in both.
         pending = self._pending_events() if restarted else []
@@ -343,6 +362,7 @@ class Supervisor:
         self._image.processes["supervisor"].beat_ns = time.monotonic_ns()
         self._image.supervisor.utc_synchronised = bool(lib.cw_clock_synchronised())
         self._report_state()
+        self._places.look(now)
         for child in self._children:
             if child.popen is None:
                 if now >= child.due_at:

@@ -1,4 +1,4 @@
-"""Events that a run could not make durable: told at its end, and written at the next start.
+"""What a run could not make durable: told at its end, and written at the next start.
 
 The supervisor asks for both. The events lie on the rings of the image, which stays in the run
 folder for that; a computer that is switched off in between loses them.
@@ -12,7 +12,9 @@ from pathlib import Path
 from cellwright.io.image import Image, ImageError, RingError
 from cellwright.io.journal.journal import JournalError
 from cellwright.io.journal.pump import JournalPump
+from cellwright.io.journal.retain import RetainedValue, RetainError, RetainStore
 from cellwright.io.messages import MessageError, decode_event
+from cellwright.io.plan import Plan
 from cellwright.io.timing.clock import Clock
 from cellwright.runtime.cell.lock import RunError
 from cellwright.runtime.cell.run_folder import RunFolder
@@ -50,7 +52,7 @@ def take_over(folder: RunFolder, journal: Path, clock: Clock) -> str:
     if not folder.image.exists():
         return ""
     try:
-        _, image = folder.attach()
+        plan, image = folder.attach()
     except (RunError, ImageError) as error:
         return f"events that the last run may have left cannot be read any more: {error}"
     try:
@@ -65,6 +67,20 @@ def take_over(folder: RunFolder, journal: Path, clock: Clock) -> str:
             pump.close()
         if unsaved(image):
             raise JournalError(f"{left}, nor can they now: {image.journal.error}")
+        _keep_retained(plan, image, journal.parent)
         return f"of the last run, {left}; they are there now"
     finally:
         image.close()
+
+
+def _keep_retained(plan: Plan, image: Image, data: Path) -> None:
+    """What kept events from the disk kept retained values from it, too: they are in the image."""
+    reader = image.snapshot_reader()
+    tags = [tag for tag in plan.tags if tag.retain]
+    if not tags or not reader.read():
+        return
+    values = {tag.name: RetainedValue(tag.type, reader.kept_value(tag.index)) for tag in tags}
+    try:
+        RetainStore(data).save(values, plan.layout_hash)
+    except RetainError as error:
+        raise JournalError(str(error)) from error

@@ -295,3 +295,47 @@ def test_the_migrations_are_part_of_the_installed_room():
     folder = Path(versions.__file__).parent
     assert (folder / "0001_first_form.py").is_file()
     assert (folder.parent / "env.py").is_file()
+
+
+# --- a file that is taken away --------------------------------------------------------------------
+
+
+def test_a_store_whose_file_is_gone_says_so_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
+    file, away = tmp_path / "mes.db", tmp_path / "away.db"
+    store = Store.open(f"sqlite:///{file}")
+    try:
+        with store.reading() as session:
+            session.execute(text("SELECT 1"))
+        file.rename(away)
+        for _ in range(2):
+            with (
+                pytest.raises(StoreError, match=r"its file is gone.*bring it back") as caught,
+                store.session(),
+            ):
+                pass
+            assert caught.value.code == "store_unreachable"
+            assert not file.exists(), "no empty store is begun in its place"
+        away.rename(file)
+        with store.session() as session:
+            assert session.scalar(text("SELECT count(*) FROM work_order")) == 0
+    finally:
+        store.close()
+
+
+def test_a_store_whose_file_is_replaced_by_a_copy_uses_the_copy(tmp_path: Path) -> None:
+    file = tmp_path / "mes.db"
+    store = Store.open(f"sqlite:///{file}")
+    try:
+        with store.session() as session:
+            session.execute(text("INSERT INTO counter (name, value) VALUES ('a', 1)"))
+        copy = Store.open(f"sqlite:///{tmp_path / 'copy.db'}")
+        with copy.session() as session:
+            session.execute(text("INSERT INTO counter (name, value) VALUES ('a', 2)"))
+        copy.close()
+        for rest in ("-wal", "-shm"):
+            file.with_name(file.name + rest).unlink(missing_ok=True)
+        (tmp_path / "copy.db").rename(file)
+        with store.reading() as session:
+            assert session.scalar(text("SELECT value FROM counter WHERE name = 'a'")) == 2
+    finally:
+        store.close()

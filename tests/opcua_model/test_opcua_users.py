@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import argon2
@@ -155,6 +156,19 @@ def test_a_certificate_is_made_once_and_kept(tmp_path: Path) -> None:
     days = (first.certificate.not_valid_after_utc - first.certificate.not_valid_before_utc).days
     assert days == 3652
     assert stat.S_IMODE((tmp_path / "own" / "key.pem").stat().st_mode) == 0o600
+
+
+MONTH_NS = 30 * 24 * 3600 * 1_000_000_000
+
+
+@pytest.mark.parametrize("clock_ns", [NOW_NS + MONTH_NS, NOW_NS - MONTH_NS, 0])
+def test_a_certificate_that_was_made_while_the_clock_was_wrong_is_valid_when_it_is_right(
+    tmp_path: Path, clock_ns: int
+) -> None:
+    made = own_certificate(tmp_path, "urn:test:a", "A", clock_ns).certificate
+    right = datetime.fromtimestamp(NOW_NS / 1e9, UTC)
+    assert made.not_valid_before_utc < right
+    assert (made.not_valid_after_utc - right).days > 8 * 365
 
 
 def test_a_certificate_that_does_not_fit_is_refused_with_a_remedy(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 import typer
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from cellwright.io.plan import Plan, Tag, quality
 from cellwright.io.recording.cycle import CycleRecord, RecordError
@@ -86,7 +87,8 @@ def record(
                     f"{image.recorder.error or 'see whether the recorder runs (cellwright status)'}"
                 )
             time.sleep(0.1)
-        out.print(str(Path(plan.data) / RECORDINGS / image.recorder.newest), highlight=False)
+        kept = Path(plan.data) / RECORDINGS / image.recorder.newest
+        out.print(str(kept), highlight=False, markup=False)
 
 
 def recordings(
@@ -124,7 +126,7 @@ def recordings(
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return
     if not found:
-        out.print(f"there are no recordings in {folder}", highlight=False)
+        out.print(f"there are no recordings in {folder}", highlight=False, markup=False)
         return
     table = Table(box=None, pad_edge=False)
     for title in ("file", "at (UTC)", "cause"):
@@ -132,7 +134,7 @@ def recordings(
     table.add_column("MiB", justify="right")
     for one in found:
         at = one.at.replace("T", " ").removesuffix("Z")
-        table.add_row(one.path.name, at, escape(one.cause), f"{one.size / (1 << 20):.1f}")
+        table.add_row(Text(one.path.name), at, escape(one.cause), f"{one.size / (1 << 20):.1f}")
     out.print(table)
 
 
@@ -280,7 +282,7 @@ def scope(  # noqa: PLR0917 - a command has the options that it has
         page.write_text(scopes.page(traces, title), encoding="utf-8")
     except OSError as error:
         fail(f"the page {page} cannot be written: {error.strerror}")
-    out.print(f"wrote {page}", highlight=False)
+    out.print(f"wrote {page}", highlight=False, markup=False)
 
 
 def register(app: typer.Typer) -> None:

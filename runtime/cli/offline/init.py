@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -24,4 +25,5 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder to write the cell i
         fail(str(error))
     for file in written:
         typer.echo(f"wrote {file}")
-    typer.echo(f"next: cellwright check {folder} && cellwright run {folder}")
+    typed = shlex.quote(str(folder))
+    typer.echo(f"next: cellwright check {typed} && cellwright run {typed}")

@@ -18,6 +18,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from cellwright.io.files.sqlite_url import sqlite_file
+from cellwright.runtime.cell.run_folder import run_command
 from cellwright.runtime.cli.common import DataOption, FileArgument, actor, fail
 from cellwright.runtime.cli.compiling import compiled
 from cellwright.runtime.cli.console import out
@@ -46,9 +48,9 @@ def transaction(file: Path, data: Path | None, *, write: bool = False) -> Iterat
     plan = compiled(file, data)
     if plan.database is None:
         fail(f"{plan.source} has no mes section; add 'mes: {{database: ...}}'", 2)
-    kind, _, path = plan.database.partition(":///")
-    if kind == "sqlite" and not Path(path).parent.is_dir():
-        fail(f"{plan.source} has no records yet; they begin with 'cellwright run {plan.source}'")
+    database = sqlite_file(plan.database)
+    if database is not None and not database.parent.is_dir():
+        fail(f"{plan.source} has no records yet; they begin with '{run_command(plan.source)}'")
     try:
         store = Store.open(plan.database)
         try:

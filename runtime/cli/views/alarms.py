@@ -53,7 +53,7 @@ def alarm_view(plan: Plan, statuses: Iterable[AlarmStatus]) -> RenderableType:
             one.name,
             str(one.severity),
             since,
-            "" if one.value is None else shown(one.value),
+            Text("" if one.value is None else shown(one.value)),
             one.group,
             text,
         )

@@ -142,7 +142,7 @@ def _process_table(report: dict[str, Any]) -> Table:
             row["state"],
             str(row["restarts"]),
             f"{row['beat_age_ms']:.0f} ms ago",
-            row["detail"],
+            Text(row["detail"]),
         )
     return table
 

@@ -133,7 +133,10 @@ class LuaProcess:
     def _start_server(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = dict(os.environ)
-        environment["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
+        # An entry with the separator in it would be taken for two.
+        environment["PYTHONPATH"] = os.pathsep.join(
+            entry for entry in sys.path if entry and os.pathsep not in entry
+        )
         with theirs:
             self._server = subprocess.Popen(
                 [

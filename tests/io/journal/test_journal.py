@@ -144,26 +144,43 @@ def test_a_journal_of_an_earlier_version_gets_the_index_when_it_is_opened(path: 
         assert steps(path, last_change) < quick + 100
 
 
+WEEKS_AHEAD = 30 * 24 * 3600 * 1_000_000_000
+
+
 def test_only_old_consumed_rows_before_the_last_departure_are_purged(path: Path) -> None:
-    old, new = 1, 10 * KEEP_NS
+    old, new = 1, 2
     events: list[AnyEvent] = [
-        *(arrived(old), released(old), arrived(old), arrived(new)),
-        *(departed(old), arrived(old), released(old)),
+        *(arrived(old), released(old), departed(old), arrived(old), released(old)),
+        *(departed(new), arrived(new), released(new)),
     ]
+    records = [record(event, n) for n, event in enumerate(events, 1)]
     with JournalWriter(path) as writer, JournalReader(path) as reader:
-        writer.append([record(event, n) for n, event in enumerate(events, 1)])
-        assert writer.purge(2, KEEP_NS) == 2
-        assert writer.purge(7, KEEP_NS) == 1
-        assert writer.purge(7, KEEP_NS) == 0
-        assert [sequence for sequence, _ in reader.read(0)] == [4, 5, 6, 7]
-        assert reader.since_last(PartDeparted) == [arrived(old), released(old)]
-        writer.append([record(arrived(8), 8)])
-        assert reader.last_sequence == 8
+        writer.append(records[:5])
+        writer.note_running(1_000)
+        assert writer.purge(8, KEEP_NS) == 0, "nothing is old"
+        writer.append(records[5:])
+        writer.note_running(KEEP_NS)
+        assert writer.purge(2, KEEP_NS) == 2, "the others are not consumed"
+        assert writer.purge(8, KEEP_NS) == 3, "the others are young"
+        assert writer.purge(8, KEEP_NS) == 0
+        writer.note_running(KEEP_NS)
+        assert writer.purge(8, KEEP_NS) == 0, "recovery asks for the part in the cell"
+        assert [sequence for sequence, _ in reader.read(0)] == [6, 7, 8]
+        assert reader.since_last(PartDeparted) == [arrived(new), released(new)]
+        writer.append([record(arrived(8), 9)])
+        assert reader.last_sequence == 9
+
+
+def aged(writer: JournalWriter) -> None:
+    """All that is in the journal has been there for as long as it is kept."""
+    writer.note_running(0)
+    writer.note_running(KEEP_NS)
 
 
 def test_nothing_is_purged_before_the_first_departure(path: Path) -> None:
     with JournalWriter(path) as writer, JournalReader(path) as reader:
         writer.append([record(arrived(1), 1), record(released(1), 2)])
+        aged(writer)
         assert writer.purge(2, KEEP_NS) == 0
         assert len(reader.read(0)) == 2
 
@@ -176,6 +193,7 @@ def test_what_belongs_to_no_part_is_purged_in_a_cell_that_never_saw_one(path: Pa
     with JournalWriter(path) as writer, JournalReader(path) as reader:
         events: list[AnyEvent] = [fault, change, arrived(1), fault]
         writer.append([record(event, n) for n, event in enumerate(events, 1)])
+        aged(writer)
         assert writer.purge(4, KEEP_NS) == 2
         assert reader.read(0) == [(2, change), (3, arrived(1))], "recovery asks for these"
 
@@ -185,7 +203,47 @@ def test_a_purge_looks_at_the_oldest_rows_only(path: Path, monkeypatch: pytest.M
     fault = FaultRaised(task="runtime", utc_ns=1, code="x", text="y")
     with JournalWriter(path) as writer:
         writer.append([record(fault, n) for n in range(1, 6)])
+        aged(writer)
         assert [writer.purge(5, KEEP_NS) for _ in range(3)] == [3, 2, 0]
+
+
+@pytest.mark.parametrize("stamp", [1, WEEKS_AHEAD, -WEEKS_AHEAD, (1 << 63) - 1])
+def test_what_the_wall_clock_said_makes_no_row_older_or_younger(path: Path, stamp: int) -> None:
+    fault = FaultRaised(task="runtime", utc_ns=stamp, code="x", text="y")
+    with JournalWriter(path) as writer:
+        writer.append([record(fault, 1)])
+        writer.note_running(0)
+        writer.note_running(KEEP_NS - 1)
+        assert writer.purge(1, KEEP_NS) == 0
+        writer.note_running(1)
+        assert writer.purge(1, KEEP_NS) == 1
+
+
+def test_notes_of_the_running_time_are_few_and_go_with_their_rows(path: Path) -> None:
+    with JournalWriter(path) as writer:
+        for number in range(100):
+            writer.append([record(arrived(number), number)])
+            writer.note_running(KEEP_NS // 10)
+            writer.purge(0, KEEP_NS)
+    with closing(sqlite3.connect(path)) as connection:
+        notes = connection.execute("SELECT running_ns, sequence FROM ages").fetchall()
+    assert [sequence for _, sequence in notes] == list(range(90, 101))
+
+
+def test_a_journal_of_a_version_without_notes_is_opened_and_its_rows_begin_to_age(
+    path: Path,
+) -> None:
+    fault = FaultRaised(task="runtime", utc_ns=1, code="x", text="y")
+    with JournalWriter(path) as writer:
+        writer.append([record(fault, 1)])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE ages")
+    with JournalWriter(path) as writer, JournalReader(path) as reader:
+        assert writer.purge(1, KEEP_NS) == 0
+        writer.note_running(0)
+        writer.note_running(KEEP_NS)
+        assert writer.purge(1, KEEP_NS) == 1
+        assert reader.last_sequence == 1
 
 
 @pytest.mark.parametrize(("place", "size"), [(0, 3000), (5, 1), (100, 3000), (4096, 40_000)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from cellwright.io.recording.file import (
     RecordingError,
     RecordingWriter,
 )
+from cellwright.io.recording.listing import kept_recordings
 from cellwright.io.recording.store import Policy, RecordingStore
 from cellwright.native import ffi, lib
 from support.forked import process
@@ -287,6 +289,32 @@ def test_kept_files_are_bounded_and_those_about_skipped_ticks_go_first(make: Mak
     assert not any("overrun" in name for name in names[:-1])
     assert cell.store.figures.kept_files == 3
     assert cell.store.figures.kept_bytes == sum(p.stat().st_size for p in files(cell, "kept"))
+
+
+@pytest.mark.parametrize("ahead_s", [30 * 24 * 3600, -30 * 24 * 3600])
+def test_a_file_that_was_kept_while_the_wall_clock_was_wrong_goes_when_its_turn_comes(
+    make: Make, ahead_s: int
+) -> None:
+    cell = make(policy=Policy(kept_files=3, post_s=0.2))
+    assert cell.store is not None
+    for _ in seconds(cell, 0.5):
+        pass
+    came: list[Path] = []
+    for number in range(6):
+        cell.store.keep(f"asked {number}")
+        for _ in seconds(cell, 0.5):
+            pass
+        (new,) = set(files(cell, "kept")) - set(came)
+        came.append(new)
+        if number == 1:
+            stamp = time.time() + ahead_s
+            os.utime(new, (stamp, stamp))
+            cell.clock._utc_offset_ns += ahead_s * 1_000_000_000
+        if number == 2:
+            cell.clock._utc_offset_ns -= ahead_s * 1_000_000_000
+    assert set(files(cell, "kept")) == set(came[3:])
+    assert [one.path for one in kept_recordings(came[0].parent)] == came[3:]
+    assert cell.store.figures.newest == came[-1].name
 
 
 def test_causes_that_come_together_share_a_file_named_after_the_weightier(make: Make) -> None:

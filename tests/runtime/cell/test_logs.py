@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import resource
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,48 @@ def test_without_a_folder_the_log_goes_to_stderr(capfd: pytest.CaptureFixture[st
     assert in_a_process(work) == 0
     entry = json.loads(capfd.readouterr().err)
     assert (entry["process"], entry["pid"]) == ("supervisor", 7)
+
+
+def test_a_log_that_somebody_deletes_is_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "log"
+
+    def work() -> None:
+        logs.configure("scan", folder)
+        log = structlog.get_logger()
+        log.info("first")
+        (folder / "scan.jsonl").unlink()
+        log.info("the file was deleted")
+        assert [one["event"] for one in entries(folder / "scan.jsonl")] == ["the file was deleted"]
+        shutil.rmtree(folder)
+        log.info("the folder was deleted")
+        (folder / "scan.jsonl").rename(folder / "scan.jsonl.old")
+        log.info("the file was moved away, as logrotate does")
+        away = tmp_path / "away"
+        folder.parent.rename(away)
+        log.info("the data folder was moved away")
+        assert not folder.parent.exists(), "it may be a disk that will be mounted again"
+        away.rename(folder.parent)
+        log.info("it is back")
+
+    assert in_a_process(work) == 0
+    assert [one["event"] for one in entries(folder / "scan.jsonl.old")] == [
+        "the folder was deleted"
+    ]
+    assert [one["event"] for one in entries(folder / "scan.jsonl")] == [
+        "the file was moved away, as logrotate does",
+        "it is back",
+    ]
+
+
+def test_all_logs_of_a_process_together_stay_within_the_bound_whatever_is_logged(
+    tmp_path: Path,
+) -> None:
+    def work() -> None:
+        logs.MAX_BYTES = 10_000
+        logs.configure("scan", tmp_path)
+        for number in range(300):
+            structlog.get_logger().info("x" * (number * 37 % 3000), number=number)
+
+    assert in_a_process(work) == 0
+    total = sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert total <= 10_000 * (1 + logs.KEPT_FILES)
