@@ -27,18 +27,12 @@ from cellwright.io.image import (
     store_initial,
     writer,
 )
-from cellwright.io.plan import Direction, OnLoss, Plan, TagStatus, Value, quality
+from cellwright.io.plan import Direction, Plan, TagStatus, Value, quality
 from cellwright.io.process_image.forces import Forces
+from cellwright.io.process_image.parts import assign_part
 from cellwright.io.process_image.results import Checkpoint, CommitResult, LatchResult, Stamps
 from cellwright.io.process_image.tag_watch import TagWatch
-from cellwright.io.process_image.wire import (
-    Placed,
-    fill,
-    merge,
-    new_operations,
-    part_of,
-    placed_tags,
-)
+from cellwright.io.process_image.wire import Placed, fill, merge, new_operations, placed_tags
 from cellwright.native import Pointer, ffi, lib
 
 _SHORTEST_SILENCE_NS: Final = 200_000_000
@@ -377,11 +371,7 @@ class ProcessImage:
             fill(operations[used], one.tag, one.group)
             device = devices[one.device]
             group = self._groups[one.device][one.group.index]
-            part = part_of(one, plan.devices[one.device])
-            parts[one.tag.index] = part
-            if one.tag.on_loss is OnLoss.FAULT:
-                group.faults = 1
-                group.fault_parts |= 1 << part
+            assign_part(one, plan.devices[one.device], parts, group)
             if one.tag.direction is Direction.INPUT:
                 self._input_place[one.tag.index] = (one.device, one.group.index)
             together = (

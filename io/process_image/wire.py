@@ -90,16 +90,6 @@ def group_of(tag: Tag, device: Device) -> PollGroup:
     )
 
 
-def part_of(placed: Placed, device: Device) -> int:
-    """Which part of its group the tag lies in, see `PollGroup.parts` of the plan; 0 for outputs."""
-    address = placed.tag.address
-    assert address is not None
-    for number, (start, end) in enumerate(device.parts_of(placed.group)):
-        if start <= address.index < end:
-            return number
-    return 0
-
-
 @cache
 def charset(encoding: Encoding) -> Any:
     """The table of an encoding for the C side, which keeps no copy; NULL for UTF-8."""

@@ -152,14 +152,7 @@ def _device(
         context={"folder": str(folder)},
     )
     if not field_device:
-        for key in _FIELD_KEYS:
-            if key in data:
-                problems.error(
-                    root.at((*path, key), key=True),
-                    f"a {kind} takes no '{key}'",
-                    "only field devices are polled",
-                    "delete the key",
-                )
+        _refuse_field_keys(data, kind, root, path, problems)
     if common is None or options is None:
         return None, kind
     areas: tuple[AddressArea, ...] = (
@@ -181,3 +174,16 @@ def _device(
         areas={area.name: area for area in areas},
     )
     return draft, kind
+
+
+def _refuse_field_keys(
+    data: Mapping[str, Any], kind: str, root: Node, path: tuple[str, str], problems: Problems
+) -> None:
+    for key in _FIELD_KEYS:
+        if key in data:
+            problems.error(
+                root.at((*path, key), key=True),
+                f"a {kind} takes no '{key}'",
+                "only field devices are polled",
+                "delete the key",
+            )

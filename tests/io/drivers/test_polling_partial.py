@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 import structlog
-from modbus_coupler import coupler
-from polling_rig import Rig, device, eventually, is_good, polling
 
 from cellwright.io.drivers.trouble import Trouble
 from cellwright.io.plan import Device, PollGroup, quality
 from cellwright.io.timing.backoff import BackOffLimits
+from support.modbus_coupler import coupler
+from support.polling_rig import Rig, device, eventually, is_good, polling
 
 MS = 1_000_000
 SILENT = quality.BAD_NO_COMMUNICATION

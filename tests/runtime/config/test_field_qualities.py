@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from config_corpus import copy_bench
 
 from cellwright.io.image import DevicePort, Image
 from cellwright.io.plan import Encoding, Plan, PollGroup, quality
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.runtime.config import check_file, compile_file
+from support.config_corpus import copy_bench
 
 PRESS = """
 from cellwright.tasks.api import BOOL, Input, Program

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from modbus_coupler import Coupler, coupler
-from polling_rig import eventually, is_good, polling
 
 from cellwright.io.drivers.base import DriverError
 from cellwright.io.drivers.modbus import ModbusOptions, ModbusTcp
 from cellwright.io.plan import PollGroup, quality
+from support.modbus_coupler import Coupler, coupler
+from support.polling_rig import eventually, is_good, polling
 
 COILS = PollGroup(index=0, area="coils", start=3, count=10, output=True, offset=0, size=2)
 WORDS = PollGroup(
