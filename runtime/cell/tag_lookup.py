@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import json
+import math
 
 from cellwright.io.plan import Code, Plan, Tag, Value
 
@@ -13,7 +14,7 @@ def parse_value(tag: Tag, text: str) -> Value:
     """What was typed as the tag's type holds it; raises ValueError that says what it takes."""
     if tag.type.is_array:
         try:
-            items = json.loads(text)
+            items = json.loads(text, parse_float=_number)
         except json.JSONDecodeError as error:
             raise ValueError(f"{tag.type} takes a JSON list like [1, 2], not '{text}'") from error
         return tag.type.check(items)
@@ -30,10 +31,18 @@ def parse_value(tag: Tag, text: str) -> Value:
         number = int(text, 0)
     except ValueError:
         try:
-            return tag.type.check(float(text))
+            return tag.type.check(_number(text))
         except ValueError as error:
             raise ValueError(f"{tag.type} takes a number, not '{text}' ({error})") from error
     return tag.type.check(number)
+
+
+def _number(text: str) -> float:
+    """A number as it is typed; raises ValueError for one that no computer's number holds."""
+    number = float(text)
+    if math.isinf(number) and any(character.isdigit() for character in text):
+        raise ValueError(f"{text} is larger than any number here, which end at 1.8e308")
+    return number
 
 
 def unknown_tag(plan: Plan, name: str) -> str:

@@ -57,7 +57,7 @@ from cellwright.runtime.config.tags.groups import Point, pack
 from cellwright.runtime.config.tags.tags import compile_tags
 from cellwright.runtime.config.tasks.binding import Bindings, Use, bind
 from cellwright.runtime.config.tasks.programs import TaskDraft, Tasks, compile_tasks
-from cellwright.runtime.config.tasks.timing import check_spin, check_timing
+from cellwright.runtime.config.tasks.timing import check_base, check_spin, check_timing
 
 M = TypeVar("M", bound=BaseModel)
 EXTENSION: Final = "x-"
@@ -264,6 +264,7 @@ class _Compiler:
                 "the heartbeat comes once in a base interval",
                 "write at least twice the base interval",
             )
+        check_base(scan, self.root, self.problems)
         check_spin(scan, self.root, self.problems)
         return ScanSettings(
             base_ns=scan.base,

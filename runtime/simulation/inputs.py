@@ -6,14 +6,15 @@ Read once before the simulation begins; every complaint names file and line.
 from __future__ import annotations
 
 import csv
+import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedSeq
-from ruamel.yaml.error import YAMLError
-
+from cellwright.io.files.located_yaml import Node, parse
+from cellwright.io.files.problems import Problems
 from cellwright.io.messages import WriteTag
 from cellwright.io.plan import Direction, Plan, Tag, Value
 from cellwright.runtime.cell.tag_lookup import parse_value, unknown_tag
@@ -22,6 +23,8 @@ from cellwright.runtime.simulation.errors import SimulationError
 from cellwright.runtime.simulation.records import ACTOR
 
 COLUMNS = ("time", "tag", "value")
+LONGEST_S: Final = 366 * 86_400.0
+_SECONDS: Final = re.compile(r"\s*\d+(\.\d*)?([eE][+-]?\d+)?\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,7 @@ def read_script(file: Path, plan: Plan) -> list[TimedInput]:
 
 def timed_input(plan: Plan, time: str, name: str, text: str) -> TimedInput:
     """One row as it was typed; raises SimulationError."""
-    try:
-        seconds: str | float = float(time)
-    except ValueError:
-        seconds = time
-    at_ns = nanoseconds(seconds)
+    at_ns = _instant(time)
     try:
         tag = plan.tag(name)
     except KeyError:
@@ -71,6 +70,18 @@ def timed_input(plan: Plan, time: str, name: str, text: str) -> TimedInput:
         return TimedInput(at_ns, tag, parse_value(tag, text))
     except ValueError as error:
         raise SimulationError(f"{name}: {error}") from error
+
+
+def _instant(text: str) -> int:
+    """Nanoseconds after the start: seconds, or a number with its unit."""
+    if _SECONDS.fullmatch(text) is None:
+        return nanoseconds(text)
+    seconds = float(text)
+    if seconds > LONGEST_S:
+        raise SimulationError(
+            f"the time {text} is later than {LONGEST_S:g} s, the longest there is"
+        )
+    return nanoseconds(seconds)
 
 
 def play(cell: SimulatedCell, inputs: list[TimedInput]) -> None:
@@ -93,33 +104,41 @@ def _action(cell: SimulatedCell, one: TimedInput) -> Callable[[], None]:
 
 def _csv(file: Path, text: str) -> list[tuple[int, dict[str, str]]]:
     reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise SimulationError(f"{file}:1: the header must be {','.join(COLUMNS)}")
     rows = []
-    for row in reader:
-        if None in row.values() or None in row:
-            raise SimulationError(
-                f"{file}:{reader.line_num}: a row has three columns, {', '.join(COLUMNS)}"
-            )
-        rows.append((reader.line_num, row))
+    try:
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise SimulationError(f"{file}:1: the header must be {','.join(COLUMNS)}")
+        for row in reader:
+            if None in row.values() or None in row:
+                raise SimulationError(
+                    f"{file}:{reader.line_num}: a row has three columns, {', '.join(COLUMNS)}"
+                )
+            rows.append((reader.line_num, row))
+    except csv.Error as error:
+        raise SimulationError(f"{file}:{reader.line_num + 1}: not CSV: {error}") from error
     return rows
 
 
 def _yaml(file: Path, text: str) -> list[tuple[int, dict[str, str]]]:
-    try:
-        content = YAML(typ="rt").load(text)
-    except YAMLError as error:
-        raise SimulationError(f"{file} is not YAML: {error}") from error
-    if not isinstance(content, CommentedSeq):
+    """Rows with each value as it is written: ``00123`` for a STRING stays ``00123``."""
+    problems = Problems(str(file))
+    root = parse(text.encode(), problems)
+    if problems.found:
+        complaints = "; ".join(map(str, problems.ordered()))
+        raise SimulationError(f"the script is not YAML of times, tags and values: {complaints}")
+    if root is None or root.kind != "sequence":
         raise SimulationError(f"{file}:1: write a list of mappings with {', '.join(COLUMNS)}")
     rows = []
-    for number, row in enumerate(content):
-        line = content.lc.item(number)[0] + 1
-        if not isinstance(row, dict) or set(row) != set(COLUMNS):
-            raise SimulationError(f"{file}:{line}: a row has the keys {', '.join(COLUMNS)}")
-        rows.append((line, {key: _text(value) for key, value in row.items()}))
+    for row in root.items:
+        if row.kind != "mapping" or set(row.entries) != set(COLUMNS):
+            raise SimulationError(
+                f"{file}:{row.mark.line}: a row has the keys {', '.join(COLUMNS)}"
+            )
+        values = {key: _written(entry.node) for key, entry in row.entries.items()}
+        rows.append((row.mark.line, values))
     return rows
 
 
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _written(node: Node) -> str:
+    """A scalar as it stands in the file, a list as JSON."""
+    return json.dumps(node.plain()) if node.kind in ("sequence", "mapping") else node.text

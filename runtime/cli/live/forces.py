@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cellwright.io.messages import ForceTag, UnforceTag
+from cellwright.io.plan import Tag, Value
 from cellwright.runtime.cli.acting import send, typed_value
 from cellwright.runtime.cli.common import (
     NUMBERS_MAY_BE_NEGATIVE,
@@ -30,9 +31,22 @@ def force(
 ) -> None:
     """Force a tag to a value until it is released."""
     with attached(cell) as (plan, image):
-        typed = typed_value(known_tag(plan, name), value)
+        tag = known_tag(plan, name)
+        typed = typed_value(tag, value)
         send(image, ForceTag(tag=name, value=typed, actor=actor(), reason=reason))
-        typer.echo(f"{name} forced to {typed}")
+        typer.echo(f"{name} forced to {typed}{_beyond_range(tag, typed)}")
+
+
+def _beyond_range(tag: Tag, value: Value) -> str:
+    """A force may leave a tag's range: whoever forces a sensor tests what happens then."""
+    if tag.range is None:
+        return ""
+    low, high = tag.range
+    items = value if isinstance(value, list) else [value]
+    if all(isinstance(item, str) or low <= item <= high for item in items):
+        return ""
+    unit = f" {tag.unit}" if tag.unit else ""
+    return f" (outside its range, {low:g} to {high:g}{unit})"
 
 
 def unforce(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import tempfile
 import time
@@ -110,6 +111,8 @@ def simulate(  # noqa: PLR0917 - a command has the options that it has
         pace = _pace(speed)
         if data is not None and data.exists() and any(data.iterdir()):
             raise SimulationError(f"the folder {data} is not empty; name a new one")
+        if record is not None:
+            _check_place(record)
         settings = [_setting(plan, text) for text in set_ or []]
         script = read_script(inputs, plan) if inputs is not None else []
         with tempfile.TemporaryDirectory(prefix="cw-simulate-") as folder:
@@ -179,6 +182,16 @@ def _option(text: str) -> tuple[str, Any]:
         return name, YAML(typ="safe").load(value) if sign else True
     except YAMLError as error:
         raise SimulationError(f"option '{text}' is not name=value: {error}") from error
+
+
+def _check_place(file: Path) -> None:
+    """Refuse a place that takes no file before hours are simulated for it."""
+    folder = file.absolute().parent
+    if file.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise SimulationError(
+            f"no recording can be written to {file}: the folder {folder} does not exist, is not "
+            f"writable, or the name is a folder's; name a file in a folder that is there"
+        )
 
 
 def _setting(plan: Plan, text: str) -> tuple[str, Any]:

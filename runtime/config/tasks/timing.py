@@ -17,6 +17,7 @@ from cellwright.runtime.config.sections.durations import show_duration as show
 from cellwright.runtime.config.sections.model import Scan
 from cellwright.runtime.config.tasks.programs import TaskDraft
 
+SHORTEST_BASE_NS: Final = 100_000
 MAX_TICKS: Final = 10_000
 """Cycles of the schedule that are looked at; most cells repeat after fewer than a hundred."""
 
@@ -44,6 +45,17 @@ def check_timing(
         else:
             alone.append(task)
     _check_sum(alone, base_ns, watchdog_ns, root, problems)
+
+
+def check_base(scan: Scan, root: Node, problems: Problems) -> None:
+    """Refuse what no PC keeps: an empty cycle takes about 40 us by itself."""
+    if scan.base < SHORTEST_BASE_NS:
+        problems.error(
+            root.at(("scan", "base")),
+            f"the base interval {show(scan.base)} is shorter than the runtime can keep",
+            "a cycle without tasks takes about 40us by itself",
+            f"write {show(SHORTEST_BASE_NS)} or more; 1ms is a fast cell",
+        )
 
 
 def check_spin(scan: Scan, root: Node, problems: Problems) -> None:

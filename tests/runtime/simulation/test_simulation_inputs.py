@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cellwright.io.plan import Plan
+from cellwright.io.plan import Code, Plan
 from cellwright.runtime.cli.main import app
 from cellwright.runtime.cli.template import write_template
 from cellwright.runtime.config import check_file, compile_file
@@ -67,6 +67,14 @@ def test_a_script_is_read_in_the_order_of_its_times(
     ]
 
 
+@pytest.mark.parametrize("text", ["00123", "1.10", "0x1F", "null", "yes", "'a b'", "1e3"])
+def test_a_text_in_a_script_is_taken_as_it_is_written(bench: Plan, tmp_path: Path, text: str):
+    name = next(tag.name for tag in bench.tags if tag.type.code is Code.STRING)
+    script = f"- {{time: 1s, tag: {name}, value: {text}}}\n"
+    (one,) = read_script(written(tmp_path, "in.yaml", script), bench)
+    assert one.value == text.strip("'")
+
+
 def test_inputs_and_writes_of_a_script_happen_at_their_times(bench: Plan, tmp_path: Path):
     script = read_script(written(tmp_path, "in.csv", CSV), bench)
     with SimulatedCell(bench) as cell:
@@ -92,6 +100,11 @@ def test_inputs_and_writes_of_a_script_happen_at_their_times(bench: Plan, tmp_pa
         ("in.yaml", "time: 1s\n", r"in\.yaml:1: write a list"),
         ("in.yaml", "- {time: 1s}\n", r"in\.yaml:1: a row has the keys time, tag, value"),
         ("in.yaml", "- {time: 1s\n", "is not YAML"),
+        ("in.csv", "time,tag,value\nnan,recipe,2\n", r"in\.csv:2: 'nan' is not a duration"),
+        ("in.csv", "time,tag,value\n1e400,recipe,2\n", r"in\.csv:2: the time 1e400 is later"),
+        ("in.csv", "time,tag,value\n-1,recipe,2\n", r"in\.csv:2: '-1' is not a duration"),
+        ("in.csv", "time,tag,value\n1s,air_pressure,1e400\n", "is larger than any number"),
+        ("in.csv", "time,tag,value\n1s,rec\x00ipe,2\n", r"in\.csv:2: "),
     ],
 )
 def test_a_wrong_script_is_refused_with_its_line(
@@ -144,6 +157,8 @@ def test_a_cell_is_simulated_at_a_multiple_of_real_time(first: Path):
         (["--plant", "nowhere:Model"], "cannot import nowhere"),
         (["--plant", "clamp:Clamp"], "is not a plant model"),
         (["--inputs", "none.csv"], "none.csv cannot be read"),
+        (["--record", "/nonexistent/x.cwrec"], "no recording can be written to /nonexistent/x.cw"),
+        (["--set", "clamp_setpoint=1e400"], "is larger than any number"),
     ],
 )
 def test_what_cannot_be_simulated_is_said(first: Path, words: list[str], complaint: str):
