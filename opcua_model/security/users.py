@@ -204,6 +204,12 @@ class Authenticator:
             self._failures.pop(name, None)
         return user
 
+    def why_refused(self, name: str) -> str:
+        """For the log, never for the client: what was wrong with the last login of that name."""
+        if self.locked(name):
+            return f"locked for {LOCK_NS / 1e9:g} s after {LOCK_AFTER} failures"
+        return "wrong password" if name in self._users else "unknown user"
+
     def _failed(self, name: str) -> None:
         now_ns = self._clock.now_ns()
         failures = self._failures.pop(name, None)

@@ -118,7 +118,8 @@ class CellInternalServer(InternalServer):
         async with self._login:
             user = await asyncio.to_thread(self.authenticator.check, name, password)
         if user is None:
-            raise self._refused(ua.StatusCodes.BadUserAccessDenied, name, session)
+            why = self.authenticator.why_refused(name)
+            raise self._refused(ua.StatusCodes.BadUserAccessDenied, name, session, why)
         _log.info("logged in", user=name, session=session.session_id.to_string())
         return CellUser(UserRole.User, name, user.roles)
 
@@ -144,12 +145,13 @@ class CellInternalServer(InternalServer):
         except (ValueError, struct.error) as error:
             raise self._refused(invalid, name, session) from error
 
-    def _refused(self, code: int, name: str, session: CellSession) -> ServiceError:
+    def _refused(self, code: int, name: str, session: CellSession, why: str = "") -> ServiceError:
         self.counters.security_rejected_sessions += 1
         self.counters.rejected_sessions += 1
         _log.warning(
             "login refused",
             user=name[:64],
+            why=why or status_code(code).name,
             session=session.session_id.to_string(),
             client=str(session.name),
             status=status_code(code).name,

@@ -49,6 +49,18 @@ def test_wrong_passwords_and_unknown_names_give_nobody(users: dict[str, UserReco
     assert authenticator.check("anna", "x" * 5000) is None
 
 
+def test_the_log_may_say_what_was_wrong_and_the_answer_does_not(
+    users: dict[str, UserRecord],
+) -> None:
+    authenticator = Authenticator(users, SimulatedClock(), CHEAP)
+    assert authenticator.check("anna", "wrong") is authenticator.check("ana", "wrong") is None
+    assert authenticator.why_refused("anna") == "wrong password"
+    assert authenticator.why_refused("ana") == "unknown user"
+    for _ in range(LOCK_AFTER):
+        authenticator.check("anna", "wrong")
+    assert authenticator.why_refused("anna") == "locked for 30 s after 5 failures"
+
+
 def test_five_failures_lock_a_name_for_thirty_seconds_and_no_other(
     users: dict[str, UserRecord],
 ) -> None:
