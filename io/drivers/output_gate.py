@@ -90,7 +90,7 @@ class OutputGate:
         self._trip = trip
         self._last_ns: int | None = None
         self._grace_until_ns = 0
-        self._grace_beat_ns: int | None = None
+        self._graced = False
 
     def step(self, now_ns: int, beat_ns: int, enabled: bool) -> GateDecision:
         """Decide for this instant. All times are of the same monotonic clock.
@@ -102,12 +102,15 @@ class OutputGate:
         # A beat slightly ahead was taken after now_ns; one far ahead is no beat at all.
         fresh = beat_ns > 0 and abs(now_ns - beat_ns) <= self.limit_ns
         deadline_ns = beat_ns + self.limit_ns
-        if not fresh and self.state is GateState.ENABLED and 0 < beat_ns <= now_ns:
-            # One grace for one missing beat, or a gate that is stepped slowly would never trip.
-            if stalled and self._grace_beat_ns != beat_ns:
-                self._grace_beat_ns = beat_ns
+        if fresh:
+            self._graced = False
+        elif self.state is GateState.ENABLED and 0 < beat_ns <= now_ns:
+            # One grace until a fresh beat is seen, or a gate that is stepped slowly would never
+            # trip: neither a second stall nor a beat that is stale when it is seen gives another.
+            if stalled and not self._graced:
+                self._graced = True
                 self._grace_until_ns = now_ns + self.grace_ns
-            if self._grace_beat_ns == beat_ns:
+            if self._graced:
                 deadline_ns = self._grace_until_ns
                 fresh = now_ns < self._grace_until_ns
         if enabled:

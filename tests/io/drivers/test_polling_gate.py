@@ -107,6 +107,14 @@ def test_a_gate_that_stood_still_gives_one_base_interval_of_grace_and_only_one()
     assert again.trip is Trip.SCAN_LOST
 
 
+def test_a_beat_that_is_stale_when_it_is_seen_gives_no_second_grace() -> None:
+    subject = gate()
+    subject.step(100 * MS, 100 * MS, True)
+    assert subject.step(150 * MS, 100 * MS, True).passes
+    late = subject.step(162 * MS, 120 * MS, True)
+    assert late.trip is Trip.SCAN_LOST, "the machine stood still once more, and so did the scan"
+
+
 def test_grace_is_given_anew_after_a_beat() -> None:
     subject = gate()
     subject.step(100 * MS, 100 * MS, True)
