@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from cellwright.io.messages import ChangeProgram, ProgramsLoaded, UntoldChange
 from cellwright.io.options import from_plan
@@ -45,12 +45,10 @@ from cellwright.runtime.programs.package import (
 from cellwright.runtime.programs.resolve import resolve, with_options
 from cellwright.runtime.programs.scratch_image import ScratchImage, attach_image
 from cellwright.runtime.programs.state import culprit, freeze_program
+from cellwright.runtime.recorder.recorder import ScanRecorder
+from cellwright.runtime.scan.cycle import Scan
 from cellwright.runtime.scan.modes.states import DRIVING
 from cellwright.tasks.api import Program, clip, names_in
-
-if TYPE_CHECKING:
-    from cellwright.runtime.recorder.recorder import ScanRecorder
-    from cellwright.runtime.scan.cycle import Scan
 
 LOAD_LIMIT_NS: Final = 20_000_000_000
 """Longest time for a change to be loaded; a module that does not end its import is given up."""

@@ -7,7 +7,7 @@ than those of programs and of plain data: nothing in a recording can call a func
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cellwright.runtime.programs.scratch_image import ScratchImage, attach_image
 from cellwright.runtime.programs.state import (
@@ -18,13 +18,11 @@ from cellwright.runtime.programs.state import (
     culprit,
     freeze_program,
 )
+from cellwright.runtime.scan.cycle import Scan
 from cellwright.runtime.scan.cycle_state import ScanState
 from cellwright.runtime.scan.modes.states import DRIVING
 from cellwright.tasks.api import Program
 from cellwright.tasks.control.block import blocks_of
-
-if TYPE_CHECKING:
-    from cellwright.runtime.scan.cycle import Scan
 
 
 @dataclass(frozen=True, slots=True)
