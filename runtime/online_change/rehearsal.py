@@ -27,6 +27,7 @@ from typing import Any, Final
 import msgspec
 
 from cellwright.io.image import Image
+from cellwright.io.options import from_plan
 from cellwright.io.plan import Plan
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.runtime.cell.run_folder import RunFolder
@@ -365,7 +366,7 @@ def _hand_over(  # noqa: PLR0917
             task = plan.tasks[index]
             made: list[Program[Any]] = []
             with meter.watching():
-                options = kind.Options.model_validate(package.options[index])
+                options = from_plan(kind.Options, package.options[index])
                 made.append(kind(ScratchImage(image), task.binding, options))
             if not made:
                 continue
@@ -389,7 +390,7 @@ def _frozen(
     task = plan.tasks[index]
     frozen = [b""]
     with suppress(Exception, SystemExit):
-        options = kind.Options.model_validate(task.options)
+        options = from_plan(kind.Options, task.options)
         program = kind(ScratchImage(image), task.binding, options)
 
         def freeze() -> None:

@@ -130,6 +130,7 @@ class ChangedCell:
             self.write(name, text)
         self.plan = compile_file(self.cell / "cell.yaml")
         self.recordings = Path(self.plan.data) / RECORDINGS
+        self.recordings.parent.mkdir(parents=True, exist_ok=True)
         self.clock = SimulatedClock(start_ns=10**10, utc_offset_ns=1_760_000_000_000_000_000)
         self.image = Image.create(self.folder.image, self.plan, BOOT)
         self.restarts = self.asked = 0

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.image import Image
+from cellwright.io.options import from_plan
 from cellwright.io.plan import TagType
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.runtime.config import compile_file
@@ -413,7 +414,7 @@ def test_a_cell_gives_a_retained_block_a_retained_tag_and_a_loop_its_tuning(tmp_
     try:
         process_image = ProcessImage(image, plan)
         binding = plan.tasks[0].binding
-        options = program_class.Options.model_validate(plan.tasks[0].options)
+        options = from_plan(program_class.Options, plan.tasks[0].options)
         assert options.heater == PidTuning(2.0, 8.0)
         program = program_class(process_image, binding, options)
         process_image.set(binding["part"], True)
