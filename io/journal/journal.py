@@ -114,6 +114,25 @@ class CorruptRow(msgspec.Struct, frozen=True):
     payload: bytes
 
 
+class StoredRow(msgspec.Struct, frozen=True):
+    """A row as it is stored, whether its payload is an event or not."""
+
+    sequence: int
+    kind: str
+    utc_ns: int
+    payload: bytes
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rows are wanted; the default wants all."""
+
+    kinds: tuple[str, ...] = ()
+    """Empty: every kind."""
+    from_ns: int = -(1 << 63)
+    """Wall-clock time of the earliest and of the latest row; the clock may have jumped."""
+    to_ns: int = (1 << 63) - 1
+
+
 def database_error(path: Path, tried: str, error: sqlite3.Error) -> JournalError:
     """The error as a sentence: what was tried, on which file, what happened, what to do."""
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
@@ -224,6 +243,28 @@ class JournalReader:
             (CORRUPT, after, limit),
         )
         return [CorruptRow(*row) for row in rows]
+
+    def newest(
+        self, search: Search, before: int | None = None, limit: int = 500
+    ) -> list[StoredRow]:
+        """Up to ``limit`` wanted rows with sequences below ``before``, the newest first."""
+        end = self.last_sequence + 1 if before is None else before
+        return self._searched("sequence < ?", end, search, "DESC", limit)
+
+    def later(self, search: Search, after: int, limit: int = 500) -> list[StoredRow]:
+        """Up to ``limit`` wanted rows with sequences above ``after``, in order."""
+        return self._searched("sequence > ?", after, search, "ASC", limit)
+
+    def _searched(
+        self, bound: str, sequence: int, search: Search, order: str, limit: int
+    ) -> list[StoredRow]:
+        kinds = f"AND kind IN ({', '.join('?' * len(search.kinds))}) " if search.kinds else ""
+        rows = self._rows(
+            f"SELECT sequence, kind, utc_ns, payload FROM events WHERE {bound} {kinds}"
+            f"AND utc_ns BETWEEN ? AND ? ORDER BY sequence {order} LIMIT ?",
+            (sequence, *search.kinds, search.from_ns, search.to_ns, limit),
+        )
+        return [StoredRow(*row) for row in rows]
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)

@@ -89,6 +89,10 @@ PANELS: Final[Mapping[str, Mapping[str, Entry]]] = {
         ),
     },
     "Records and recordings": {
+        "events": Entry(
+            "offline.events",
+            "Show events of a cell from its journal, newest last: who did what, when and why.",
+        ),
         "mes": Entry("offline.mes", "Work orders, parts and audit trail of a cell."),
         "record": Entry(
             "live.recordings",

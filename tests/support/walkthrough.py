@@ -48,6 +48,7 @@ READING = (
 )
 REPEATED = (
     *READING,
+    "cellwright events",
     "cellwright mes",
     "uaread",
     "uals",
