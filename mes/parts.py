@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session, joinedload, subqueryload
 
-from cellwright.mes.models import Mark, SerialState, Unit, Verdict, WorkOrder
+from cellwright.mes.models import (
+    Mark,
+    PartDefinition,
+    Serial,
+    SerialState,
+    Unit,
+    Verdict,
+    WorkOrder,
+)
+
+OPEN: Final = "open"
+"""Instead of a verdict: the part is still in the cell."""
+VERDICTS: Final = (*map(str, Verdict), OPEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,55 @@ class UnitView:
     """What the last inspection read."""
     arrived_utc: datetime
     released_utc: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartFilter:
+    """Which parts are wanted; None leaves a question open. Times are with their zone."""
+
+    serial: str | None = None
+    """A serial number; ``*`` stands for any characters."""
+    part: str | None = None
+    """A part number or the id of one part; ``*`` stands for any characters."""
+    verdict: str | None = None
+    """One of `VERDICTS`."""
+    since: datetime | None = None
+    """Arrived or released then or later."""
+    until: datetime | None = None
+    """Arrived then or earlier."""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """For a statement about units."""
+        found: list[ColumnElement[bool]] = []
+        if self.serial is not None:
+            found.append(Unit.serial.has(Serial.serial.like(_like(self.serial), escape="\\")))
+        if self.part is not None:
+            like = _like(self.part)
+            definition = PartDefinition.part_number.like(like, escape="\\")
+            found.append(
+                or_(
+                    Unit.part_id.like(like, escape="\\"),
+                    Unit.order.has(WorkOrder.part_definition.has(definition)),
+                )
+            )
+        if self.verdict is not None:
+            found.append(
+                Unit.verdict.is_(None)
+                if self.verdict == OPEN
+                else Unit.verdict == Verdict(self.verdict)
+            )
+        if self.since is not None:
+            found.append(or_(Unit.arrived_utc >= self.since, Unit.released_utc >= self.since))
+        if self.until is not None:
+            found.append(Unit.arrived_utc <= self.until)
+        return found
+
+
+def _like(pattern: str) -> str:
+    """The pattern as SQL has it."""
+    for special in "\\%_":
+        pattern = pattern.replace(special, f"\\{special}")
+    return pattern.replace("*", "%")
 
 
 def find(session: Session, part_id: str) -> Unit | None:
@@ -88,11 +150,15 @@ def counts(session: Session) -> Counts:
 
 
 def units(
-    session: Session, order: str | None = None, *, limit: int | None = None
+    session: Session,
+    order: str | None = None,
+    *,
+    wanted: PartFilter | None = None,
+    limit: int | None = None,
 ) -> list[UnitView]:
     """All parts in order of arrival, or those of one order (its number or job order id).
 
-    With ``limit`` only that many of the newest.
+    With ``wanted`` only those that it lets through, with ``limit`` only that many of the newest.
     """
     statement = (
         select(Unit)
@@ -112,6 +178,8 @@ def units(
         statement = statement.join(WorkOrder, Unit.order_id == WorkOrder.id).where(
             or_(WorkOrder.number == order, WorkOrder.job_order_id == order)
         )
+    if wanted is not None:
+        statement = statement.where(*wanted.conditions())
     return [_view(unit) for unit in session.scalars(statement)][::-1]
 
 

@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Final, get_args
@@ -31,7 +31,7 @@ from cellwright.runtime.cell.lock import RunError
 from cellwright.runtime.cell.run_folder import cell_folder, find, run_command
 from cellwright.runtime.cli.common import CellOption, DataOption, cell_file, fail
 from cellwright.runtime.cli.console import columns
-from cellwright.runtime.cli.offline.times import MOMENT_HELP, moment
+from cellwright.runtime.cli.offline.times import MOMENT_HELP, span
 from cellwright.runtime.cli.views.events import CSV_TITLES, Told, tell, titles
 from cellwright.runtime.cli.views.folding import FoldedTable
 
@@ -196,24 +196,17 @@ def _search(kinds: Sequence[str], since: str, until: str) -> Search:
     for one in kinds:
         if one not in KINDS:
             fail(f"there is no kind of event '{one}'; {nearest(one, KINDS)}", 2)
-    now = datetime.now(UTC)
-    from_ns = _nanoseconds("--since", since, now, -_INT64)
-    to_ns = _nanoseconds("--until", until, now, _INT64 - 1)
-    if from_ns > to_ns:
-        fail(f"--since {since} is later than --until {until}; exchange them", 2)
-    return Search(kinds=tuple(kinds), from_ns=from_ns, to_ns=to_ns)
+    begin, end = span(since, until)
+    return Search(
+        kinds=tuple(kinds),
+        from_ns=-_INT64 if begin is None else _nanoseconds(begin),
+        to_ns=_INT64 - 1 if end is None else _nanoseconds(end) + 999,
+    )
 
 
-def _nanoseconds(option: str, text: str, now: datetime, default: int) -> int:
-    if not text:
-        return default
-    end = option == "--until"
-    try:
-        at = moment(text, now, end=end)
-    except ValueError as error:
-        fail(f"{option}: {error}", 2)
-    microseconds = round(at.timestamp() * 1e6)
-    return max(-_INT64, min(microseconds * 1000 + 999 * end, _INT64 - 1))
+def _nanoseconds(at: datetime) -> int:
+    """Since 1970, as the journal counts; a time that it cannot hold is its first or its last."""
+    return max(-_INT64, min(round(at.timestamp() * 1e6) * 1000, _INT64 - 1000))
 
 
 # --- how they are shown ---------------------------------------------------------------------------

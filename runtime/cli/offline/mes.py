@@ -8,21 +8,27 @@ MES is imported where it is used: no other command is to wait for SQLAlchemy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from cellwright.io.files.sqlite_url import sqlite_file
 from cellwright.runtime.cell.run_folder import run_command
-from cellwright.runtime.cli.common import DataOption, FileArgument, actor, fail
+from cellwright.runtime.cli.common import DataOption, FileArgument, JsonOption, actor, fail
 from cellwright.runtime.cli.compiling import compiled
 from cellwright.runtime.cli.console import out
+from cellwright.runtime.cli.offline.times import MOMENT_HELP, span
+from cellwright.runtime.cli.views.records import (
+    form_of,
+    keys_of,
+    part_table,
+    record_rows,
+    show,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -30,7 +36,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Work orders, parts and audit trail of a cell.", no_args_is_help=True)
 
 ReasonOption = Annotated[str, typer.Option("--reason", help="Reason, recorded in the audit trail.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="For spreadsheets; times are UTC.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="Show only the newest ones.")]
+AUDIT_KEYS: Final = ("sequence", "time", "actor", "action", "entity", "reason", "old", "new")
 OrderArgument = Annotated[str, typer.Argument(help="Job order id.")]
 
 
@@ -62,30 +70,35 @@ def transaction(file: Path, data: Path | None, *, write: bool = False) -> Iterat
         fail(str(error))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """Rows for people."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        shown.add_column(column, overflow="fold")
-    for row in rows:
-        shown.add_row(*(Text("" if value is None else str(value)) for value in row))
-    return shown
-
-
 @app.command()
-def orders(file: FileArgument = Path(), data: DataOption = None, limit: LimitOption = 50) -> None:
+def orders(
+    file: FileArgument = Path(),
+    data: DataOption = None,
+    limit: LimitOption = 50,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
     """List work orders."""
     from cellwright.mes import work_orders
 
+    form = form_of(as_json=as_json, as_csv=as_csv)
     with transaction(file, data) as session:
         views = work_orders.list_orders(session, limit=limit)
-    columns = ("order", "job order", "part", "rev", "state", "good", "rejected", "of", "priority")
-    rows = [
-        (v.number, v.job_order_id, v.part_number, v.revision, v.state, v.good, v.rejected,
-         v.quantity, v.priority)
+    table = [
+        {
+            "order": v.number,
+            "job order": v.job_order_id,
+            "part": v.part_number,
+            "rev": v.revision,
+            "state": v.state,
+            "good": v.good,
+            "rejected": v.rejected,
+            "of": v.quantity,
+            "priority": v.priority,
+        }
         for v in views
-    ]  # fmt: skip
-    out.print(table(columns, rows))
+    ]
+    show(form, keys_of(work_orders.WorkOrderView), record_rows(views), table)
 
 
 @app.command()
@@ -113,51 +126,81 @@ def order(  # noqa: PLR0917 - as many as the command has options
 
 
 @app.command(name="parts")
-def list_parts(
+def list_parts(  # noqa: PLR0917 - as many as the command has options
     file: FileArgument = Path(),
     data: DataOption = None,
     order: Annotated[str | None, typer.Option(help="Number or job order id.")] = None,
+    serial: Annotated[
+        str | None, typer.Option(help="Serial number; * stands for any characters.")
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option(help="Part number or part id; * stands for any characters.")
+    ] = None,
+    verdict: Annotated[
+        str | None, typer.Option(help="good, rejected, or open: still in the cell.")
+    ] = None,
+    since: Annotated[
+        str, typer.Option(help=f"Arrived or released not before: {MOMENT_HELP}.")
+    ] = "",
+    until: Annotated[
+        str, typer.Option(help="Arrived not after: the same; a date means its end.")
+    ] = "",
     limit: LimitOption = 50,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
 ) -> None:
-    """List parts with serial, mark, verdict and reason."""
+    """List parts with times, serial, mark, verdict and reason."""
     from cellwright.mes import parts
 
+    form = form_of(as_json=as_json, as_csv=as_csv)
+    if verdict is not None and verdict not in parts.VERDICTS:
+        fail(f"--verdict: '{verdict}' is none; take one of {', '.join(parts.VERDICTS)}", 2)
+    begin, end = span(since, until)
+    wanted = parts.PartFilter(serial=serial, part=part, verdict=verdict, since=begin, until=end)
     with transaction(file, data) as session:
-        views = parts.units(session, order, limit=limit)
-    columns = ("part", "order", "serial", "mark", "read", "verdict", "reason")
-    rows = [
-        (v.part_id, v.order, v.serial, v.mark_outcome, v.read, v.verdict, v.reason) for v in views
-    ]
-    out.print(table(columns, rows))
+        views = parts.units(session, order, wanted=wanted, limit=limit)
+    show(form, keys_of(parts.UnitView), record_rows(views), part_table(views))
 
 
 @app.command(name="audit")
-def audit_trail(
+def audit_trail(  # noqa: PLR0917 - as many as the command has options
     file: FileArgument = Path(),
     data: DataOption = None,
     entity: Annotated[
         str, typer.Option(help="Kind of entity (unit, tag, work_order, ...), or kind:id.")
     ] = "",
     limit: LimitOption = 50,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
 ) -> None:
     """Show the audit trail."""
     from cellwright.mes import audit
 
+    form = form_of(as_json=as_json, as_csv=as_csv)
     kind, _, key = entity.partition(":")
     with transaction(file, data) as session:
         records = audit.trail(session, entity_type=kind or None, entity_id=key or None, limit=limit)
         rows = [
-            (
-                r.sequence,
-                datetime.fromtimestamp(r.utc_us / 1e6, UTC).isoformat(timespec="milliseconds"),
-                r.actor,
-                r.action,
-                f"{r.entity_type}:{r.entity_id}",
-                r.reason,
-            )
+            {
+                "sequence": r.sequence,
+                "time": datetime.fromtimestamp(r.utc_us / 1e6, UTC).isoformat(
+                    timespec="milliseconds"
+                ),
+                "actor": r.actor,
+                "action": r.action,
+                "entity": f"{r.entity_type}:{r.entity_id}",
+                "reason": r.reason,
+                "old": r.old,
+                "new": r.new,
+            }
             for r in records
         ]
-    out.print(table(("", "time (UTC)", "actor", "action", "entity", "reason"), rows))
+    table = [
+        {"": row["sequence"], "time (UTC)": row["time"]}
+        | {key: row[key] for key in ("actor", "action", "entity", "reason")}
+        for row in rows
+    ]
+    show(form, AUDIT_KEYS, rows, table)
 
 
 @app.command()

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
+
+from cellwright.runtime.cli.common import fail
 
 _BACK: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(s|min|h|d)", re.ASCII)
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 _DAYS: Final = {"today": 0, "yesterday": 1}
 
 MOMENT_HELP: Final = "a date, a time, both, 'yesterday', or how long ago, like 2h"
+
+
+def span(since: str, until: str) -> tuple[datetime | None, datetime | None]:
+    """What ``--since`` and ``--until`` mean now; None where nothing was typed. Exit code 2 for what
+    is no time, and for an end before the beginning."""
+    now = datetime.now(UTC)
+    found = []
+    for option, text in (("--since", since), ("--until", until)):
+        try:
+            found.append(moment(text, now, end=option == "--until") if text else None)
+        except ValueError as error:
+            fail(f"{option}: {error}", 2)
+    begin, end = found
+    if begin is not None and end is not None and begin > end:
+        fail(f"--since {since} is later than --until {until}; exchange them", 2)
+    return begin, end
 
 
 def moment(text: str, now: datetime, *, end: bool = False) -> datetime:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from prepare import EXAMPLE
+from sqlalchemy import select
 from typer.testing import CliRunner
 
 from cellwright.mes.master_data import apply, load_file
+from cellwright.mes.models import Serial, SerialState, Verdict, WorkOrder
+from cellwright.mes.parts import find_or_add
 from cellwright.mes.store import Store
 from cellwright.runtime.cli.main import app
 from cellwright.runtime.config import compile_file
@@ -19,8 +26,11 @@ runner = CliRunner()
 
 @pytest.fixture
 def cell(tmp_path: Path) -> Path:
+    return copy_of_the_example(tmp_path / "cell")
+
+
+def copy_of_the_example(folder: Path) -> Path:
     """A copy of the example cell whose database knows the example's parts."""
-    folder = tmp_path / "cell"
     ignored = shutil.ignore_patterns("data", "__pycache__", "plant")
     shutil.copytree(EXAMPLE, folder, ignore=ignored)
     plan = compile_file(folder / "cell.yaml")
@@ -104,3 +114,123 @@ def test_a_cell_that_never_ran_is_told_from_one_whose_data_lie_elsewhere(
     assert "has no records yet; they begin with 'cellwright run " in refused.output
     found = runner.invoke(app, ["mes", "verify", str(cell), "--data", str(elsewhere)])
     assert (found.exit_code, "chain intact" in found.output) == (0, True), found.output
+
+
+# --- which parts, and in which form ---------------------------------------------------------------
+
+BOOT = "7d3f0c52-6c1e-4d1d-9f7a-0d5a3b0d9c11"
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cell after four parts: two good, one rejected, one that is still in it; only read."""
+    cell = copy_of_the_example(tmp_path_factory.mktemp("made") / "cell")
+    order = ["mes", "order", "JO-7", "BLD-7421", "5", "--file", str(cell)]
+    assert runner.invoke(app, order).exit_code == 0
+    plan = compile_file(cell / "cell.yaml")
+    assert plan.database is not None
+    store = Store.open(plan.database)
+    with store.session() as session:
+        work_order = session.scalars(select(WorkOrder)).one()
+        for number in range(1, 5):
+            at = NOON + timedelta(hours=number)
+            unit = find_or_add(session, f"{BOOT}-{number:06}", at)
+            unit.order = work_order
+            session.add(
+                Serial(
+                    serial=f"SN2600000{number}",
+                    unit_id=unit.id,
+                    order_id=work_order.id,
+                    station="mark",
+                    state=SerialState.SPENT,
+                    reserved_utc=at,
+                )
+            )
+            if number < 4:
+                unit.verdict = Verdict.REJECTED if number == 2 else Verdict.GOOD
+                unit.reason = "no symbol was read at both tries" if number == 2 else ""
+                unit.released_utc = at + timedelta(minutes=5)
+    store.close()
+    return cell
+
+
+def parts(cell: Path, *words: str, **environment: str) -> str:
+    done = runner.invoke(app, ["mes", "parts", str(cell), *words], env=environment)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ((), "1234"),
+        (("--serial", "SN26000002"), "2"),
+        (("--serial", "SN*3"), "3"),
+        (("--serial", "SN_6000002"), ""),
+        (("--part", "BLD-7421"), "1234"),
+        (("--part", "BLD"), ""),
+        (("--part", "*-000003"), "3"),
+        (("--verdict", "rejected"), "2"),
+        (("--verdict", "good"), "13"),
+        (("--verdict", "open"), "4"),
+        (("--since", "2026-03-04T15:04Z"), "34"),
+        (("--until", "2026-03-04T14:00Z"), "12"),
+        (("--since", "2026-03-04", "--verdict", "good", "--limit", "1"), "3"),
+        (("--order", "JO-7", "--serial", "SN26000001"), "1"),
+        (("--order", "JO-8"), ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
+)
+def test_parts_are_found_by_serial_part_verdict_time_and_order(
+    made: Path, words: tuple[str, ...], wanted: str
+) -> None:
+    rows = json.loads(parts(made, "--json", *words))
+    assert [row["serial"][-1] for row in rows] == list(wanted)
+
+
+def test_a_part_is_told_with_its_times_to_machines(made: Path) -> None:
+    row = json.loads(parts(made, "--json", "--serial", "SN26000002"))[0]
+    assert (row["arrived_utc"], row["released_utc"]) == (
+        "2026-03-04T14:00:00Z", "2026-03-04T14:05:00Z",
+    )  # fmt: skip
+    assert (row["verdict"], row["part_number"], row["recovered"]) == ("rejected", "BLD-7421", False)
+    rows = list(csv.DictReader(io.StringIO(parts(made, "--csv"))))
+    assert [r["verdict"] for r in rows] == ["good", "rejected", "good", ""]
+    assert rows[1] == {key: "" if value is None else str(value) for key, value in row.items()}
+    assert parts(made, "--csv", "--order", "JO-8").split(",")[0] == "part_id"
+
+
+def test_the_tables_of_the_mes_fit_80_columns_and_break_no_word(made: Path) -> None:
+    for command in ("parts", "orders", "audit"):
+        words = ["mes", command, str(made)]
+        narrow = runner.invoke(app, words, env={"COLUMNS": "80"}).stdout
+        wide = runner.invoke(app, words, env={"COLUMNS": "400"}).stdout
+        assert max(map(len, narrow.splitlines())) <= 80, narrow
+        assert sorted(narrow.split()) == sorted(wide.split())
+    assert "SN26000002  rejected" in parts(made, COLUMNS="80")
+    assert "in the cell" in parts(made)
+
+
+def test_orders_and_audit_are_there_for_machines(made: Path) -> None:
+    for command, key in (("orders", "job_order_id"), ("audit", "action")):
+        rows = json.loads(runner.invoke(app, ["mes", command, str(made), "--json"]).stdout)
+        text = runner.invoke(app, ["mes", command, str(made), "--csv"]).stdout
+        assert [row[key] for row in csv.DictReader(io.StringIO(text))] == [r[key] for r in rows]
+        assert rows
+
+
+@pytest.mark.parametrize(
+    ("words", "say"),
+    [
+        (("--verdict", "bad"), "'bad' is none; take one of good, rejected, open"),
+        (("--since", "soon"), "--since: 'soon' is not a time"),
+        (("--json", "--csv"), "cannot be had together"),
+    ],
+)
+def test_a_choice_of_parts_that_cannot_be_meant_is_refused(
+    made: Path, words: tuple[str, ...], say: str
+) -> None:
+    done = runner.invoke(app, ["mes", "parts", str(made), *words])
+    assert done.exit_code == 2
+    assert say in done.output
