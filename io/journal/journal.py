@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
-import structlog
 
 from cellwright.io.messages import AnyEvent, Event, MessageError, decode_event
 
@@ -78,8 +77,6 @@ _REMEDIES: Final = {
         "move the file away for inspection; a new one is begun in its place",
     ),
 }
-
-_log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -293,8 +290,13 @@ class JournalReader:
             try:
                 yield sequence, decode_event(payload)
             except MessageError as error:
+                # Commands that look at a cell read a row or two and are not to wait for it.
+                import structlog  # noqa: PLC0415
+
                 # The writer decoded it: the disk has changed it, or the reader is older.
-                _log.error("journal row is not readable", sequence=sequence, error=str(error))
+                structlog.get_logger(__name__).error(
+                    "journal row is not readable", sequence=sequence, error=str(error)
+                )
 
 
 def _last_sequence(connection: sqlite3.Connection) -> int:

@@ -23,6 +23,7 @@ from cellwright.io.plan import Plan
 from cellwright.runtime.cli.acting import send
 from cellwright.runtime.cli.common import CellOption, JsonOption, ReasonOption, actor, fail
 from cellwright.runtime.cli.running import attached
+from cellwright.runtime.cli.views.history import with_their_coming
 
 ALL = "all"
 """Instead of an alarm's name: every one that waits for acknowledgement."""
@@ -124,7 +125,10 @@ def _known(plan: Plan, name: str) -> None:
 
 
 def report(status: AlarmStatus) -> dict[str, Any]:
-    """One alarm as plain data; ``since`` is UTC, None for one that has never been active."""
+    """One alarm as plain data; ``since`` is UTC, None for one that has never been active.
+
+    It is when the alarm came, of one that is put away when that was done.
+    """
     since = None
     if status.since_utc_ns:
         since = datetime.fromtimestamp(status.since_utc_ns / 1e9, UTC).isoformat()
@@ -150,4 +154,5 @@ def _chosen(plan: Plan, reader: SnapshotReader, every: bool) -> list[AlarmStatus
     statuses = AlarmView(plan, reader).statuses()
     if not every:
         statuses = [one for one in statuses if one.state != 0 or one.held]
+    statuses = with_their_coming(plan, statuses)
     return sorted(statuses, key=lambda one: (one.state not in ANNUNCIATED, -one.severity))

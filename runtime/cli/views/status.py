@@ -11,6 +11,8 @@ from rich.text import Text
 
 from cellwright.io.image import figures
 from cellwright.io.image.figures import Kind
+from cellwright.runtime.cli.views.folding import printable
+from cellwright.runtime.cli.views.history import history_lines
 from cellwright.runtime.cli.views.programs import program_lines
 from cellwright.runtime.cli.views.tags import STATE_STYLE
 from cellwright.runtime.realtime.machine_check import Item
@@ -35,6 +37,7 @@ def status_view(report: dict[str, Any]) -> RenderableType:
         parts.append(Text(f"degraded: {report['degraded']}", style="yellow"))
     if report["forces_active"]:
         parts.append(Text("forces are active", style="yellow"))
+    parts += [Text(printable(line), style=style) for line, style in history_lines(report)]
     parts.append(
         Text(
             f"ticks: {ticks['run']} run + {ticks['skipped']} skipped = {ticks['elapsed']} elapsed, "

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from cellwright.io.image import Distribution, Image, figures
 from cellwright.io.image.figures import Figure, Kind
 from cellwright.io.plan import CellState, Plan, Value
+from cellwright.runtime.cli.views.history import history_report
 from cellwright.runtime.cli.views.programs import program_report
 from cellwright.runtime.realtime.machine_check import check
 
@@ -31,6 +32,7 @@ def status_report(plan: Plan, image: Image) -> dict[str, Any]:
         "site": plan.site,
         "source": plan.source,
         "state": CellState(image.scan.state).name,
+        **history_report(plan, image),
         "first_fault": str(system("first_fault")),
         "degraded": str(system("degraded")),
         "simulated": plan.simulated,
