@@ -60,6 +60,11 @@ class KnownTags:
         use = self.uses.get(name)
         return None if use is None else use.type
 
+    def unit(self, name: str) -> str:
+        """Unit of the tag as declared, or as the first program variable has it; else empty."""
+        use = self.uses[name]
+        return use.unit or (use.claim.unit if use.claim is not None else "")
+
     def broken(self, name: str) -> bool:
         """Something is already said about the tag or its task."""
         return name in self.tags.broken or name.partition(".")[0] in self.tasks.broken
@@ -75,7 +80,7 @@ class KnownTags:
         all tags of the cell, which is their place in the plan.
         """
         try:
-            return parse_condition(text, self.type, self.uses, self.places.__getitem__)
+            return parse_condition(text, self.type, self.uses, self.places.__getitem__, self.unit)
         except ConditionError as error:
             if self.broken_in(text):
                 return None  # what is wrong with that tag is already said

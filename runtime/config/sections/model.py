@@ -286,7 +286,8 @@ class Tag(Section):
     description: str = Field("", max_length=400)
     """One sentence for people; OPC UA clients see it."""
     unit: Unit = ""
-    """Engineering unit, by its UNECE symbol (`mm`, `bar`, `degC`)."""
+    """Engineering unit, by its UNECE symbol (`mm`, `bar`, `degC`). A program variable that is bound
+    to the tag has the same unit or none, and a condition compares tags of one unit."""
     range: Pair | None = None
     """Lowest and highest sensible value in engineering units; outside, quality is Uncertain."""
     scale: ScaleModel | None = None
