@@ -144,9 +144,14 @@ class _Binder:
                 self._event(task, task.model.event)
         for task in self.tasks.good.values():
             self._account(task)
+        self._check_writers()
+        return Bindings(self.uses, self.by_task, self.events)
+
+    def _check_writers(self) -> None:
         for use in self.uses.values():
             self._check_commands(use)
-        return Bindings(self.uses, self.by_task, self.events)
+        for name, target in self.events.items():
+            self._check_event(name, self.uses[target])
 
     def _check_groups(self) -> None:
         """Tags ``a.b`` lie in a group ``a``, so that no tag in memory may have that name."""
@@ -405,6 +410,16 @@ class _Binder:
                 "bind it to a program's Output, or give `write` roles",
             )
 
+    def _check_event(self, task: str, use: Use) -> None:
+        if not unwritten(use) or self.problems.errors:
+            return  # with an error, its writer may be what could not be loaded or bound
+        self.problems.warning(
+            self.root.at(("tasks", task, "event")),
+            f"the task '{task}' would never run",
+            f"nobody writes the tag '{use.name}', so that it has no edges",
+            "bind it to a program's Output, give `write` roles, or name another tag",
+        )
+
     def _mark(self, task: TaskDraft, variable: str) -> Mark:
         return (
             self.root.at(("tasks", task.name, "bind", variable))
@@ -417,6 +432,15 @@ class _Binder:
 
     def _line(self, use: Use) -> int:
         return use.draft.mark.line if use.draft is not None else 0
+
+
+def unwritten(use: Use) -> bool:
+    """A memory tag that no task, no command and no heartbeat changes; a force still may."""
+    return (
+        use.direction is Direction.MEMORY
+        and use.writer is None
+        and (use.draft is None or not use.draft.model.write)
+    )
 
 
 def _misfit(variable: Variable, use: Use) -> str | None:
