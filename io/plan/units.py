@@ -1,8 +1,8 @@
 """Engineering units: the symbols of the configuration and what OPC UA calls them.
 
-The compiler looks a tag's unit up here, the OPC UA room fills ``EngineeringUnits`` from it. The
-codes are those of UNECE Recommendation 20. The table, ``units.csv``, is data
-and converts nothing.
+The compiler looks a tag's unit up here and compares units that meet, the OPC UA room fills
+``EngineeringUnits`` from it. The codes are those of UNECE Recommendation 20. The table,
+``units.csv``, is data and converts nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ class Unit:
     display: str
     """Symbol for people (``°C`` where the configuration may say ``degC``)."""
     description: str
+    kind: str
+    """What it measures: `pressure`, `temperature`. Units of one kind can be converted."""
 
     @property
     def unit_id(self) -> int:
@@ -41,8 +43,8 @@ def _load() -> tuple[dict[str, Unit], dict[str, Unit]]:
     spellings: dict[str, Unit] = {}
     text = resources.files("cellwright.io.plan").joinpath("units.csv").read_text("utf-8")
     for line in text.splitlines()[1:]:
-        symbol, code, display, description, others = line.split(",")
-        unit = Unit(symbol, code, display, description)
+        symbol, code, display, description, kind, others = line.split(",")
+        unit = Unit(symbol, code, display, description, kind)
         units[symbol] = unit
         for spelling in (symbol, *others.split()):
             spellings[spelling] = unit
@@ -61,6 +63,24 @@ def lookup(symbol: str) -> Unit:
     if unit is None:
         raise UnknownUnitError(f"'{symbol}' is not a unit of the table; {_hint(symbol)}")
     return unit
+
+
+def find(symbol: str) -> Unit | None:
+    """The unit of that symbol, or None; no unit at all (an empty symbol) is None, too."""
+    return _SPELLINGS.get(symbol)
+
+
+def clash(one: str, other: str) -> tuple[Unit, Unit] | None:
+    """Both units when one number cannot be meant in both; None when it can or one is not known.
+
+    A unit on one side only is no clash: a general program (a limiter, a filter) has none and works
+    in the unit of whatever it is bound to, and a tag without a unit takes its meaning from its
+    program. Spellings of one unit (`degC`, `°C`) are the same.
+    """
+    first, second = find(one), find(other)
+    if first is None or second is None or first is second:
+        return None
+    return first, second
 
 
 def suggest(symbol: str, limit: int = 3) -> list[str]:

@@ -138,7 +138,7 @@ class _Compiler:
         tasks = compile_tasks(section("tasks"), self.root, self.folder, devices, problems)
         drafts = AlarmDrafts(self.root, base_ns, problems)
         bindings = bind(tags, tasks, self.root, problems, drafts.extras)
-        known = KnownTags(bindings.uses, tags, tasks)
+        known = KnownTags(bindings.uses, tags, tasks, devices.good)
         drafts.check(known)
         recording = compile_recorder(recorder, self.root, known, problems)
         if settings is not None:

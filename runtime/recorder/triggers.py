@@ -35,6 +35,7 @@ def asked_for(plan: Plan, text: str) -> RecorderTrigger:
             lambda name: tags[name].type if name in tags else None,
             tags,
             lambda name: tags[name].index,
+            lambda name: tags[name].unit,
         )
     except conditions.ConditionError as error:
         raise ConditionError(f"the condition '{text}' is not right: {error}") from error

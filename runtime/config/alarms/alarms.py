@@ -30,14 +30,18 @@ from cellwright.io.plan import (
     Step,
     Tag,
     TagType,
-    integer_range,
 )
 from cellwright.runtime.config.alarms.conditions import Condition
-from cellwright.runtime.config.alarms.drafts import AlarmDraft, HeartbeatDraft, KnownTags
+from cellwright.runtime.config.alarms.drafts import (
+    AlarmDraft,
+    HeartbeatDraft,
+    KnownTags,
+)
+from cellwright.runtime.config.alarms.limits import check_delays, check_limit
 from cellwright.runtime.config.sections import model
 from cellwright.runtime.config.sections.durations import show_duration
 from cellwright.runtime.config.sections.validation import validate
-from cellwright.runtime.config.tasks.binding import Extras, RuntimeTag, Use
+from cellwright.runtime.config.tasks.binding import Extras, RuntimeTag, Use, unwritten
 
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}", re.ASCII)
 DEFAULT_PERIOD_NS: Final = 1_000_000_000
@@ -314,6 +318,12 @@ class AlarmDrafts:
         if condition is None:
             return
         self._conditions[alarm.name] = condition
+        watched = [known.uses[name] for name in condition.values]
+        if watched and not condition.qualities and all(map(unwritten, watched)):
+            self._can_change(
+                watched[0], f"the condition of the alarm '{alarm.name}' is about it", node.mark
+            )
+        check_delays(alarm, condition, self._root, self._problems)
         for name in (*condition.values, *condition.qualities):
             _reads(known.uses[name], "alarms")
 
@@ -323,7 +333,7 @@ class AlarmDrafts:
         use = self._tag(name, f"the alarm '{alarm.entry}' watches it", mark, known)
         if use is None or kind is None:
             return
-        code, at = use.type.code, float(getattr(alarm.model, kind))
+        code = use.type.code
         if use.type.is_array or (code not in INTEGERS and code not in REALS):
             self._problems.error(
                 mark,
@@ -332,16 +342,19 @@ class AlarmDrafts:
                 "use `when` for a condition on it",
             )
             return
-        low, high = _span(use)
-        if not low <= at <= high:
-            self._problems.error(
-                self._at("alarms", alarm.entry, kind),
-                f"'{name}' can never pass {kind} {at:g}",
-                f"it goes from {low:g} to {high:g}",
-                "correct the limit",
+        if check_limit(alarm, kind, use, self._root, self._problems):
+            self._can_change(use, f"the alarm '{alarm.entry}' watches it", mark)
+            _reads(use, "alarms")
+
+    def _can_change(self, use: Use, why: str, mark: Mark) -> None:
+        if unwritten(use) and not self._problems.errors:
+            # With an error elsewhere, what could not be loaded or bound may be its writer.
+            self._problems.warning(
+                mark,
+                f"nobody writes the tag '{use.name}'",
+                f"{why}, and it keeps its initial value",
+                "bind it to a program's Output, or give `write` roles",
             )
-            return
-        _reads(use, "alarms")
 
     def _check_heartbeat(self, heartbeat: HeartbeatDraft, known: KnownTags) -> None:
         name, data = heartbeat.name, heartbeat.model
@@ -372,8 +385,29 @@ class AlarmDrafts:
                     "a heartbeat is a BOOL that is inverted or an integer that is counted",
                     "use a tag of the type BOOL or UINT",
                 )
-            elif key == "expect":
-                _reads(use, f"heartbeat {name}")
+            else:
+                self._check_poll(heartbeat, key, use, known)
+                if key == "expect":
+                    self._can_change(use, f"the heartbeat '{name}' expects changes of it", mark)
+                    _reads(use, f"heartbeat {name}")
+
+    def _check_poll(self, heartbeat: HeartbeatDraft, key: str, use: Use, known: KnownTags) -> None:
+        """A device is asked only at each poll: no sign of life passes faster than that."""
+        address = use.draft.address if use.draft is not None else None
+        device = known.devices.get(address.device) if address is not None else None
+        data = heartbeat.model
+        setting = "period" if key == "send" else "timeout"
+        value = (data.period or DEFAULT_PERIOD_NS) if key == "send" else (data.timeout or 0)
+        if device is None or value >= device.poll_ns:
+            return
+        given = getattr(data, setting) is not None
+        poll = show_duration(device.poll_ns)
+        self._problems.error(
+            self._at("heartbeats", heartbeat.name, setting if given else key),
+            f"{setting} {show_duration(value)} of the heartbeat '{heartbeat.name}' cannot be kept",
+            f"the device '{device.name}' is polled only every {poll}",
+            f"write at least twice that, or a shorter `poll` for '{device.name}'",
+        )
 
     def _tag(self, name: str, why: str, mark: Mark, known: KnownTags) -> Use | None:
         if known.type(name) is not None:
@@ -453,18 +487,6 @@ def _heartbeat(number: int, heartbeat: HeartbeatDraft, index: dict[str, int]) ->
         alive=-1 if data.expect is None else index[f"heartbeat.{name}.alive"],
         lost=-1 if data.expect is None else index[f"heartbeat.{name}.lost"],
     )
-
-
-def _span(use: Use) -> tuple[float, float]:
-    """Between what the tag's value can lie, as far as that is declared."""
-    if use.draft is not None and use.draft.scale is not None:
-        scale = use.draft.scale
-        ends = [scale.gain * raw + scale.offset for raw in (scale.raw_low, scale.raw_high)]
-        return min(ends), max(ends)
-    if use.type.code in INTEGERS:
-        low, high = integer_range(use.type.code)
-        return float(low), float(high)
-    return float("-inf"), float("inf")
 
 
 def _reads(use: Use, reader: str) -> None:

@@ -17,7 +17,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from cellwright.io.files.problems import nearest
-from cellwright.io.plan import INTEGERS, REALS, Code, Op, Scalar, Step, TagType, integer_range
+from cellwright.io.plan import (
+    INTEGERS,
+    REALS,
+    Code,
+    Op,
+    Scalar,
+    Step,
+    TagType,
+    integer_range,
+    units,
+)
 
 MAX_LENGTH: Final = 1000
 """Characters of a condition; a longer one is a program."""
@@ -85,6 +95,8 @@ class _Part:
     column: int
     constant: Scalar | None = None
     text: str = ""
+    tag: str = ""
+    """Name of the tag that it is."""
 
 
 _BOOL: Final = TagType(Code.BOOL)
@@ -95,11 +107,12 @@ def parse_condition(
     types: Callable[[str], TagType | None],
     names: Iterable[str],
     index: Callable[[str], int],
+    unit: Callable[[str], str] = lambda _: "",
 ) -> Condition:
     """The condition as steps; raises ConditionError.
 
     ``types`` gives a tag's type (None: no such tag), ``names`` all tags for suggestions, ``index``
-    a tag's place in the tag table.
+    a tag's place in the tag table, ``unit`` its unit, empty when it has none.
     """
     if len(text) > MAX_LENGTH:
         raise ConditionError(
@@ -108,7 +121,7 @@ def parse_condition(
             f"at most {MAX_LENGTH} are allowed",
             "compute a BOOL in a program and use that",
         )
-    return _Parser(text, types, names, index).run()
+    return _Parser(text, types, names, index, unit).run()
 
 
 class _Parser:
@@ -118,8 +131,9 @@ class _Parser:
         types: Callable[[str], TagType | None],
         names: Iterable[str],
         index: Callable[[str], int],
+        unit: Callable[[str], str],
     ) -> None:
-        self._types, self._names, self._index = types, names, index
+        self._types, self._names, self._index, self._unit = types, names, index, unit
         self._tokens = _tokens(text)
         self._at = 0
         self._depth = 0
@@ -225,7 +239,7 @@ class _Parser:
         kind = self._known(token)
         self._values[token.text] = None
         self._steps.append(Step(Op.TAG, self._index(token.text)))
-        return _Part(kind, token.column, text=token.text)
+        return _Part(kind, token.column, text=token.text, tag=token.text)
 
     def _deeper(self, column: int, inner: Callable[[], _Part]) -> _Part:
         self._depth += 1
@@ -326,6 +340,23 @@ class _Parser:
         for tag, constant in ((left, right), (right, left)):
             if tag.type is not None and constant.constant is not None and tag.constant is None:
                 _check_range(tag, constant)
+        self._same_unit(left, token, right)
+
+    def _same_unit(self, left: _Part, token: _Token, right: _Part) -> None:
+        """Two tags that are compared; a number beside a tag is in the tag's unit."""
+        if not left.tag or not right.tag:
+            return
+        clash = units.clash(self._unit(left.tag), self._unit(right.tag))
+        if clash is not None:
+            one, other = clash
+            raise ConditionError(
+                token.column,
+                f"'{left.tag}' is in {one.symbol} and '{right.tag}' in {other.symbol}",
+                "a number is not converted before it is compared"
+                if one.kind == other.kind
+                else f"one measures {one.kind}, the other {other.kind}",
+                "compare tags of one unit; a program can convert one of them",
+            )
 
     @staticmethod
     def _unexpected(token: _Token, why: str) -> ConditionError:

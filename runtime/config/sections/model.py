@@ -286,7 +286,8 @@ class Tag(Section):
     description: str = Field("", max_length=400)
     """One sentence for people; OPC UA clients see it."""
     unit: Unit = ""
-    """Engineering unit, by its UNECE symbol (`mm`, `bar`, `degC`)."""
+    """Engineering unit, by its UNECE symbol (`mm`, `bar`, `degC`). A program variable that is bound
+    to the tag has the same unit or none, and a condition compares tags of one unit."""
     range: Pair | None = None
     """Lowest and highest sensible value in engineering units; outside, quality is Uncertain."""
     scale: ScaleModel | None = None
@@ -372,7 +373,8 @@ class Alarm(Section):
     low_low: float | None = None
     """The alarm comes below this value."""
     deadband: float | None = Field(None, ge=0)
-    """Limits: how far inside the limit the value must be before the alarm goes. Default: 0."""
+    """Limits: how far inside the limit the value must be before the alarm goes; at most the
+    distance from a high to a low limit. Default: 0."""
     text: str = Field(min_length=1, max_length=200)
     """What the operator reads: what is wrong and what to do."""
     severity: int = Field(500, ge=1, le=1000)
@@ -399,12 +401,14 @@ class Heartbeat(Section):
     """Output or memory tag that the runtime changes: a BOOL is inverted, an integer counted. It
     changes in every operating state; an output reaches its device in RUN only."""
     period: Duration | None = None
-    """Time between two changes of `send`, at least `scan.base`. Default: 1s."""
+    """Time between two changes of `send`, at least `scan.base` and the `poll` of its device.
+    Default: 1s."""
     expect: str | None = None
     """Input or memory tag that the other side changes. A value without Good quality does not
     count."""
     timeout: Duration | None = None
-    """Longest time between two changes of `expect`; needed with it."""
+    """Longest time between two changes of `expect`; needed with it. At least `scan.base` and the
+    `poll` of its device."""
     on_loss: Literal["none", "alarm", "stop", "fault"] | None = None
     """What a loss does, with `expect`: raise the alarm `heartbeat.<name>`, and `stop` or `fault`
     the cell. `none`: only the tags show it. Default: `alarm`."""

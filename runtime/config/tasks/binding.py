@@ -52,6 +52,15 @@ class Extras:
     """Tag to its writer (``heartbeat hmi``) and where that is said."""
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A unit that a program variable gives to a tag without one."""
+
+    unit: str
+    variable: str
+    task: str
+
+
 @dataclass(slots=True)
 class Use:
     """A tag as the programs see it."""
@@ -68,6 +77,17 @@ class Use:
     writer_initial: Value | None = None
     """Initial value of the variable that writes the tag."""
     readers: list[str] = field(default_factory=list)
+    claim: Claim | None = None
+    """Who says the unit of a tag that is declared without one: the first variable that has one."""
+
+    @property
+    def unit(self) -> str:
+        """Unit that the declaration, the variable of an automatic tag or the runtime gives it."""
+        if self.draft is not None:
+            return self.draft.model.unit
+        if self.automatic is not None:
+            return self.automatic.unit
+        return _SYSTEM[self.name].unit if self.name in _SYSTEM else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +144,14 @@ class _Binder:
                 self._event(task, task.model.event)
         for task in self.tasks.good.values():
             self._account(task)
+        self._check_writers()
+        return Bindings(self.uses, self.by_task, self.events)
+
+    def _check_writers(self) -> None:
         for use in self.uses.values():
             self._check_commands(use)
-        return Bindings(self.uses, self.by_task, self.events)
+        for name, target in self.events.items():
+            self._check_event(name, self.uses[target])
 
     def _check_groups(self) -> None:
         """Tags ``a.b`` lie in a group ``a``, so that no tag in memory may have that name."""
@@ -193,14 +218,6 @@ class _Binder:
                 f"spell the declared tag '{automatic}'",
             )
             return
-        if variable.unit and not _known_unit(variable.unit):
-            self.problems.error(
-                self.root.at(("tasks", task.name, "program")),
-                f"the variable '{name}' of task '{task.name}' has the unknown unit"
-                f" '{variable.unit}'",
-                "OPC UA clients need the UNECE code that belongs to it",
-                "correct the unit in the program",
-            )
         self.folded[automatic.casefold()] = automatic
         self.uses[automatic] = Use(
             automatic,
@@ -298,6 +315,8 @@ class _Binder:
             use = self.uses[tag]
             variable = task.variables[name]
             mark = self._mark(task, name)
+            if variable.unit:
+                self._check_unit(task, name, variable, use, mark)
             if not variable.writable:
                 if task.name not in use.readers:
                     use.readers.append(task.name)
@@ -312,6 +331,59 @@ class _Binder:
                     "a tag has one writer, so that its value does not depend on the order of tasks",
                     f"bind '{name}' to another tag and combine the two in one task",
                 )
+
+    def _check_unit(
+        self, task: TaskDraft, name: str, variable: Variable, use: Use, mark: Mark
+    ) -> None:
+        unit = units.find(variable.unit)
+        if unit is None:
+            self.problems.error(
+                self.root.at(("tasks", task.name, "program")),
+                f"the variable '{name}' of task '{task.name}' has the unknown unit"
+                f" '{variable.unit}'",
+                "OPC UA clients need the UNECE code that belongs to it",
+                "correct the unit in the program",
+            )
+            return
+        if _misfit(variable, use) is not None:
+            return  # that is already said
+        if not use.unit and use.claim is None:
+            use.claim = Claim(unit.symbol, name, task.name)
+            return
+        claim = None if use.unit else use.claim
+        clash = units.clash(unit.symbol, use.unit if claim is None else claim.unit)
+        if clash is None:
+            return
+        other = clash[1]
+        line = f" (line {self._line(use)})" if use.draft is not None else ""
+        there = (
+            f"the tag '{use.name}'{line} in {other.symbol}"
+            if claim is None
+            else f"'{claim.variable}' of task '{claim.task}' is in {other.symbol},"
+            f" on the same tag '{use.name}'{line}"
+        )
+        self.problems.error(
+            mark,
+            f"'{name}' of task '{task.name}' is in {unit.symbol} and {there}",
+            "a number is not converted on its way"
+            if unit.kind == other.kind
+            else f"one measures {unit.kind}, the other {other.kind}",
+            self._mend_unit(unit, other, use),
+        )
+
+    @staticmethod
+    def _mend_unit(unit: units.Unit, other: units.Unit, use: Use) -> str:
+        if unit.kind != other.kind:
+            return f"bind a tag that is in {unit.symbol}, or correct the unit that is wrong"
+        if use.draft is not None and use.draft.model.scale is not None:
+            return (
+                f"give the tag `unit: {unit.symbol}` with `scale.eng` in {unit.symbol},"
+                f" or change the program to {other.symbol}"
+            )
+        return (
+            f"bind a tag that is in {unit.symbol} (a task can convert),"
+            f" or change the program to {other.symbol}"
+        )
 
     def _check_commands(self, use: Use) -> None:
         draft = use.draft
@@ -338,6 +410,16 @@ class _Binder:
                 "bind it to a program's Output, or give `write` roles",
             )
 
+    def _check_event(self, task: str, use: Use) -> None:
+        if not unwritten(use) or self.problems.errors:
+            return  # with an error, its writer may be what could not be loaded or bound
+        self.problems.warning(
+            self.root.at(("tasks", task, "event")),
+            f"the task '{task}' would never run",
+            f"nobody writes the tag '{use.name}', so that it has no edges",
+            "bind it to a program's Output, give `write` roles, or name another tag",
+        )
+
     def _mark(self, task: TaskDraft, variable: str) -> Mark:
         return (
             self.root.at(("tasks", task.name, "bind", variable))
@@ -350,6 +432,15 @@ class _Binder:
 
     def _line(self, use: Use) -> int:
         return use.draft.mark.line if use.draft is not None else 0
+
+
+def unwritten(use: Use) -> bool:
+    """A memory tag that no task, no command and no heartbeat changes; a force still may."""
+    return (
+        use.direction is Direction.MEMORY
+        and use.writer is None
+        and (use.draft is None or not use.draft.model.write)
+    )
 
 
 def _misfit(variable: Variable, use: Use) -> str | None:
@@ -380,11 +471,3 @@ def _mend(variable: Variable, use: Use) -> str:
     if isinstance(variable, Retained) and use.direction is Direction.MEMORY:
         return "add `retain: true` to the tag"
     return "bind it to a memory tag or leave it unbound for an automatic one"
-
-
-def _known_unit(symbol: str) -> bool:
-    try:
-        units.lookup(symbol)
-    except units.UnknownUnitError:
-        return False
-    return True

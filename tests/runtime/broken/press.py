@@ -50,6 +50,29 @@ class Lamp(Program[ProgramOptions]):
         self.lamp = self.level > 1.0
 
 
+class Regulator(Program[ProgramOptions]):
+    """Keeps a pressure and shows it to others."""
+
+    pressure = Input(REAL, unit="bar")
+    warmth = Input(REAL, unit="°C")
+    ratio = Input(REAL)
+    shown = Output(REAL, unit="bar")
+
+    def scan(self, ctx: ScanContext) -> None:
+        """Show the pressure."""
+        self.shown = self.pressure
+
+
+class Gauge(Program[ProgramOptions]):
+    """Shows a pressure in another unit."""
+
+    value = Input(REAL, unit="kPa")
+    other = Input(REAL, unit="florin")
+
+    def scan(self, ctx: ScanContext) -> None:
+        """Do nothing."""
+
+
 class Unfinished(Program[ProgramOptions]):
     """Has no scan method."""
 
