@@ -225,7 +225,9 @@ def test_counters_are_reset_by_command_and_the_journal_keeps_who_did_it(cell: Sm
 
 
 def test_a_negative_number_is_a_value_and_not_an_option(cell: SmallCell) -> None:
-    assert said(cell, "force", "clamp_pressure", "-1.5") == "clamp_pressure forced to -1.5\n"
+    assert said(cell, "force", "clamp_pressure", "-1.5") == (
+        "clamp_pressure forced to -1.5 (outside its range, 0 to 8 bar)\n"
+    )
     assert data(cell, "tags", "get", "clamp_pressure")["value"] == -1.5
     said(cell, "unforce")
 
