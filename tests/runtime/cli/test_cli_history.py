@@ -83,6 +83,7 @@ def alarm(cell: SmallCell, name: str, state: str) -> dict[str, Any]:
 def test_status_in_stop_says_since_when_who_and_why(cell: SmallCell) -> None:
     before = datetime.now(UTC)
     done(cell, "stop", "--reason", "lunch [break]")
+    soon(lambda: status(cell)["state"] == "STOP")
     entered = soon(lambda: status(cell)["last_state_change"])
     assert (entered["from"], entered["reason"], entered["request"]) == (
         "RUN", "lunch [break]", "stop",
@@ -103,6 +104,7 @@ def test_in_run_nobody_is_told_why(cell: SmallCell) -> None:
 
 def test_a_start_that_was_refused_is_told_until_the_state_changes(cell: SmallCell) -> None:
     done(cell, "stop")
+    soon(lambda: status(cell)["state"] == "STOP" and status(cell)["last_state_change"])
     assert cell.type("resume").returncode == 1
     refused = soon(lambda: status(cell)["last_refused"])
     assert (refused["command"], "'hot_start' is not possible in STOP" in refused["why"]) == (
@@ -110,10 +112,12 @@ def test_a_start_that_was_refused_is_told_until_the_state_changes(cell: SmallCel
     )  # fmt: skip
     assert "last refused: SetMode by " in done(cell, "status")
     done(cell, "start")
+    # The answer may come within the cycle that takes the new state to the image.
+    soon(lambda: status(cell)["state"] == "RUN")
     assert "last refused" not in done(cell, "status")
     assert status(cell)["last_refused"] == refused
     done(cell, "stop")
-    soon(lambda: status(cell)["last_state_change"])
+    soon(lambda: status(cell)["state"] == "STOP" and status(cell)["last_state_change"])
     assert "last refused" not in done(cell, "status")
 
 
@@ -154,6 +158,7 @@ def test_a_journal_that_cannot_be_read_takes_only_the_reasons(
     done(cell, "tags", "set", "oil_low", "true")
     alarm(cell, "oil", "UNACKNOWLEDGED")
     done(cell, "stop")
+    soon(lambda: status(cell)["state"] == "STOP")
     monkeypatch.setattr("cellwright.runtime.cli.views.history.JOURNAL_FILE", "gone.db")
     report = status(cell)
     assert report["last_state_change"] is report["last_refused"] is None
