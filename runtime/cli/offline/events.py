@@ -28,7 +28,7 @@ from cellwright.io.journal.journal import (
 )
 from cellwright.io.messages import AnyEvent
 from cellwright.runtime.cell.lock import RunError
-from cellwright.runtime.cell.run_folder import cell_folder, find, run_command
+from cellwright.runtime.cell.run_folder import cell_folder, find, known_cells, run_command
 from cellwright.runtime.cli.common import CellOption, DataOption, cell_file, fail
 from cellwright.runtime.cli.console import columns
 from cellwright.runtime.cli.offline.times import MOMENT_HELP, span
@@ -177,11 +177,15 @@ def _journal(place: Path | None, cell: str | None, data: Path | None) -> Path:
 
 
 def _cell(selector: str | None) -> tuple[object, Path]:
-    """File and data folder of the cell; of one that runs, those with which it was started."""
+    """File and data folder of the cell; of one that runs, or was killed and is named, those with
+    which it was started."""
     here = Path.cwd()
     try:
         plan = find(selector, here).plan()
     except RunError as error:
+        killed = [plan for _, plan in known_cells() if plan.cell == selector]
+        if len(killed) == 1:
+            return killed[0].source, Path(killed[0].data)
         stopped = cell_folder(here) if selector is None else Path(selector)
         if stopped is None or not cell_file(stopped).is_file():
             fail(f"{error}; of a cell that has ended, give the folder")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -321,6 +322,20 @@ def test_a_running_cell_says_who_forced_what(tmp_path: Path) -> None:
     (row,) = rows
     assert (row["tag"], row["value"], row["reason"]) == ("clamp_pressure", 4.5, "trial")
     assert row["actor"].endswith("@console")
+
+
+def test_a_cell_that_was_killed_is_found_by_its_name(tmp_path: Path) -> None:
+    small = SmallCell(tmp_path / "cell", tmp_path / "run")
+    with small.running():
+        words = ("events", "--json", "--cell", "FirstCell", "--kind", "mode_changed")
+        expected = small.type(*words, cwd=tmp_path).stdout
+        kept = shutil.copytree(small.run, tmp_path / "left")
+    shutil.rmtree(small.run)
+    kept.rename(small.run)
+    found = small.type(*words, cwd=tmp_path)
+    assert found.returncode == 0, found
+    assert found.stdout.startswith(expected)
+    assert expected
 
 
 # --- times ----------------------------------------------------------------------------------------
