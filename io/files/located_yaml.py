@@ -29,6 +29,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from cellwright.io.files.problems import Mark, Problems, nearest
+from cellwright.io.files.yaml_syntax import in_words
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_DEPTH: Final = 24
@@ -226,14 +227,9 @@ def _unprintable(error: ReaderError, text: str, problems: Problems) -> None:
 def _syntax(error: MarkedYAMLError, text: str, problems: Problems) -> None:
     found = error.problem_mark or error.context_mark
     mark = Mark(found.line + 1, found.column + 1) if found is not None else START
-    why = " ".join(part for part in (error.context, error.problem) if part)
-    if error.context_mark is not None and error.context:
-        why += f" (it began in line {error.context_mark.line + 1})"
-    remedy = "check quotes, brackets, colons and indentation here and in the line before"
     lines = _lines(text)
     line = lines[mark.line - 1] if mark.line <= len(lines) else ""
-    if "\t" in line[: len(line) - len(line.lstrip())] or "'\\t'" in why:
-        remedy = "indent with spaces: YAML forbids tabs there (YAML 1.2.2, 6.1)"
+    why, remedy = in_words(error, line)
     problems.error(mark, "the YAML cannot be parsed here", why, remedy)
 
 

@@ -86,6 +86,36 @@ DEFAULT_STRING_LENGTH: Final = 80
 MAX_STRING_LENGTH: Final = 1024
 MAX_ARRAY_LENGTH: Final = 4096
 
+OTHER_NAMES: Final = {
+    "FLOAT": "REAL",
+    "FLOAT32": "REAL",
+    "SINGLE": "REAL",
+    "DOUBLE": "LREAL",
+    "FLOAT64": "LREAL",
+    "BIT": "BOOL",
+    "BYTE": "USINT",
+    "UINT8": "USINT",
+    "INT8": "SINT",
+    "WORD": "UINT",
+    "UINT16": "UINT",
+    "INT16": "INT",
+    "SHORT": "INT",
+    "INTEGER": "INT",
+    "DWORD": "UDINT",
+    "UINT32": "UDINT",
+    "INT32": "DINT",
+    "LONG": "DINT",
+    "LWORD": "ULINT",
+    "UINT64": "ULINT",
+    "INT64": "LINT",
+    "STR": "STRING(80)",
+    "TEXT": "STRING(80)",
+    "WSTRING": "STRING(80)",
+    "CHAR": "STRING(1)",
+    "DURATION": "TIME",
+}
+"""What other tools call the types, to what they are here."""
+
 Scalar = bool | int | float | str
 Value = Scalar | list[Scalar]
 """What a tag's value is in Python: TIME is an int of nanoseconds, an array a list."""
@@ -98,6 +128,13 @@ _SPELLING = re.compile(
     \s*$""",
     re.VERBOSE | re.IGNORECASE,
 )
+
+
+def meant(text: str) -> str | None:
+    """The type in our words when ``text`` is one in another tool's (``FLOAT[5]`` is none)."""
+    head, array, name = text.upper().rpartition(" OF ")
+    known = OTHER_NAMES.get(name.strip())
+    return None if known is None else f"{head}{array}{known}"
 
 
 def _names() -> str:

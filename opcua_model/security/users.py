@@ -126,7 +126,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsersError(f"{path} is not YAML: {error}; correct it or create a new one") from error
     users = content.get("users") if isinstance(content, Mapping) else None
     if not isinstance(users, Mapping) or not all(isinstance(name, str) for name in users):
-        raise UsersError(f"{path}: expected 'users:' with one entry for each user name")
+        raise UsersError(
+            f"{path}: expected 'users:' with one entry for each user name;"
+            " `cellwright user add NAME FOLDER --role ROLE` writes it"
+        )
     return dict(users)
 
 
@@ -144,7 +147,8 @@ def _record(path: Path, name: str, entry: object) -> UserRecord:
     if not isinstance(password, str) or not password.startswith("$argon2"):
         raise UsersError(
             f"{where}: 'password' must be an argon2 hash; "
-            "set the password with the command line instead of writing it here"
+            f"it is never written here by hand: run `cellwright user add {name} FOLDER --role ROLE`"
+            " with the folder of the cell"
         )
     if not isinstance(roles, list) or not roles or not all(isinstance(r, str) and r for r in roles):
         raise UsersError(f"{where}: 'roles' must be a list of at least one role name")

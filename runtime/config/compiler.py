@@ -51,7 +51,7 @@ from cellwright.runtime.config.alarms.drafts import KnownTags
 from cellwright.runtime.config.alarms.recorder import compile_recorder
 from cellwright.runtime.config.sections import limits, model
 from cellwright.runtime.config.sections.recorder import Recorder
-from cellwright.runtime.config.sections.validation import validate
+from cellwright.runtime.config.sections.validation import REMEDIES, misspelt, validate
 from cellwright.runtime.config.tags.devices import DeviceDraft, Devices, compile_devices
 from cellwright.runtime.config.tags.groups import Point, pack
 from cellwright.runtime.config.tags.tags import compile_tags
@@ -62,6 +62,9 @@ from cellwright.runtime.config.tasks.timing import check_base, check_spin, check
 M = TypeVar("M", bound=BaseModel)
 EXTENSION: Final = "x-"
 """Sections with this prefix are passed over; they are a place for anchors."""
+_MAKE_USERS: Final = (
+    "make it with `cellwright user add NAME . --role Operator`, or correct the name"
+)
 _FALLBACK_BASE_NS: Final = 10_000_000
 """Stands in for a base interval that is itself wrong, so that the rest can be checked."""
 
@@ -120,6 +123,7 @@ class _Compiler:
         self.data = data
         self.root = root
         self.problems = problems
+        self.meant: set[str] = set()
 
     def compile(self) -> Plan | None:
         self._check_sections()
@@ -226,6 +230,9 @@ class _Compiler:
                     "write `key: value` lines below it",
                 )
         tasks = self.root.entries.get("tasks")
+        self.meant = misspelt([n for n in self.root.entries if not n.startswith(EXTENSION)], known)
+        if "tasks" in self.meant and tasks is None:
+            return
         if tasks is None or not (tasks.node.entries or tasks.node.text or tasks.node.items):
             self.problems.error(
                 tasks.mark if tasks is not None else self.root.mark,
@@ -236,6 +243,8 @@ class _Compiler:
 
     def _required(self, section: type[M], name: str) -> M | None:
         if name not in self.root.entries:
+            if name in self.meant:
+                return None
             self.problems.error(
                 self.root.mark,
                 f"the section '{name}' is missing",
@@ -328,7 +337,9 @@ class _Compiler:
                 self.root.at((section, key)),
                 f"there is no file '{name}'",
                 f"{section}.{key} is looked up in {self.folder}",
-                f"did you mean '{stems[close[0]]}'?" if close else "create it or correct the name",
+                f"did you mean '{stems[close[0]]}'?"
+                if close
+                else REMEDIES.get(key, "create it or correct the name"),
             )
             return None
         return path

@@ -43,6 +43,12 @@ def parse_duration(value: Any) -> int:
             f"write the unit, for example {shown}ms" if shown != "the number" else "write 10ms",
         )
     match = _DURATION.match(value)
+    if match is None and _DURATION.match(value.replace(",", ".", 1)):
+        raise problem(
+            f"'{value}' is not a duration",
+            "decimals have a point",
+            f"write a decimal point: {value.replace(',', '.', 1)}",
+        )
     if match is None:
         raise problem(
             f"'{value}' is not a duration",

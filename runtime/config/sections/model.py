@@ -15,6 +15,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
 from cellwright.io.files.problems import nearest
 from cellwright.io.plan import Code, Edge, Encoding, OverrunPolicy, TagType, WireOrder, units
+from cellwright.io.plan.iec import meant
 from cellwright.runtime.config.sections.durations import Duration, DurationOrZero, problem
 from cellwright.runtime.config.sections.limits import (
     DeadlineField,
@@ -41,11 +42,12 @@ def _type(text: str) -> str:
     try:
         return str(TagType.parse(text))
     except ValueError as error:
-        close = nearest(text, _TYPE_NAMES)
+        other = meant(text)
+        close = f"write {other}" if other else nearest(text, _TYPE_NAMES)
         raise problem(
             f"'{text[:60]}' is not the type of a tag",
             f"{error}",
-            close if close.startswith("did you mean") else "correct the type",
+            close if other or close.startswith("did you mean") else "correct the type",
         ) from error
 
 

@@ -6,6 +6,7 @@ Each entry is validated alone, so that one broken tag does not hide the errors o
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -22,6 +23,16 @@ M = TypeVar("M", bound=BaseModel)
 Path = tuple[str | int, ...]
 
 _EXTRA: Final = "extra_forbidden"
+_COMMA: Final = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
+_NAMES: Final = {
+    r"^[A-Za-z][A-Za-z0-9_-]{0,63}$": ("letters, digits, _ and -", 64),
+    r"^[A-Za-z_][A-Za-z0-9_]{0,39}$": ("letters, digits and _", 40),
+}
+"""Patterns of names in words, and their greatest length."""
+REMEDIES: Final = {
+    "users": "make it with `cellwright user add NAME . --role Operator`, or correct the name"
+}
+"""What to do about a file that is not there, by the key that names it."""
 _KINDS: Final = {
     "bool": "true or false",
     "int": "a whole number",
@@ -33,6 +44,12 @@ _KINDS: Final = {
     "model": "a mapping of keys",
     "mapping": "a mapping of keys",
 }
+
+
+def misspelt(names: Sequence[str], known: Sequence[str]) -> set[str]:
+    """The known names that are meant by unknown ones: they are there, and are not missed."""
+    close = (difflib.get_close_matches(name, known, n=1) for name in names if name not in known)
+    return {one[0] for one in close if one}
 
 
 def validate(
@@ -115,6 +132,14 @@ class _Reporter:
                     self.problems.error(mark, *_sentence(detail, location))
 
     def _unknown(self, location: Path) -> None:
+        if re.fullmatch(r"\d+ ?[a-z]*", str(location[-1])):
+            self.problems.error(
+                self.root.at((*self.path, *location), key=True),
+                f"the number {location[-1]} stands behind a comma",
+                "a comma separates two keys here, and decimals have a point",
+                f"write a decimal point: 5.{location[-1]} instead of 5,{location[-1]}",
+            )
+            return
         known = _keys(self.model, location[:-1])
         if len(location) == 1:
             known += self.also
@@ -141,7 +166,7 @@ def _sentence(detail: ErrorDetails, location: Sequence[str | int]) -> tuple[str,
     name = str(location[-1])
     shown = _show(detail["input"])
     where = ".".join(str(step) for step in location)
-    limit = _limit(kind, name, shown, context)
+    limit = _special(detail, name, shown) or _limit(kind, name, shown, context)
     if limit is not None:
         return limit
     if kind == "literal_error":
@@ -162,6 +187,24 @@ def _sentence(detail: ErrorDetails, location: Sequence[str | int]) -> tuple[str,
     return f"{name} is {shown}", detail["msg"], f"correct the value of {where}"
 
 
+def _is_number(name: str, value: object) -> bool:
+    return name in ("in", "out") and isinstance(value, int) and not isinstance(value, bool)
+
+
+def _special(detail: ErrorDetails, name: str, shown: str) -> tuple[str, str, str] | None:
+    """The complaint about a misspelt name, or about a number where an address belongs."""
+    if detail["type"] == "string_pattern_mismatch":
+        return _misspelt(name, detail["input"], str(detail["ctx"]["pattern"]))
+    if detail["type"] == "string_type" and _is_number(name, detail["input"]):
+        return (
+            f"{name} is {shown}",
+            "an address is device.area[index], and indexes count from 0:"
+            " the register number 40001 is holding_registers[0]",
+            "write one like remote_io.holding_registers[0]",
+        )
+    return None
+
+
 def _limit(
     kind: str, name: str, shown: str, context: Mapping[str, Any]
 ) -> tuple[str, str, str] | None:
@@ -175,9 +218,29 @@ def _limit(
         return (
             f"{name} has {context.get('actual_length')} values",
             f"it takes {wanted}",
-            f"write {wanted} values, for example [0, 10]",
+            f"write {wanted} values, for example [0, 10], and decimals with a point",
         )
     return None
+
+
+def decimal_point(value: object) -> str | None:
+    """The remedy for a number with a decimal comma, None when it is no such thing."""
+    if isinstance(value, str) and _COMMA.fullmatch(value.strip()):
+        return f"write a decimal point: {value.strip().replace(',', '.')}"
+    return None
+
+
+def _misspelt(name: str, value: object, pattern: str) -> tuple[str, str, str]:
+    """A name that is not made as names are; proposes one that is, if there is one."""
+    shown = str(value)
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", shown).strip("_")
+    close = [one for one in (plain, plain.replace("-", "_")) if re.fullmatch(pattern, one)]
+    letters, longest = _NAMES.get(pattern, ("the characters that names have", 64))
+    return (
+        f"{name} is {_show(value)}",
+        f"a name begins with a letter and has {letters}, at most {longest} characters",
+        f"write {close[0]}" if close else "choose a name like Cell_1",
+    )
 
 
 def _remedy(base: str, value: object) -> str:
@@ -186,7 +249,7 @@ def _remedy(base: str, value: object) -> str:
     if base == "bool":
         return "write true or false without quotes"
     if base in ("int", "float"):
-        return "write a number without quotes"
+        return decimal_point(value) or "write a number without quotes"
     if base in ("dict", "model", "mapping"):
         return "write `key: value` lines below it, or { key: value }"
     if base in ("list", "tuple"):

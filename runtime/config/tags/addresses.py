@@ -28,6 +28,7 @@ from cellwright.io.plan import (
     WireOrder,
     integer_range,
 )
+from cellwright.io.plan.iec import meant
 
 _SPELLING: Final = re.compile(
     r"(?P<device>[A-Za-z_]\w*)\.(?P<area>[A-Za-z_]\w*)\[(?P<index>\d{1,9})\](?:\.(?P<bit>\d{1,3}))?",
@@ -45,6 +46,28 @@ _WIRE_CODES: Final = (
 )
 
 
+_AREAS_BY_DIGIT: Final = {
+    "0": "coils",
+    "1": "discrete_inputs",
+    "3": "input_registers",
+    "4": "holding_registers",
+}
+_NUMBER: Final = re.compile(r"(?:^|[.\[ ])([0134]\d{4,5})\]?$", re.ASCII)
+
+
+def _numbered(number: str) -> tuple[str, int] | None:
+    """Area and index of a register number of the old convention, 40001 or 400001."""
+    index = int(number[1:]) - 1
+    area = _AREAS_BY_DIGIT.get(number[0])
+    return (area, index) if area is not None and 0 <= index <= 65535 else None
+
+
+def register_number(spelled: Spelled) -> int | None:
+    """The index that is meant when an index looks like a register number of its area."""
+    place = _numbered(str(spelled.index)) if spelled.index >= 10_000 else None
+    return place[1] if place is not None and place[0] == spelled.area else None
+
+
 @dataclass(frozen=True, slots=True)
 class Spelled:
     """An address as written, its parts not yet looked up."""
@@ -58,6 +81,17 @@ class Spelled:
 def parse(text: str) -> Spelled:
     """Take ``device.area[index]`` or ``device.area[index].bit`` apart; raises Complaint."""
     match = _SPELLING.fullmatch(text.strip())
+    number = _NUMBER.search(text) if match is None else None
+    place = _numbered(number[1]) if number is not None else None
+    if place is not None:
+        area, index = place
+        device = text.strip().partition(".")[0] if "." in text else "device"
+        raise Complaint(
+            f"'{text}' is a register number and not an address",
+            f"an address is device.area[index], and indexes count from 0: "
+            f"number {number[1] if number else ''} is the index {index} of {area}",
+            f"write {device}.{area}[{index}]",
+        )
     if match is None:
         raise Complaint(
             f"'{text}' is not an address",
@@ -171,7 +205,9 @@ def _declared(text: str) -> Code:
         raise Complaint(
             f"'{text}' is not a type of words",
             "a value in a device is made of 16-bit words",
-            "write one of " + ", ".join(known.name for known in _WIRE_CODES),
+            f"write {other}"
+            if (other := meant(text)) is not None
+            else "write one of " + ", ".join(known.name for known in _WIRE_CODES),
         )
     return code
 
@@ -226,7 +262,10 @@ def check_place(spelled: Spelled, wire: TagType, area: AddressArea) -> None:
         raise Complaint(
             f"{area.name}[{spelled.index}] lies outside the area",
             f"the value takes {count} {unit} and the area ends at {area.size - 1}",
-            f"use an index from 0 to {max(area.size - count, 0)}",
+            f"use an index from 0 to {max(area.size - count, 0)}"
+            if (meant_index := register_number(spelled)) is None
+            else f"indexes count from 0: the register number {spelled.index} is the index"
+            f" {meant_index}",
         )
     if count > area.per_request:
         raise Complaint(

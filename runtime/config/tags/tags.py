@@ -27,11 +27,12 @@ from cellwright.io.plan import (
     WireOrder,
 )
 from cellwright.runtime.config.sections import model
-from cellwright.runtime.config.sections.validation import validate
+from cellwright.runtime.config.sections.validation import decimal_point, validate
 from cellwright.runtime.config.tags.addresses import (
     Spelled,
     check_place,
     parse,
+    register_number,
     scale_of,
     width,
     wire_type,
@@ -257,6 +258,7 @@ class _Checker:
             if tag.encoding is not None and type_.code is not Code.STRING:
                 raise Complaint(f"{type_} has no encoding", "only texts have", "delete `encoding`")
             scale = scale_of(type_, wire, raw, eng)
+            self._check_number(spelled, mark)
         except Complaint as complaint:
             self.problems.complain(mark, complaint)
             return None, None
@@ -270,6 +272,17 @@ class _Checker:
             encoding=encoding if type_.code is Code.STRING else Encoding.UTF_8,
         )
         return address, scale
+
+    def _check_number(self, spelled: Spelled, mark: Mark) -> None:
+        index = register_number(spelled)
+        if index is not None:
+            self.problems.warning(
+                mark,
+                f"the index {spelled.index} looks like a register number",
+                f"indexes count from 0: the register number {spelled.index} is the index {index}",
+                f"write {spelled.device}.{spelled.area}[{index}],"
+                f" or let it be if the device really counts up to {spelled.index}",
+            )
 
     def _device(self, spelled: Spelled) -> DeviceDraft | None:
         device = self.devices.good.get(spelled.device)
@@ -310,7 +323,7 @@ class _Checker:
                 self._at(key),
                 f"'{key}' does not fit into the type {type_}",
                 str(error),
-                f"write a value that {type_} holds",
+                decimal_point(value) or f"write a value that {type_} holds",
             )
             return None
         numbers = [

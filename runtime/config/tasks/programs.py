@@ -168,7 +168,7 @@ class _Compiler:
 def find_program(target: str, folder: Path) -> type[Program[Any]]:
     """The class of ``module:Class`` or of a registered name; raises Complaint."""
     if ":" not in target:
-        return _registered(target)
+        return _registered(target, folder)
     match = _TARGET.fullmatch(target)
     if match is None or ".." in target or match["module"].endswith("."):
         raise Complaint(
@@ -186,13 +186,35 @@ def find_program(target: str, folder: Path) -> type[Program[Any]]:
     return _checked(found, target)
 
 
-def _registered(name: str) -> type[Program[Any]]:
+def _missing_module(name: str, folder: Path) -> str:
+    """What to do about a module that is not there."""
+    known = _modules_in(folder)
+    close = nearest(name, known)
+    if close.startswith("did you mean"):
+        return close
+    file = f"{name.replace('.', '/')}.py"
+    return f"create {file} in the cell's folder, or correct the name" + (
+        f"; {close}" if known else ""
+    )
+
+
+def _instead(name: str, folder: Path) -> str | None:
+    """How a program is written that was named by its file or its module alone."""
+    module = name.removesuffix(".py").replace("/", ".").removeprefix("..").strip(".")
+    if not re.fullmatch(r"[A-Za-z_][\w.]*", module, re.ASCII):
+        return None
+    if name.endswith(".py") or module in _modules_in(folder):
+        return f"write {module}:Class, with the name of the class in that module"
+    return None
+
+
+def _registered(name: str, folder: Path) -> type[Program[Any]]:
     known = registry.names("programs")
     if name not in known:
         raise Complaint(
             f"'{name}' is not a registered program",
-            "a program of this folder is written module:Class",
-            nearest(name, known),
+            "a program of this folder is written module:Class, without .py",
+            _instead(name, folder) or nearest(name, known),
         )
     try:
         return _checked(registry.load("programs", name), name)
@@ -253,7 +275,7 @@ def _module(name: str, folder: Path) -> Any:
                 raise Complaint(
                     f"there is no module '{name}'",
                     f"it is neither in {folder} nor installed",
-                    nearest(name, _modules_in(folder)),
+                    _missing_module(name, folder),
                 ) from error
             raise _import_failed(name, error, folder) from error
         except (Exception, SystemExit) as error:

@@ -23,6 +23,7 @@ from cellwright.io.plan import (
     WireOrder,
     integer_range,
 )
+from cellwright.runtime.config import check_file
 from cellwright.runtime.config.sections.durations import NANOSECONDS, parse_duration, show_duration
 from cellwright.runtime.config.tags.addresses import (
     check_place,
@@ -229,3 +230,25 @@ def test_a_duration_may_have_a_fraction_and_blanks(value):
 def test_anything_else_is_no_duration(value):
     with pytest.raises(PydanticCustomError):
         parse_duration(value)
+
+
+def test_an_index_that_looks_like_a_register_number_is_warned_of_and_kept(tmp_path):
+    (tmp_path / "cell.yaml").write_text(
+        "cell: {name: Bench}\nscan: {base: 10ms}\n"
+        "devices: {io: {driver: modbus-tcp, host: 127.0.0.1}}\n"
+        "tags:\n"
+        '  a: {type: INT, in: "io.holding_registers[40001]"}\n'
+        '  b: {type: INT, in: "io.input_registers[40001]"}\n'
+        '  c: {type: INT, in: "io.holding_registers[4001]"}\n'
+        'tasks: {t: {program: "p:Idle", interval: 10ms}}\n'
+    )
+    (tmp_path / "p.py").write_text(
+        "from cellwright.tasks.api import Program, ProgramOptions\n"
+        "class Idle(Program[ProgramOptions]):\n    def scan(self, ctx):\n        pass\n"
+    )
+    report = check_file(tmp_path / "cell.yaml")
+    assert [(problem.line, problem.what) for problem in report.problems] == [
+        (5, "the index 40001 looks like a register number")
+    ]
+    assert "io.holding_registers[0]" in report.problems[0].remedy
+    assert report.plan is not None
