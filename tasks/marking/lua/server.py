@@ -89,6 +89,7 @@ def serve(link: socket.socket, limits: LuaLimits) -> None:
 
 
 def _fork(control: socket.socket, link: socket.socket, limits: LuaLimits) -> int:
+    parent = os.getpid()
     pid = os.fork()
     if pid:
         link.close()
@@ -97,6 +98,8 @@ def _fork(control: socket.socket, link: socket.socket, limits: LuaLimits) -> int
     try:
         # A looping engine must not outlive a killed fork server.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(2)  # it was killed before that: nobody sends the signal any more
         control.close()
         serve(link, limits)
         code = 0
