@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -275,7 +276,19 @@ def test_every_kind_of_event_is_an_allowed_one(cell: SmallCell) -> None:
 @pytest.fixture
 def following(cell: SmallCell) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [*COMMAND, "events", "--follow", "--json", "--limit", "1", "--kind", "tag_written"],
+        # Whoever runs the tests in the background of a script has Ctrl-C ignored, and hands it on.
+        [
+            "env",
+            "--default-signal=INT",
+            *COMMAND,
+            "events",
+            "--follow",
+            "--json",
+            "--limit",
+            "1",
+            "--kind",
+            "tag_written",
+        ],
         cwd=cell.folder,
         env=dict(cell.environment),
         stdout=subprocess.PIPE,
@@ -295,7 +308,7 @@ def test_new_events_follow_until_it_is_interrupted(
     made = [make() for make in EVENTS]
     fill(cell, [made[1], made[2]], 8)
     assert json.loads(following.stdout.readline())["sequence"] == 9
-    following.send_signal(2)
+    following.send_signal(signal.SIGINT)
     assert following.communicate(timeout=30) == ("", "")
     assert following.returncode in (0, 130)
 
