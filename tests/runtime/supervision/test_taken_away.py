@@ -68,7 +68,10 @@ def test_a_cell_whose_data_folder_is_deleted_says_so_goes_to_fault_and_is_found(
         assert f"journal {data / 'journal.db'} " in said
         found = status(cell)
         assert (found["state"], found["journal"]["ok"]) == ("FAULT", False)
-        assert "does not exist or is read-only" in str(found["journal"])
+        until(
+            lambda: "does not exist or is read-only" in str(status(cell)["journal"]),
+            "the journal names the folder after its next try",
+        )
         data.mkdir()
         said = cell.until_said(supervisor, "is used again")
         until(lambda: status(cell)["journal"]["ok"], "the journal is written again")
