@@ -65,8 +65,8 @@ def load_plan(base_ns: int, more_tags: int = 0) -> Plan:
 class TimedRecorder(ScanRecorder):
     """A recorder that notes how long its own part of each scan takes, nanoseconds."""
 
-    def __init__(self, image: Image) -> None:
-        super().__init__(image)
+    def __init__(self, image: Image, clock: Clock) -> None:
+        super().__init__(image, clock)
         self.spent: list[int] = []
         self._sum = 0
 
@@ -76,10 +76,10 @@ class TimedRecorder(ScanRecorder):
         super().latched()
         self._sum += time.perf_counter_ns() - begin
 
-    def around(self, around: PeerStatus) -> None:
+    def peers(self, status: PeerStatus) -> None:
         """Timed."""
         begin = time.perf_counter_ns()
-        super().around(around)
+        super().peers(status)
         self._sum += time.perf_counter_ns() - begin
 
     def settled(self, cycle: int, tick: int, now_ns: int, utc_ns: int) -> None:
