@@ -68,7 +68,10 @@ PANELS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "live.watch",
             "Show tags live until interrupted or until the cell ends (exit code 1).",
         ),
-        "tags": Entry("live.tags", "List, read and write tags of a running cell."),
+        "tags": Entry(
+            "live.tags",
+            "List, read and write tags of a running cell; a cell file's tags as a list.",
+        ),
         "alarms": Entry(
             "live.alarms",
             "List alarms that are active, unacknowledged, shelved or cannot be evaluated.",

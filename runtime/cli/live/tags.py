@@ -1,4 +1,4 @@
-"""``cellwright tags``: list, read and write tags of a running cell."""
+"""``cellwright tags``: list, read and write tags of a running cell; those of a file as a list."""
 
 from __future__ import annotations
 
@@ -18,16 +18,22 @@ from cellwright.runtime.cli.common import (
     ValueArgument,
     actor,
 )
+from cellwright.runtime.cli.offline.tag_list import tags_export, tags_import
 from cellwright.runtime.cli.running import attached, known_tag, warn_if_old
 from cellwright.runtime.cli.views.tag_rows import tag_rows
 
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    tags = typer.Typer(help="List, read and write tags of a running cell.", no_args_is_help=True)
+    tags = typer.Typer(
+        help="List, read and write tags of a running cell; a cell file's tags as a list.",
+        no_args_is_help=True,
+    )
     tags.command("list")(tags_list)
     tags.command("get")(tags_get)
     tags.command("set", context_settings=NUMBERS_MAY_BE_NEGATIVE)(tags_set)
+    tags.command("export")(tags_export)
+    tags.command("import")(tags_import)
     app.add_typer(tags, name="tags")
 
 

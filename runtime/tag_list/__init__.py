@@ -1,0 +1,1 @@
+"""Lists of tags for spreadsheets: written from a cell's file, and taken into it again."""
