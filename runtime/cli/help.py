@@ -110,6 +110,16 @@ PANELS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "Replay a recording and compare every cycle; exit code 0: identical, 1: different.",
         ),
     },
+    "Backup": {
+        "backup": Entry(
+            "offline.backup",
+            "Save a cell, running or not, with its programs, records and keys as one verified "
+            "archive.",
+        ),
+        "restore": Entry(
+            "offline.backup", "Make a cell of an archive, on this PC; nothing is overwritten."
+        ),
+    },
     "This PC and this program": {
         "doctor": Entry("offline.doctor", "Check whether this PC is set up for real time."),
         "latency": Entry(

@@ -96,6 +96,11 @@ def test_tags_can_be_kept_in_a_spreadsheet(tmp_path: Path):
         assert walkthrough.follow(HOWTO / "tags_in_a_spreadsheet.md") > 8
 
 
+def test_a_cell_can_be_saved_and_restored(tmp_path: Path):
+    with Walkthrough(tmp_path, swaps(tmp_path)) as walkthrough:
+        assert walkthrough.follow(HOWTO / "back_up_and_restore.md") > 8
+
+
 def test_a_cell_can_be_commissioned_at_a_desk(tmp_path: Path):
     with Walkthrough(tmp_path, swaps(tmp_path)) as walkthrough:
         assert walkthrough.follow(HOWTO / "commission_at_a_desk.md") > 8
