@@ -29,6 +29,8 @@ from cellwright.runtime.backup.manifest import (
 
 SUFFIX: Final = ".cellwright.zip"
 CHUNK: Final = 1 << 20
+AT_ONCE: Final = 8 << 20
+"""Bytes after which the disk is waited for."""
 MAX_MANIFEST: Final = 64 << 20
 MAX_FILES: Final = 500_000
 MOST_TIMES: Final = 300
@@ -45,6 +47,7 @@ class ArchiveWriter:
         self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=3)
         self.entries: list[Entry] = []
         self._names: set[str] = set()
+        self._waiting = 0
 
     def add(self, name: str, source: IO[bytes], mode: int) -> None:
         """A file as it can be read from ``source`` now."""
@@ -69,9 +72,18 @@ class ArchiveWriter:
                 digest.update(data)
                 size += len(data)
                 file.write(data)
+                self._drain(len(data))
 
             yield write
         self.entries.append(Entry(name, size, digest.hexdigest(), mode))
+
+    def _drain(self, size: int) -> None:
+        """Let the disk have it bit by bit: a great flush would keep the cell's journal waiting."""
+        self._waiting += size
+        if self._waiting > AT_ONCE:
+            self._waiting = 0
+            self._file.flush()
+            os.fdatasync(self._file.fileno())
 
     def finish(self, manifest: Manifest) -> None:
         """Write the manifest and wait for the disk."""

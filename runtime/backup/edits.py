@@ -21,6 +21,9 @@ from cellwright.runtime.backup.manifest import BackupError, Edit
 def apply(file: Path, edits: Sequence[Edit]) -> None:
     """Write the values into the file; raises BackupError when one has no place of its own there."""
     for edit in edits:
+        problems = Problems(str(file))
+        if read(file, problems) is None or problems.errors:
+            raise BackupError(f"the cell's file cannot be read: {problems.ordered()[0]}")
         text = file.read_bytes().decode()
         bom = "\ufeff" if text.startswith("\ufeff") else ""
         text = text.removeprefix(bom)

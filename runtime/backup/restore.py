@@ -6,6 +6,8 @@ appears under its name when it is complete.
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -33,6 +35,7 @@ ASIDE: Final = "journal-before-restore.db"
 """The restored journal where the database is newer: its events are in that already."""
 UNCLEAN: Final = "running"
 """A cell that finds this file waits in STOP until somebody starts it."""
+_PART: Final = ".restoring"
 SPARE: Final = 16 << 20
 """Bytes that are to be free beside what is restored."""
 
@@ -146,13 +149,30 @@ def _check_space(folder: Path, manifest: Manifest) -> None:
 
 @contextmanager
 def _staging(target: Path) -> Iterator[Path]:
-    stage = target.with_name(f".{target.name}.{os.getpid()}.restoring")
-    shutil.rmtree(stage, ignore_errors=True)
+    for old in target.parent.glob(f".{glob.escape(target.name)}.*{_PART}"):
+        with _locked(old) as free:
+            if free:  # a kill left it
+                shutil.rmtree(old, ignore_errors=True)
+    stage = target.with_name(f".{target.name}.{os.getpid()}{_PART}")
     stage.mkdir(mode=0o700)
     try:
-        yield stage
+        with _locked(stage):
+            yield stage
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """A lock on the folder that dies with this process; False while another one has it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(handle)
 
 
 def _fill(archive: Archive, stage: Path) -> None:

@@ -57,6 +57,11 @@ class Taken:
     size: int
     """Bytes of the archive."""
 
+    @property
+    def without_records(self) -> bool:
+        """There was no journal to be taken."""
+        return all(entry.name != DATA + JOURNAL_FILE for entry in self.manifest.entries)
+
 
 def take(plan: Plan, to: Path, *, recordings: bool = False) -> Taken:
     """An archive of the cell in the folder ``to``, verified. Raises BackupError.
@@ -121,7 +126,7 @@ class _Work:
         data_name = self._data_name(root)
         dump = self._records()
         self._retained()
-        self._files(root)
+        self._files(root, data_name)
         manifest = Manifest(
             format=FORMAT,
             cellwright=version("cellwright"),
@@ -205,13 +210,16 @@ class _Work:
 
     # --- what may come in any order -------------------------------------------------------------
 
-    def _files(self, root: Node) -> None:
+    def _files(self, root: Node, data_name: str) -> None:
         real = Path(os.path.realpath(self.data))
         home = Path(os.path.realpath(self.folder))
         skip = {Path(os.path.realpath(self.stage))}
         if self.database is not None:
             skip.add(Path(os.path.realpath(self.database)))
-        of_cell = skip | {real} if real != home else skip | contents.kept_apart(real)
+        # A data folder that the cell's file names is none of its files, even where another is used.
+        of_cell = skip | {Path(os.path.realpath(self.folder / data_name)), real}
+        if home in of_cell:
+            of_cell = of_cell - {home} | contents.kept_apart(home)
         for found in contents.cell_files(self.folder, frozenset(of_cell)):
             self._take(found, CELL)
         if self.data.is_dir() and real != home:

@@ -39,6 +39,9 @@ KEY_OF: Final[Mapping[str, str]] = {
 }
 """Key of a tag that a column belongs to."""
 
+PLACES: Final = frozenset({"in", "out", "memory"})
+"""Keys of which a tag has one: a list that gives one takes the others away."""
+
 _YES: Final = frozenset({"true", "1", "wahr", "yes"})
 _NO: Final = frozenset({"false", "0", "falsch", "no"})
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

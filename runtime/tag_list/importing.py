@@ -17,7 +17,7 @@ from cellwright.io.files.problems import Mark, Problem, Problems
 from cellwright.io.files.replace import replace_file
 from cellwright.runtime.config import check_file
 from cellwright.runtime.tag_list import sheet as sheets
-from cellwright.runtime.tag_list.columns import KEY_OF, NAME, Keys, stated, to_keys
+from cellwright.runtime.tag_list.columns import KEY_OF, NAME, PLACES, Keys, stated, to_keys
 from cellwright.runtime.tag_list.sheet import Line, Sheet
 from cellwright.runtime.tag_list.yaml_edit import Change, EditError, edited, flow
 
@@ -95,7 +95,7 @@ def weigh(file: Path, list_file: Path, *, delete: bool, encoding: str) -> tuple[
         *(f"- {name}" for name in gone),
     ]
     outcome = Outcome(
-        _checked(file, text, root, listed, in_list, in_file),
+        _checked(file, text, root, listed, in_list, in_file) if told else in_list.ordered(),
         text,
         told,
         len(new),
@@ -157,7 +157,8 @@ def _changes(
             continue
         now = stated(have[name])
         put = {key: value for key, value in row.keys.items() if not _same(now.get(key), value)}
-        drop = {key for key in now if key in named and key not in row.keys}
+        here = named | PLACES if PLACES & row.keys.keys() else named
+        drop = {key for key in now if key in here and key not in row.keys}
         if put or drop:
             changes[name] = Change(put, frozenset(drop))
     return changes, new
@@ -202,7 +203,9 @@ def _checked(  # noqa: PLR0917 - each is what it stands for
         )
         return in_file.ordered()
     places = _places(after, listed)
-    trial = file.with_name(f".{file.name}.{os.getpid()}.import")
+    # Beside the file itself, should it be a link: there are the programs.
+    real = file.resolve()
+    trial = real.with_name(f".{real.name}.{os.getpid()}.import")
     try:
         trial.write_text(text, encoding="utf-8", newline="")
         report = check_file(trial)
@@ -239,7 +242,8 @@ def _only_tags_changed(before: Node, after: Node, listed: _List) -> bool:
     named = {KEY_OF[column] for column in listed.sheet.columns if column != NAME}
     wanted = {name: keys for name, keys in old_tags.items() if name not in listed.gone}
     for name, row in listed.rows.items():
-        kept = {k: v for k, v in (wanted.get(name) or {}).items() if k not in named}
+        here = named | PLACES if PLACES & row.keys.keys() else named
+        kept = {k: v for k, v in (wanted.get(name) or {}).items() if k not in here}
         wanted[name] = kept | row.keys
     return list(wanted) == list(new_tags) and all(
         _same(stated(wanted[name]), stated(new_tags[name]))

@@ -59,12 +59,14 @@ class _Text:
 
 
 def write(rows: Sequence[Row], delimiter: str) -> str:
-    """The list as text; a cell that a spreadsheet would calculate begins with an apostrophe."""
-    used = [column for column in COLUMNS if column == NAME or any(column in row for row in rows)]
+    """The list as text; a cell that a spreadsheet would calculate begins with an apostrophe.
+
+    It has all columns, so that whoever takes it knows also what a tag does not have.
+    """
     text = _Text()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
-    writer.writerow(used)
-    writer.writerows([_guarded(row.get(column, "")) for column in used] for row in rows)
+    writer.writerow(COLUMNS)
+    writer.writerows([_guarded(row.get(column, "")) for column in COLUMNS] for row in rows)
     return "".join(text.parts)
 
 

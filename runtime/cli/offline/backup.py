@@ -12,7 +12,7 @@ import typer
 
 from cellwright.runtime.cell.lock import RunError
 from cellwright.runtime.cell.run_folder import cell_folder, find, run_command
-from cellwright.runtime.cli.common import cell_file, counted, fail
+from cellwright.runtime.cli.common import DataOption, cell_file, counted, fail, warn
 
 if TYPE_CHECKING:
     from cellwright.io.plan import Plan
@@ -38,6 +38,7 @@ def backup(
             "this folder, else the only one that runs.",
         ),
     ] = None,
+    data: DataOption = None,
     recordings: Annotated[
         bool, typer.Option("--recordings", help="Also the flight recorder's recordings.")
     ] = False,
@@ -64,10 +65,12 @@ def backup(
             fail("name the folder to write the archive into, like 'cellwright backup /mnt/usb'", 2)
         from cellwright.runtime.backup.take import take
 
-        taken = take(_plan(cell), to, recordings=recordings)
+        taken = take(_plan(cell, data), to, recordings=recordings)
     except BackupError as error:
         fail(str(error))
     typer.echo(f"wrote {taken.path}: {_told(taken.manifest)}, {taken.size / 1e6:.1f} MB, verified")
+    if taken.without_records:
+        warn("there is no journal in it: the cell has not run yet, or --data names its data folder")
     typer.echo("it holds keys and the hashes of passwords: keep it where only you can read it")
 
 
@@ -131,11 +134,18 @@ def _told(manifest: Manifest) -> str:
     )
 
 
-def _plan(cell: str | None) -> Plan:
+def _plan(cell: str | None, data: Path | None) -> Plan:
     """The running cell's plan, or that of the file that is meant."""
     here = Path.cwd()
     try:
-        return find(cell, here).plan()
+        plan = find(cell, here).plan()
+        # To pack takes a core for a while, and that is not to be the scan's.
+        from cellwright.runtime.realtime.grants import leave_core
+
+        leave_core(plan.scan.core)
+        if data is None or data.resolve() == Path(plan.data).resolve():
+            return plan
+        fail(f"the cell '{plan.cell}' runs on {plan.data}; leave --data out, or stop it first")
     except RunError as error:
         stopped = cell_folder(here) if cell is None else Path(cell)
         if stopped is None or not cell_file(stopped).is_file():
@@ -143,4 +153,4 @@ def _plan(cell: str | None) -> Plan:
         # Brings the compiler, which a cell that runs does not need.
         from cellwright.runtime.cli.compiling import compiled
 
-        return compiled(stopped)
+        return compiled(stopped, data)

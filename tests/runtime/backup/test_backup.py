@@ -21,15 +21,18 @@ from typing import Any
 
 import pytest
 
+from cellwright.io.image import Image
 from cellwright.io.journal.journal import JOURNAL_FILE, JournalReader
 from cellwright.io.journal.retain import RetainStore
 from cellwright.io.plan import Plan
+from cellwright.io.plan import plan as plans
 from cellwright.runtime.backup import contents, copies
 from cellwright.runtime.backup import take as taking
 from cellwright.runtime.backup.archive import SUFFIX, Archive
 from cellwright.runtime.backup.manifest import FORMAT, BackupError
 from cellwright.runtime.backup.restore import restore
 from cellwright.runtime.backup.take import take
+from cellwright.runtime.cell.run_folder import RunFolder, folder_for
 from cellwright.runtime.config import compile_file
 from support.small_cell import COMMAND, SmallCell
 
@@ -222,6 +225,59 @@ def test_a_journal_that_lost_rows_the_copied_database_has_not_taken_is_copied_ag
     monkeypatch.setattr(copies, "first_sequence", lambda _: 10 * next(endless) + 10)
     with pytest.raises(BackupError, match="try again in a few minutes"):
         take(plan_of(cell), tmp_path / "cell")
+
+
+def test_the_database_comes_before_the_journal_and_the_retained_values_come_last(
+    cell: SmallCell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cell.file.open("a", encoding="utf-8") as file:
+        file.write('mes: {database: "sqlite:///mes.db"}\n')
+    order: list[str] = []
+    copy, keep = copies.copy_sqlite, copies.save_retained
+
+    def copied(source: Path, target: Path) -> None:
+        order.append(source.name)
+        copy(source, target)
+
+    def kept(plan: Plan, image: Image, folder: Path) -> bool:
+        order.append("retained")
+        return keep(plan, image, folder)
+
+    monkeypatch.setattr(copies, "copy_sqlite", copied)
+    monkeypatch.setattr(copies, "save_retained", kept)
+    with cell.running():
+        deadline = time.monotonic() + 60
+        while not (cell.folder / "data" / "mes.db").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        take(plan_of(cell), tmp_path)
+    assert order[:3] == ["mes.db", JOURNAL_FILE, "retained"]
+
+
+def test_retained_values_are_of_a_cycle_that_came_later(cell: SmallCell, tmp_path: Path) -> None:
+    with cell.running():
+        plan, image = RunFolder(folder_for(plan_of(cell))).attach()
+        before = image.scan.cycle
+        assert copies.save_retained(plan, image, tmp_path)
+        assert image.scan.cycle >= before + copies.CYCLES
+        image.close()
+    assert RetainStore(tmp_path).load().generation == 1
+
+
+def test_a_cell_that_was_killed_with_events_in_memory_is_started_first(
+    cell: SmallCell, tmp_path: Path
+) -> None:
+    plan = plan_of(cell)
+    (cell.folder / "data").mkdir()
+    folder = RunFolder(folder_for(plan))
+    folder.path.mkdir(parents=True)
+    folder.plan_file.write_bytes(plans.dump(plan))
+    image = Image.create(folder.image, plan, "deadbeef")
+    image.events["scan"].put(b"an event")
+    image.close()
+    with pytest.raises(BackupError, match=r"start the cell once .'cellwright run .*cell.yaml'."):
+        take(plan, tmp_path)
+    assert not list(tmp_path.glob("*.zip"))
 
 
 # --- what is refused ------------------------------------------------------------------------------
@@ -499,6 +555,44 @@ def test_a_restore_that_fails_in_the_middle_leaves_nothing(
     with pytest.raises(BackupError, match=r"nothing was restored into .*No space left"):
         restore(whole, tmp_path / "place")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_restore_that_was_killed_is_tidied_up_by_the_next(whole: Path, tmp_path: Path) -> None:
+    (tmp_path / ".place.1.restoring").mkdir()
+    (tmp_path / ".place.1.restoring" / "half").write_text("x")
+    restore(whole, tmp_path / "place")
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+def test_a_cell_that_ran_with_another_data_folder_is_saved_with_that(
+    stopped: SmallCell, tmp_path: Path
+) -> None:
+    """What lies in the configured one is none of it."""
+    shutil.copytree(stopped.folder / "data", tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "mine").write_text("mine")
+    said = stopped.type("backup", str(tmp_path), "--data", str(tmp_path / "elsewhere"))
+    assert said.returncode == 0, said.stderr
+    assert "there is no journal in it" in said.stderr
+    (archive,) = tmp_path.glob(f"*{SUFFIX}")
+    assert not any(name.startswith("cell/data") for name in names(archive))
+    restore(archive, tmp_path / "new")
+    assert (tmp_path / "new" / "data" / "mine").is_file()
+    assert compile_file(tmp_path / "new" / "cell.yaml").data == str(tmp_path / "new" / "data")
+
+
+def test_a_cell_whose_data_folder_is_its_own_folder_comes_back_so(
+    cell: SmallCell, tmp_path: Path
+) -> None:
+    text = cell.file.read_text(encoding="utf-8").replace("./data", ".")
+    cell.file.write_text(text, encoding="utf-8")
+    with cell.running():
+        saved = take(compile_file(cell.file), tmp_path)
+    restore(saved.path, tmp_path / "new")
+    present = {path.name for path in (tmp_path / "new").iterdir()}
+    assert {"cell.yaml", "clamp.py", "journal.db", "running"} <= present
+    assert "log" not in present
+    with JournalReader(tmp_path / "new" / JOURNAL_FILE) as journal:
+        assert journal.last_sequence > 0
 
 
 def test_what_a_cell_is_made_of_is_found_by_its_folder(tmp_path: Path) -> None:

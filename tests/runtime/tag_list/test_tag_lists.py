@@ -161,6 +161,12 @@ def test_a_key_whose_column_is_missing_stays_and_one_whose_cell_is_empty_goes(
     assert 'lamp:   {type: BOOL, out: "io.coils[0]", safe: true}\n' in listed.text
 
 
+def test_a_tag_moves_to_another_place(listed: Listed) -> None:
+    code, said = listed.take('name,out,safe,substitute\npart,"io.coils[7]",off,\n')
+    assert code == 0, said
+    assert 'part:   {type: BOOL, out: "io.coils[7]", safe: off}   # at the stop' in listed.text
+
+
 @pytest.mark.parametrize(
     ("section", "then"),
     [
@@ -381,7 +387,25 @@ names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn", "Co")), max_size=12)
 numbers = st.integers(-1000, 1000) | st.floats(-1e6, 1e6).map(lambda value: value + 0.0)
 memory = {"memory": st.just(True), "retain": st.booleans(), "description": texts}
+FIELD = "somewhere"
 tag = st.one_of(
+    st.fixed_dictionaries(
+        {"type": st.just("REAL"), "in": st.just(FIELD), "substitute": numbers},
+        optional={
+            "scale": st.just({"raw": [0, 4095], "eng": [-1.5, 10]}),
+            "order": st.sampled_from(["CDAB", "DCBA"]),
+            "description": texts,
+        },
+    ),
+    st.fixed_dictionaries(
+        {
+            "type": st.just("INT"),
+            "out": st.just(FIELD),
+            "safe": st.sampled_from(["hold", "off", -5, 0]),
+            "write": st.just(["Operator"]),
+        },
+        optional={"unit": st.just("mm"), "range": st.just([-10, 10.5])},
+    ),
     st.fixed_dictionaries(
         {"type": st.sampled_from(["REAL", "LREAL"]), **memory, "initial": numbers},
         optional={"unit": st.sampled_from(["bar", "mm", "degC"]), "range": st.just([-2e6, 2e6])},
@@ -415,6 +439,7 @@ def test_any_tags_come_back_as_they_were(
 ) -> None:
     """Into an empty file, and into one that has other tags, some of them with the same names."""
     folder = tmp_path_factory.mktemp("round")
+    tags, other = placed(tags), placed(other)
     listed = Listed(folder, f"tags: {flow(tags)}\n")
     before = listed.plan()
     text = listed.export(*(["--semicolon"] if semicolon else []))
@@ -430,6 +455,15 @@ def test_any_tags_come_back_as_they_were(
         after = listed.plan()
         assert {t.name: _apart(t) for t in after.tags} == {t.name: _apart(t) for t in before.tags}
         assert "# the coupler" in listed.text
+
+
+def placed(tags: dict[str, Any]) -> dict[str, Any]:
+    """Each tag of a device at an address of its own."""
+    place = {"in": "io.input_registers", "out": "io.holding_registers"}
+    return {
+        name: keys | {key: f"{place[key]}[{2 * n}]" for key in place if key in keys}
+        for n, (name, keys) in enumerate(tags.items())
+    }
 
 
 def _apart(tag: Any) -> Any:
