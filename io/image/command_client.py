@@ -30,6 +30,7 @@ class CommandClient:
     """
 
     def __init__(self, image: Image, timeout_s: float | None = None) -> None:
+        self.image = image
         self._ring = image.commands
         self.timeout_s = (
             max(1.0, 3e-9 * image.plan.scan.base_ns) if timeout_s is None else timeout_s

@@ -41,7 +41,10 @@ _REASON: Final = Argument(
 )
 _ACCEPTED: Final = Argument("Accepted", standard(ua.ObjectIds.Boolean), _T.Boolean)
 _ANSWER: Final = Argument(
-    "Answer", standard(ua.ObjectIds.String), _T.String, text="Why it was refused, else empty"
+    "Answer",
+    standard(ua.ObjectIds.String),
+    _T.String,
+    text="Why it was refused, or the fault that came in the first cycles after it; else empty",
 )
 REASON_LENGTH: Final = 200
 
@@ -73,7 +76,7 @@ class CellControl:
             reason = str(inputs[0] or "")[:REASON_LENGTH]
             command = SetMode(request=request, actor=caller.actor, reason=reason)
             try:
-                async with asyncio.timeout(limits.WRITE_TIMEOUT_S):
+                async with asyncio.timeout(limits.METHOD_TIMEOUT_S):
                     code, text = await self._commands.send(command)
             except TimeoutError:
                 _log.warning("no answer from the scan", request=request, actor=caller.actor)

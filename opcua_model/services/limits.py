@@ -42,6 +42,8 @@ MAX_PUBLISHING_INTERVAL_MS: Final = 3_600_000.0
 MIN_CHANNEL_LIFETIME_MS: Final = 10_000
 MAX_CHANNEL_LIFETIME_MS: Final = 3_600_000
 
+METHOD_TIMEOUT_S: Final = 8.0
+"""Longest wait for a change of mode: the scan's answer, and then its first cycles."""
 WRITE_TIMEOUT_S: Final = 2.0
 """Longest wait for the scan's answer to one write."""
 MES_TIMEOUT_S: Final = 10.0

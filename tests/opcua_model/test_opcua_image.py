@@ -12,7 +12,8 @@ from asyncua import ua
 
 from cellwright.io.image import Image
 from cellwright.io.image.command_client import CommandClient
-from cellwright.io.plan import BAD_WAITING_FOR_INITIAL_DATA, Direction, Plan
+from cellwright.io.messages import Command, SetMode, WriteTag
+from cellwright.io.plan import BAD_WAITING_FOR_INITIAL_DATA, CellState, Direction, Plan
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.io.timing.clock import MonotonicClock
 from cellwright.opcua_model.server import CellServer
@@ -78,3 +79,27 @@ async def test_values_qualities_and_times_come_from_the_real_image(tmp_path: Pat
     finally:
         await server.stop()
         image.close()
+
+
+async def test_a_change_of_mode_is_answered_with_the_fault_that_follows_it(tmp_path: Path) -> None:
+    plan = _without_devices(cell_plan(tmp_path))
+    image = Image.create(tmp_path / "image", plan, "0123abcd")
+    image.scan.state = CellState.RUN
+    try:
+        sender = CommandSender(_Obeyed(image))
+        assert await sender.send(WriteTag(tag="recipe", value=1, actor="op")) == (0, "")
+        answer = asyncio.create_task(sender.send(SetMode(request="start", actor="op", reason="")))
+        await asyncio.sleep(0.05)
+        assert not answer.done(), "nothing was executed yet"
+        image.scan.fault_text = "task 'clamp' failed"
+        image.scan.state = CellState.FAULT
+        assert await answer == (0, "the cell is in FAULT: task 'clamp' failed")
+    finally:
+        image.close()
+
+
+class _Obeyed(CommandClient):
+    """A scan that obeys everything, in front of a real image."""
+
+    async def send_async(self, command: Command) -> None:
+        return

@@ -93,7 +93,8 @@ def _structures() -> Iterator[str]:
 def _job_orders() -> Iterator[str]:
     yield "## Starting and stopping the cell"
     yield ""
-    yield "MethodSet of the controller's resource. Each takes a reason, gives Accepted and Answer;"
+    yield "MethodSet of the controller's resource. Each takes a reason, gives Accepted and Answer,"
+    yield "which says why it was refused or what fault came in the first cycles after it;"
     yield f"roles: {_roles(CONTROL_CELL)}. The keyswitch may forbid starts and resets from here."
     yield ""
     yield from _table(("Method", "What it asks"), ((name, text) for name, _, text in REQUESTS))

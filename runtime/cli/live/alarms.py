@@ -20,7 +20,7 @@ from cellwright.io.image import (
 )
 from cellwright.io.messages import AcknowledgeAlarm, ShelveAlarm, UnshelveAlarm
 from cellwright.io.plan import Plan
-from cellwright.runtime.cli.acting import send
+from cellwright.runtime.cli.acting import acting
 from cellwright.runtime.cli.common import CellOption, JsonOption, ReasonOption, actor, fail
 from cellwright.runtime.cli.running import attached
 from cellwright.runtime.cli.views.history import with_their_coming
@@ -71,12 +71,12 @@ def ack(
     reason: ReasonOption = "",
 ) -> None:
     """Acknowledge one alarm, or all of them."""
-    with attached(cell) as (plan, image):
+    with acting(cell) as target:
         if name != ALL:
-            _known(plan, name)
+            _known(target.plan, name)
         wanted = "" if name == ALL else name
-        send(image, AcknowledgeAlarm(alarm=wanted, actor=actor(), reason=reason))
-        typer.echo(f"{name} acknowledged")
+        target.send(AcknowledgeAlarm(alarm=wanted, actor=actor(), reason=reason))
+        target.say(f"{name} acknowledged")
 
 
 def shelve(
@@ -98,21 +98,20 @@ def shelve(
         length_ns = parse_duration(duration)
     except PydanticCustomError as error:
         fail(error.message(), 2)
-    with attached(cell) as (plan, image):
-        _known(plan, name)
-        send(
-            image,
-            ShelveAlarm(alarm=name, duration_s=length_ns / 1e9, actor=actor(), reason=reason),
+    with acting(cell) as target:
+        _known(target.plan, name)
+        target.send(
+            ShelveAlarm(alarm=name, duration_s=length_ns / 1e9, actor=actor(), reason=reason)
         )
-        typer.echo(f"{name} shelved for {show_duration(length_ns)}")
+        target.say(f"{name} shelved for {show_duration(length_ns)}")
 
 
 def unshelve(name: AlarmArgument, cell: CellOption = None, reason: ReasonOption = "") -> None:
     """Unshelve an alarm before its time is up."""
-    with attached(cell) as (plan, image):
-        _known(plan, name)
-        send(image, UnshelveAlarm(alarm=name, actor=actor(), reason=reason))
-        typer.echo(f"{name} unshelved")
+    with acting(cell) as target:
+        _known(target.plan, name)
+        target.send(UnshelveAlarm(alarm=name, actor=actor(), reason=reason))
+        target.say(f"{name} unshelved")
 
 
 def _known(plan: Plan, name: str) -> None:

@@ -17,9 +17,9 @@ from cellwright.io.image import Image
 from cellwright.io.image.command_client import CommandClient, CommandFailed
 from cellwright.io.plan import CellState, Plan
 from cellwright.runtime.cell.run_folder import RunFolder
+from cellwright.runtime.cli.acting import Target, acting
 from cellwright.runtime.cli.common import CellOption, ReasonOption, actor, counted, fail
 from cellwright.runtime.cli.compiling import show_problems
-from cellwright.runtime.cli.running import attached
 from cellwright.runtime.online_change.check import ChangeError, Checked
 from cellwright.runtime.online_change.outcome import RUNS, Outcome, first_runs
 from cellwright.runtime.online_change.rehearsal import safely_checked
@@ -59,7 +59,8 @@ def change(
     Exit codes: 0 changed or nothing to change, 1 refused or not possible now, 2 the changed cell
     is not correct, 3 changed, and the cell went to FAULT with it.
     """
-    with attached(cell) as (plan, image):
+    with acting(cell) as target:
+        plan, image = target.plan, target.image
         folder = RunFolder(image.path.parent)
         try:
             running = read_running(folder)
@@ -73,18 +74,18 @@ def change(
                 fail(f"refused: {error}; the running programs continue", 2)
             fail("refused: " + "\n  ".join([*error.reasons, "the running programs continue"]))
         if checked.nothing:
-            typer.echo(f"{plan.cell}: nothing to change")
+            target.say("nothing to change")
             return
         _show(plan, checked)
         _fail_unless_possible(plan, image)
         if dry_run:
             when = _when(CellState(image.scan.state))
-            typer.echo(f"{plan.cell}: can be changed{when}; nothing was done (--dry-run)")
+            target.say(f"can be changed{when}; nothing was done (--dry-run)")
             return
-        if not yes and not typer.confirm(f"Change {plan.cell} while it runs?"):
+        if not yes and not typer.confirm(f"Change {plan.cell} ({plan.source}) while it runs?"):
             fail("nothing was changed")
         _apply(folder, image, checked, reason, rolled_back=rollback)
-        _tell(plan, first_runs(plan, image, checked.tasks), checked, rolled_back=rollback)
+        _tell(target, first_runs(plan, image, checked.tasks), checked, rolled_back=rollback)
         if rollback:
             typer.echo(
                 f"the files in {plan.folder} are still the changed ones; the next "
@@ -113,19 +114,19 @@ def _when(state: CellState) -> str:
     return ""
 
 
-def _tell(plan: Plan, outcome: Outcome, checked: Checked, *, rolled_back: bool) -> None:
+def _tell(target: Target, outcome: Outcome, checked: Checked, *, rolled_back: bool) -> None:
     """How the cell fares with the programs; a FAULT ends with exit code 3."""
     programs = checked.new[:SHOWN]
     if outcome.restarted:
         fail(
-            f"{plan.cell}: programs {programs} were taken in, then the scan process ended and was "
-            "started again; 'cellwright status' says what runs",
+            f"{target.plan.cell}: programs {programs} were taken in, then the scan process ended "
+            "and was started again; 'cellwright status' says what runs",
             3,
         )
     if outcome.state is CellState.FAULT:
         back = "mend it" if rolled_back else "'cellwright change --rollback'"
         fail(
-            f"{plan.cell}: went to FAULT with programs {programs}: {outcome.fault}\n"
+            f"{target.plan.cell}: went to FAULT with programs {programs}: {outcome.fault}\n"
             f"  go on by 'cellwright reset', {back} and 'cellwright start'",
             3,
         )
@@ -135,7 +136,7 @@ def _tell(plan: Plan, outcome: Outcome, checked: Checked, *, rolled_back: bool) 
         waits = _when(outcome.state) or f"; it is in {outcome.state.name}"
     elif outcome.waiting:
         waits = f"; not yet executed {RUNS} times: {', '.join(outcome.waiting)}"
-    typer.echo(f"{plan.cell}: {done} programs {programs}{waits}")
+    target.say(f"{done} programs {programs}{waits}")
 
 
 def _before(folder: RunFolder) -> Package:

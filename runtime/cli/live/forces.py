@@ -8,7 +8,7 @@ import typer
 
 from cellwright.io.messages import ForceTag, UnforceTag
 from cellwright.io.plan import Tag, Value
-from cellwright.runtime.cli.acting import send, typed_value
+from cellwright.runtime.cli.acting import acting, typed_value
 from cellwright.runtime.cli.common import (
     NUMBERS_MAY_BE_NEGATIVE,
     CellOption,
@@ -17,7 +17,7 @@ from cellwright.runtime.cli.common import (
     ValueArgument,
     actor,
 )
-from cellwright.runtime.cli.running import attached, known_tag
+from cellwright.runtime.cli.running import known_tag
 
 
 def register(app: typer.Typer) -> None:
@@ -30,11 +30,11 @@ def force(
     name: TagArgument, value: ValueArgument, cell: CellOption = None, reason: ReasonOption = ""
 ) -> None:
     """Force a tag to a value until it is released."""
-    with attached(cell) as (plan, image):
-        tag = known_tag(plan, name)
+    with acting(cell) as target:
+        tag = known_tag(target.plan, name)
         typed = typed_value(tag, value)
-        send(image, ForceTag(tag=name, value=typed, actor=actor(), reason=reason))
-        typer.echo(f"{name} forced to {typed}{_beyond_range(tag, typed)}")
+        target.send(ForceTag(tag=name, value=typed, actor=actor(), reason=reason))
+        target.say(f"{name} forced to {typed}{_beyond_range(tag, typed)}")
 
 
 def _beyond_range(tag: Tag, value: Value) -> str:
@@ -55,8 +55,8 @@ def unforce(
     reason: ReasonOption = "",
 ) -> None:
     """Release one force, or all."""
-    with attached(cell) as (plan, image):
+    with acting(cell) as target:
         if name:
-            known_tag(plan, name)
-        send(image, UnforceTag(tag=name, actor=actor(), reason=reason))
-        typer.echo(f"{name or 'all forces'} released")
+            known_tag(target.plan, name)
+        target.send(UnforceTag(tag=name, actor=actor(), reason=reason))
+        target.say(f"{name or 'all forces'} released")

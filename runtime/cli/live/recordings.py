@@ -25,6 +25,7 @@ from cellwright.io.recording.values import ImageView
 from cellwright.runtime.cell.lock import RunError
 from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.cell.tag_lookup import unknown_tag
+from cellwright.runtime.cli.acting import acting
 from cellwright.runtime.cli.common import (
     CellOption,
     JsonOption,
@@ -64,7 +65,8 @@ def record(
     ] = "",
 ) -> None:
     """Save the flight recorder's window, and what follows, to a file."""
-    with attached(cell) as (plan, image):
+    with acting(cell) as target:
+        plan, image = target.plan, target.image
         if when:
             try:
                 asked_for(plan, when)
@@ -76,7 +78,7 @@ def record(
         except (OSError, RunError) as error:
             fail(f"cannot send the request to the recorder: {error}")
         if when:
-            out.print(f"{plan.cell}: the recorder waits for {when}", highlight=False)
+            target.say(f"the recorder waits for {when}")
             return
         patience_s = PATIENCE_S + 2 * plan.recorder.after_ns / 1e9
         deadline = time.monotonic() + patience_s

@@ -87,11 +87,11 @@ def tags_set(
     name: TagArgument, value: ValueArgument, cell: CellOption = None, reason: ReasonOption = ""
 ) -> None:
     """Write a tag once (memory tags, and outputs that no task writes)."""
-    with attached(cell) as (plan, image):
-        tag = known_tag(plan, name)
-        # It brings asyncio, and nobody who reads a tag sends anything.
-        from cellwright.runtime.cli.acting import send, typed_value  # noqa: PLC0415
+    # Nobody who reads a tag sends anything.
+    from cellwright.runtime.cli.acting import acting, typed_value  # noqa: PLC0415
 
+    with acting(cell) as target:
+        tag = known_tag(target.plan, name)
         typed = typed_value(tag, value)
-        send(image, WriteTag(tag=name, value=typed, actor=actor(), reason=reason))
-        typer.echo(f"{name} = {typed}")
+        target.send(WriteTag(tag=name, value=typed, actor=actor(), reason=reason))
+        target.say(f"{name} = {typed}")

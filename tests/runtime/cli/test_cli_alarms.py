@@ -17,7 +17,8 @@ from typer.testing import CliRunner, Result
 from cellwright.io.image import Image
 from cellwright.io.messages import AlarmChanged, AnyCommand
 from cellwright.io.plan import Plan
-from cellwright.runtime.cli import main
+from cellwright.runtime.cli import acting, main
+from cellwright.runtime.cli.acting import Target
 from cellwright.runtime.cli.common import fail
 from cellwright.runtime.cli.live import alarms as cli_alarms
 from support.alarm_bench import AlarmBench
@@ -39,18 +40,24 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AlarmBench:
     def attached(cell: str | None) -> Iterator[tuple[Plan, Image]]:
         yield bench.plan, bench.image
 
-    def send(image: Image, command: AnyCommand) -> None:
+    def send(_: Target, command: AnyCommand) -> None:
         reply = bench.send(command)
         if reply.code:
             fail(reply.text)
 
     monkeypatch.setattr(cli_alarms, "attached", attached)
-    monkeypatch.setattr(cli_alarms, "send", send)
+    monkeypatch.setattr(acting, "attached", attached)
+    monkeypatch.setattr(Target, "send", send)
     return bench
 
 
 def typed(*words: str) -> Result:
     return CliRunner().invoke(main.app, list(words), env={"COLUMNS": "200"})
+
+
+def answer(bench: AlarmBench, sentence: str) -> str:
+    """What is printed: with the cell's name and file."""
+    return f"{bench.plan.cell}: {sentence} ({bench.plan.source})\n"
 
 
 def rows(*words: str) -> list[dict[str, Any]]:
@@ -86,9 +93,9 @@ def test_an_alarm_that_is_not_judged_is_listed_with_the_reason(bench: AlarmBench
 def test_one_alarm_or_all_are_acknowledged_with_a_reason(bench: AlarmBench):
     bench.inputs(air_ok=False, level=95)
     bench.cycle()
-    assert typed("ack", "air", "--reason", "seen").stdout == "air acknowledged\n"
+    assert typed("ack", "air", "--reason", "seen").stdout == answer(bench, "air acknowledged")
     assert bench.states()["air"] == "ACKNOWLEDGED"
-    assert typed("ack", "all").stdout == "all acknowledged\n"
+    assert typed("ack", "all").stdout == answer(bench, "all acknowledged")
     assert bench.states()["tank"] == "ACKNOWLEDGED"
     event = bench.events(AlarmChanged)[2]
     assert (event.alarm, event.reason) == ("air", "seen")
@@ -97,9 +104,9 @@ def test_one_alarm_or_all_are_acknowledged_with_a_reason(bench: AlarmBench):
 
 def test_an_alarm_is_shelved_for_a_duration_and_brought_back(bench: AlarmBench):
     done = typed("shelve", "air", "--for", "30min", "--reason", "sensor")
-    assert done.stdout == "air shelved for 30min\n"
+    assert done.stdout == answer(bench, "air shelved for 30min")
     assert [row["state"] for row in rows()] == ["SHELVED"]
-    assert typed("unshelve", "air").stdout == "air unshelved\n"
+    assert typed("unshelve", "air").stdout == answer(bench, "air unshelved")
     assert rows() == []
 
 

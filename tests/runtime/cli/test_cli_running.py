@@ -129,7 +129,7 @@ def test_tags_are_listed_by_part_of_the_name_or_pattern(cell: SmallCell) -> None
 def test_a_tag_is_read_and_written_and_the_audit_knows_who(cell: SmallCell) -> None:
     assert data(cell, "tags", "get", "clamp_setpoint")["value"] == 5.0
     wrote = said(cell, "tags", "set", "clamp_setpoint", "6.5", "--reason", "thicker blades")
-    assert wrote == "clamp_setpoint = 6.5\n"
+    assert wrote == f"FirstCell: clamp_setpoint = 6.5 ({cell.file})\n"
     assert said(cell, "tags", "get", "clamp_setpoint") == "6.5\n"
     said(cell, "tags", "set", "clamp_setpoint", "5")
     first = events(cell, TagWritten, "thicker blades")[0]
@@ -190,7 +190,7 @@ def test_what_cannot_be_done_is_refused_with_the_remedy(
 @pytest.mark.behaviour(9)
 def test_a_force_holds_a_tag_until_it_is_released(cell: SmallCell) -> None:
     assert said(cell, "force", "clamp.closed", "true", "--reason", "a test") == (
-        "clamp.closed forced to True\n"
+        f"FirstCell: clamp.closed forced to True ({cell.file})\n"
     )
     try:
         row = data(cell, "tags", "get", "clamp.closed")
@@ -202,7 +202,7 @@ def test_a_force_holds_a_tag_until_it_is_released(cell: SmallCell) -> None:
     assert data(cell, "tags", "get", "clamp.closed")["forced"] is False
     said(cell, "force", "close_request", "1")
     said(cell, "force", "clamp_pressure", "2.5")
-    assert said(cell, "unforce") == "all forces released\n"
+    assert said(cell, "unforce") == f"FirstCell: all forces released ({cell.file})\n"
     assert data(cell, "status")["forces_active"] is False
     first, then, *_ = events(cell, ForceChanged, "a test")
     assert (first.tag, first.value) == ("clamp.closed", True)
@@ -212,7 +212,7 @@ def test_a_force_holds_a_tag_until_it_is_released(cell: SmallCell) -> None:
 def test_counters_are_reset_by_command_and_the_journal_keeps_who_did_it(cell: SmallCell) -> None:
     before = data(cell, "status")["tasks"]["clamp"]
     assert said(cell, "reset-counters", "clamp", "--reason", "new shift") == (
-        "FirstCell: counters of clamp reset\n"
+        f"FirstCell: counters of clamp reset ({cell.file})\n"
     )
     after = data(cell, "status")["tasks"]["clamp"]
     assert after["resets"] == before["resets"] + 1
@@ -226,7 +226,7 @@ def test_counters_are_reset_by_command_and_the_journal_keeps_who_did_it(cell: Sm
 
 def test_a_negative_number_is_a_value_and_not_an_option(cell: SmallCell) -> None:
     assert said(cell, "force", "clamp_pressure", "-1.5") == (
-        "clamp_pressure forced to -1.5 (outside its range, 0 to 8 bar)\n"
+        f"FirstCell: clamp_pressure forced to -1.5 (outside its range, 0 to 8 bar) ({cell.file})\n"
     )
     assert data(cell, "tags", "get", "clamp_pressure")["value"] == -1.5
     said(cell, "unforce")
@@ -241,9 +241,9 @@ def test_watch_shows_tags_and_ends_after_its_looks(cell: SmallCell) -> None:
 
 @pytest.mark.behaviour(1)
 def test_stop_and_start_with_a_reason(cell: SmallCell) -> None:
-    assert said(cell, "stop", "--reason", "lunch") == "FirstCell: stop done\n"
+    assert said(cell, "stop", "--reason", "lunch") == f"FirstCell: stop done ({cell.file})\n"
     assert data(cell, "status")["state"] == "STOP"
-    assert said(cell, "start", "--reason", "back") == "FirstCell: start done\n"
+    assert said(cell, "start", "--reason", "back") == f"FirstCell: start done ({cell.file})\n"
     assert data(cell, "status")["state"] == "RUN"
     assert events(cell, ModeChanged, "back")[0].new == "RUN"
     stopped, started, *_ = events(cell, ModeChanged, "lunch")
@@ -251,13 +251,15 @@ def test_stop_and_start_with_a_reason(cell: SmallCell) -> None:
 
 
 def test_a_pause_and_a_hot_start(cell: SmallCell) -> None:
-    assert said(cell, "pause", "--reason", "look inside") == "FirstCell: pause done\n"
+    assert (
+        said(cell, "pause", "--reason", "look inside") == f"FirstCell: pause done ({cell.file})\n"
+    )
     assert data(cell, "status")["state"] == "PAUSE"
     assert (
         "'start' is not possible in PAUSE; possible: hot_start ('cellwright resume'), stop\n"
         in refused(cell, 1, "start")
     )
-    assert said(cell, "resume", "--reason", "go on") == "FirstCell: hot_start done\n"
+    assert said(cell, "resume", "--reason", "go on") == f"FirstCell: hot_start done ({cell.file})\n"
     assert data(cell, "status")["state"] == "RUN"
     assert events(cell, ModeChanged, "go on")[0].request == "hot_start"
 
@@ -270,7 +272,10 @@ def test_a_cold_start_takes_back_what_is_retained(cell: SmallCell) -> None:
     said(cell, "start")
     assert data(cell, "tags", "get", "clamp.strokes")["value"] == 40
     said(cell, "stop")
-    assert said(cell, "start", "--cold", "--reason", "new line") == "FirstCell: cold_start done\n"
+    assert (
+        said(cell, "start", "--cold", "--reason", "new line")
+        == f"FirstCell: cold_start done ({cell.file})\n"
+    )
     assert data(cell, "tags", "get", "clamp.strokes")["value"] == 0
 
 
@@ -383,8 +388,54 @@ def test_a_supervisor_that_was_killed_leaves_a_cell_that_is_said_to_be_dead_and_
             assert state == "INIT"
             assert time.monotonic() < deadline + 20
             time.sleep(0.02)
-        assert said(small, "start") == "FirstCell: start done\n"
+        assert said(small, "start") == f"FirstCell: start done ({small.file})\n"
     finally:
         again.send_signal(signal.SIGTERM)
         again.communicate(timeout=30)
     assert again.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("tags", "set", "clamp_setpoint", "5"),
+        ("force", "clamp_pressure", "2"),
+        ("unforce", "clamp_pressure"),
+        ("reset-counters",),
+        ("pause",),
+        ("resume",),
+        ("stop",),
+        ("start", "--cold"),
+        ("change", "--dry-run"),
+        ("record", "--when", "close_request"),
+    ],
+    ids="-".join,
+)
+def test_whoever_acts_is_told_on_which_cell(cell: SmallCell, words: tuple[str, ...]) -> None:
+    text = said(cell, *words)
+    assert text.startswith("FirstCell: ")
+    assert text.endswith(f" ({cell.file})\n")
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("tags", "set", "nowhere", "5"),
+        ("tags", "set", "clamp_setpoint", "much"),
+        ("force", "sys.cycle", "2"),
+        ("unforce", "nowhere"),
+        ("reset-counters", "nobody"),
+        ("reset",),
+        ("ack", "nothing"),
+        ("shelve", "nothing", "--for", "1h", "--reason", "r"),
+        ("unshelve", "nothing"),
+        ("change", "--rollback"),
+        ("record", "--when", "clamp_pressure >> 3"),
+    ],
+    ids="-".join,
+)
+def test_whoever_is_refused_is_told_by_which_cell(cell: SmallCell, words: tuple[str, ...]) -> None:
+    done = cell.type(*words)
+    assert (done.returncode > 0, done.stdout) == (True, "")
+    assert done.stderr.endswith(f"  (asked of FirstCell, {cell.file})\n")

@@ -115,7 +115,9 @@ def test_a_cell_in_an_odd_folder_runs_with_its_store_and_everything_finds_it(
         assert str(cell.file) in told(cell, "status")
         told(cell, "mes", "orders")
         assert "chain intact" in told(cell, "mes", "verify")
-        assert told(cell, "tags", "set", "clamp_setpoint", "6") == "clamp_setpoint = 6.0\n"
+        assert told(cell, "tags", "set", "clamp_setpoint", "6") == (
+            f"FirstCell: clamp_setpoint = 6.0 ({cell.file})\n"
+        )
         program = cell.folder / "clamp.py"
         program.write_text(program.read_text().replace("self.strokes += 1", "self.strokes += 2"))
         assert "loaded anew" in told(cell, "change", "--yes")
@@ -138,7 +140,11 @@ def test_a_value_that_looks_like_markup_is_shown_as_it_is(tmp_path: Path) -> Non
     yaml.dump(content, cell.file)
     with cell.running():
         for value in ("[bold]x[/]", "[/]", ":warning: a", "5 [bar]"):
-            assert told(cell, "tags", "set", "note", value) == f"note = {value}\n"
-            assert told(cell, "force", "note", value) == f"note forced to {value}\n"
+            assert told(cell, "tags", "set", "note", value) == (
+                f"FirstCell: note = {value} ({cell.file})\n"
+            )
+            assert told(cell, "force", "note", value) == (
+                f"FirstCell: note forced to {value} ({cell.file})\n"
+            )
             assert told(cell, "tags", "get", "note") == f"{value}\n"
             assert value in told(cell, "tags", "list", "note")
