@@ -34,6 +34,7 @@ from cellwright.io.messages import (
     SerialRequested,
     StatisticsReset,
     TagWritten,
+    UsersChanged,
 )
 from cellwright.mes import moves, parts, serials
 from cellwright.mes.event_records import EventContext, mended
@@ -169,5 +170,7 @@ def _record_cell(ctx: EventContext, event: AnyEvent) -> None:
             ctx.audit("alarm", event.alarm, actor=event.actor, reason=event.reason or event.text)
         case CommandRefused():
             ctx.audit("command", event.command, actor=event.actor, reason=event.why)
+        case UsersChanged():
+            ctx.audit("users", mend_key(event.source), reason=event.reason)
         case _:
             raise AssertionError(f"{type(event).__name__} is consumed elsewhere")

@@ -36,10 +36,11 @@ from cellwright.opcua_model.nodes.standard import StandardNodes
 from cellwright.opcua_model.nodes.tags import TagTree
 from cellwright.opcua_model.security.access import ServiceRules
 from cellwright.opcua_model.security.certificate import own_certificate
-from cellwright.opcua_model.security.users import Authenticator, load_users
+from cellwright.opcua_model.security.users import Authenticator, FileUsers
 from cellwright.opcua_model.services.command_sender import CommandSender
 from cellwright.opcua_model.services.internal_server import CellInternalServer
 from cellwright.opcua_model.services.transport import CellTransportServer
+from cellwright.opcua_model.services.user_changes import UserChanges
 from cellwright.opcua_model.services.writes import WritePath
 
 _log = structlog.get_logger(__name__)
@@ -86,11 +87,12 @@ class CellServer:
         self._pki = pki
         file = plan.opcua.users_file
         # Without a users file nobody can log in; anonymous reading does not need one.
-        users = load_users(Path(plan.folder) / file) if file else {}
+        self._users = FileUsers(Path(plan.folder) / file) if file else None
         self._writes = WritePath(commands)
         self._control = CellControl(commands)
-        self._authenticator = Authenticator(users, clock)
+        self._authenticator = Authenticator({} if self._users is None else self._users, clock)
         self._mes = MesView(mes) if mes is not None else None
+        self._user_watch: asyncio.Task[None] | None = None
         self._mes_task: asyncio.Task[None] | None = None
         self._mes_news: MesState | None = None
         self._once = LogOnce(_log)
@@ -110,6 +112,11 @@ class CellServer:
             self._authenticator, self._writes, anonymous=settings.anonymous == "read"
         )
         self._internal = internal
+        if self._users is not None:
+            internal.user_changes = UserChanges(
+                self._users, self._image, self._clock, lambda: internal.sessions
+            )
+            await internal.user_changes.look()
         internal.certificate, internal.private_key = own.certificate, own.key
         server = CellTransportServer(internal, self._build)
         self._server = server
@@ -133,6 +140,7 @@ class CellServer:
             policies.append(ua.SecurityPolicyType.NoSecurity)
         server.set_security_policy(policies, ServiceRules())
         await server.start()
+        self._user_watch = asyncio.create_task(internal.watch_users())
         _log.info("OPC UA server started", endpoint=self.endpoint, tags=len(plan.tags))
 
     def _build(self) -> None:
@@ -182,6 +190,9 @@ class CellServer:
         if self._mes_task is not None:
             self._mes_task.cancel()
             await asyncio.gather(self._mes_task, return_exceptions=True)
+        if self._user_watch is not None:
+            self._user_watch.cancel()
+            await asyncio.gather(self._user_watch, return_exceptions=True)
         await self._server.stop()
         if self._mes is not None:
             await asyncio.to_thread(self._mes.close)

@@ -72,6 +72,7 @@ _BOOT_ID: Final = re.compile(r"[0-9a-f]{8}")
 SCAN_EVENTS: Final = 1 << 20
 """Bytes of the scan's event ring: thousands of events while the journal restarts."""
 SUPERVISOR_EVENTS: Final = 1 << 18
+GATEWAY_EVENTS: Final = 1 << 16
 WORK: Final = 1 << 18
 """Bytes of a job or result ring."""
 _SMALLEST_SLOT: Final = 4096
@@ -118,6 +119,7 @@ def _areas(plan: Plan) -> tuple[dict[str, _Place], int, int]:
     rings = {
         "events.scan": SCAN_EVENTS,
         "events.supervisor": SUPERVISOR_EVENTS,
+        "events.gateway": GATEWAY_EVENTS,
         "records": ring_capacity(plan),
     }
     for task in plan.tasks:
@@ -147,7 +149,7 @@ class Image:
     ``device(n)`` fields and inputs           that device's driver process
     ``device(n)`` outputs                     scan process
     ``commands``                              anyone sends, the scan receives and answers
-    ``events["scan"]``, ``["supervisor"]``    that process; the journal process reads
+    ``events[process]``                       that process; the journal process reads
     ``job_ring``, ``result_ring``             scan and that task's worker, one way each
     ``processes``                             supervisor; each process its own beat
     ``journal``                               journal process
@@ -179,7 +181,7 @@ class Image:
             self.area("commands"), self.area("replies"), _command_slot(plan)
         )
         self.events: Mapping[str, EventRing] = MappingProxyType(
-            {name: self._ring(f"events.{name}") for name in ("scan", "supervisor")}
+            {name: self._ring(f"events.{name}") for name in ("scan", "supervisor", "gateway")}
         )
         self.processes = ProcessTable(
             {

@@ -55,6 +55,8 @@ class GatewayStatus(Record):
 
     database_ok = _Flag()
     """The database of the MES answered when it was last asked."""
+    users_error = Text(500)
+    """Why the users of the OPC UA server cannot be read; empty when they can."""
 
 
 class SupervisorStatus(Record):

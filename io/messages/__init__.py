@@ -10,6 +10,7 @@ from cellwright.io.messages.cell_events import (
     ProgramChanged,
     StatisticsReset,
     TagWritten,
+    UsersChanged,
 )
 from cellwright.io.messages.codec import (
     AnyEvent,
@@ -93,6 +94,7 @@ __all__ = [
     "UnforceTag",
     "UnshelveAlarm",
     "UntoldChange",
+    "UsersChanged",
     "WriteTag",
     "decode_command",
     "decode_event",

@@ -99,3 +99,18 @@ class CommandRefused(Event, frozen=True, kw_only=True, tag="command_refused"):
     command: str
     actor: str
     why: str
+
+
+class UsersChanged(Event, frozen=True, kw_only=True, tag="users_changed"):
+    """The gateway works with other users from now on. Never with their passwords or hashes."""
+
+    source: str
+    """Where they come from: the users file."""
+    added: list[str]
+    removed: list[str]
+    roles: list[str]
+    """Users who have other roles now, each with them: ``anna: Operator, Planner``."""
+    passwords: list[str]
+    """Users whose password was changed."""
+    reason: str = ""
+    """What of it is not listed: of very many users only the first are."""

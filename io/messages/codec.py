@@ -21,6 +21,7 @@ from cellwright.io.messages.cell_events import (
     ProgramChanged,
     StatisticsReset,
     TagWritten,
+    UsersChanged,
 )
 from cellwright.io.messages.commands import AnyCommand
 from cellwright.io.messages.jobs import Job, Result
@@ -61,6 +62,7 @@ AnyEvent = (
     | FaultRaised
     | AlarmChanged
     | CommandRefused
+    | UsersChanged
 )
 
 

@@ -1,6 +1,7 @@
 """The users of the server: the user file, password checks, and lock-out after failed logins.
 
-Called when a session is activated and by the command line (`add_user`, `remove_user`). Passwords
+Called when a session is activated, now and then in between (`FileUsers.look`), and by the command
+line (`add_user`, `remove_user`). Passwords
 are only ever kept as argon2 hashes; an unknown user costs the same work and gets the same answer as
 a wrong password.
 """
@@ -14,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import argon2
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -159,6 +160,114 @@ def _record(path: Path, name: str, entry: object) -> UserRecord:
     return UserRecord(name, password, frozenset(roles))
 
 
+@dataclass(frozen=True, slots=True)
+class UsersChange:
+    """What is different between two readings of the users. Never with a password or a hash."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    """Names of those who have other roles now."""
+    passwords: tuple[str, ...] = ()
+    """Names of those whose password was changed."""
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.roles or self.passwords)
+
+
+def changes(old: Mapping[str, UserRecord], new: Mapping[str, UserRecord]) -> UsersChange:
+    """By name, in order."""
+    both = sorted(old.keys() & new.keys())
+    return UsersChange(
+        added=tuple(sorted(new.keys() - old.keys())),
+        removed=tuple(sorted(old.keys() - new.keys())),
+        roles=tuple(name for name in both if old[name].roles != new[name].roles),
+        passwords=tuple(
+            name for name in both if old[name].password_hash != new[name].password_hash
+        ),
+    )
+
+
+class UserSource(Protocol):
+    """Where an `Authenticator` finds users; a mapping of names is one."""
+
+    def get(self, name: str, /) -> UserRecord | None:
+        """The user of that name, None where there is none. Must not wait."""
+
+
+class WatchedUsers(UserSource, Protocol):
+    """A source whose users may change while the server runs."""
+
+    @property
+    def place(self) -> str:
+        """Where they come from, for people."""
+
+    def look(self) -> UsersChange:
+        """Read what has changed, and what is different since the look before.
+
+        It may wait: call it in a thread, one at a time. Raises UsersError when they cannot be read;
+        then those known before stay.
+        """
+
+
+class FileUsers:
+    """The users of a file, which is read again when it is another one or was written to.
+
+    While it cannot be read, or is gone after it was there, the users known before stay: a slip of
+    an editor locks nobody out, and who is to be locked out is taken out of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._users: dict[str, UserRecord] = {}
+        self._seen: tuple[int, ...] | None = None
+        self._read = False
+
+    @property
+    def place(self) -> str:
+        """The file's path."""
+        return str(self.path)
+
+    def get(self, name: str, /) -> UserRecord | None:
+        """The user of that name as of the last look."""
+        return self._users.get(name)
+
+    def look(self) -> UsersChange:
+        """Read the file if it has changed. Raises UsersError at each look until it can be read."""
+        seen = self._signature()
+        if seen is not None and seen == self._seen:
+            return UsersChange()
+        if seen is None and self._read:
+            raise UsersError(
+                f"the user file {self.path} is gone; the users that it named stay until it is "
+                "back, or until the cell is started again"
+            )
+        users = load_users(self.path)
+        change = changes(self._users, users)
+        # What was written to between the two is read again at the next look.
+        self._users, self._seen, self._read = users, seen, seen is not None
+        return change
+
+    def _signature(self) -> tuple[int, ...] | None:
+        """Differs for a file that was written to, replaced, or given other rights."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UsersError(
+                f"cannot read the user file {self.path}: {error}; check its permissions"
+            ) from error
+        return (
+            found.st_mtime_ns,
+            found.st_ctime_ns,
+            found.st_dev,
+            found.st_ino,
+            found.st_size,
+            found.st_mode,
+        )
+
+
 @dataclass(slots=True)
 class _Failures:
     count: int
@@ -173,12 +282,12 @@ class Authenticator:
 
     def __init__(
         self,
-        users: Mapping[str, UserRecord],
+        users: UserSource,
         clock: Clock,
         hasher: argon2.PasswordHasher = STRONG,
     ) -> None:
         """``hasher`` sets what an unknown user costs; it should be the one of the user file."""
-        self._users = dict(users)
+        self._users = users
         self._clock = clock
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
         self._hasher = hasher
@@ -212,7 +321,7 @@ class Authenticator:
         """For the log, never for the client: what was wrong with the last login of that name."""
         if self.locked(name):
             return f"locked for {LOCK_NS / 1e9:g} s after {LOCK_AFTER} failures"
-        return "wrong password" if name in self._users else "unknown user"
+        return "unknown user" if self._users.get(name) is None else "wrong password"
 
     def _failed(self, name: str) -> None:
         now_ns = self._clock.now_ns()

@@ -27,6 +27,7 @@ from cellwright.opcua_model.services import limits
 from cellwright.opcua_model.services.methods import CellMethods
 from cellwright.opcua_model.services.session import CellSession, Counters
 from cellwright.opcua_model.services.subscriptions import CellSubscriptionService
+from cellwright.opcua_model.services.user_changes import LOOK_S, UserChanges
 from cellwright.opcua_model.services.views import CellViews
 from cellwright.opcua_model.services.writes import WritePath
 
@@ -50,6 +51,7 @@ class CellInternalServer(InternalServer):
         self.counters = Counters()
         self._session_numbers = itertools.count(1)
         self._login = asyncio.Lock()
+        self.user_changes: UserChanges | None = None
         self.views = CellViews(self.aspace)
         self.view_service = self.views
         self.method_service.stop()
@@ -116,12 +118,21 @@ class CellInternalServer(InternalServer):
         name = token.UserName or ""
         password = self._password(session, token, channel_encrypts)
         async with self._login:
+            if self.user_changes is not None:
+                await self.user_changes.look()
             user = await asyncio.to_thread(self.authenticator.check, name, password)
         if user is None:
             why = self.authenticator.why_refused(name)
             raise self._refused(ua.StatusCodes.BadUserAccessDenied, name, session, why)
         _log.info("logged in", user=name, session=session.session_id.to_string())
         return CellUser(UserRole.User, name, user.roles)
+
+    async def watch_users(self) -> None:
+        """Look for other users once a second, between two logins, until cancelled."""
+        while self.user_changes is not None:
+            async with self._login:
+                await self.user_changes.look()
+            await asyncio.sleep(LOOK_S)
 
     def _password(
         self, session: CellSession, token: ua.UserNameIdentityToken, channel_encrypts: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,9 @@ from cellwright.opcua_model.security.users import (
     LOCK_AFTER,
     LOCK_NS,
     Authenticator,
+    FileUsers,
     UserRecord,
+    UsersChange,
     add_user,
     load_users,
     remove_user,
@@ -193,3 +196,78 @@ def test_a_certificate_that_does_not_fit_is_refused_with_a_remedy(tmp_path: Path
     (tmp_path / "own" / "certificate.der").unlink()
     with pytest.raises(CertificateError, match="restore both files"):
         own_certificate(tmp_path, "urn:test:a", "A", NOW_NS)
+
+
+def users_file(folder: Path) -> Path:
+    path = folder / "users.yaml"
+    for name in ("anna", "bert", "carl"):
+        add_user(path, name, "correct horse", ["Operator"], hasher=CHEAP)
+    return path
+
+
+def test_a_file_that_is_changed_is_read_again_and_tells_what_is_different(tmp_path: Path) -> None:
+    path = users_file(tmp_path)
+    users = FileUsers(path)
+    assert users.look() == UsersChange(added=("anna", "bert", "carl"))
+    assert users.look() == UsersChange()
+    remove_user(path, "anna")
+    add_user(path, "bert", "another horse", ["Operator"], hasher=CHEAP)
+    add_user(path, "dora", "correct horse", ["Admin"], hasher=CHEAP)
+    path.write_text(path.read_text().replace("- Operator", "- Planner", 1))
+    change = users.look()
+    assert (change.added, change.removed) == (("dora",), ("anna",))
+    assert "bert" in change.passwords
+    assert len(change.roles) == 1
+    authenticator = Authenticator(users, SimulatedClock(), CHEAP)
+    assert authenticator.check("anna", "correct horse") is None
+    assert authenticator.check("bert", "another horse") is not None
+    assert authenticator.check("dora", "correct horse") is not None
+
+
+@pytest.mark.parametrize(
+    "damage", ["deleted", "no rights", "a folder", "emptied", "garbage", "half of it", "no users"]
+)
+def test_users_stay_while_their_file_cannot_be_read_and_it_is_read_when_it_is_back(
+    tmp_path: Path, damage: str
+) -> None:
+    path = users_file(tmp_path)
+    users = FileUsers(path)
+    users.look()
+    text = path.read_bytes()
+    match damage:
+        case "deleted":
+            path.unlink()
+        case "no rights":
+            if os.geteuid() == 0:
+                pytest.skip("root reads every file")
+            path.chmod(0)
+        case "a folder":
+            path.unlink()
+            path.mkdir()
+        case "emptied":
+            path.write_bytes(b"")
+        case "garbage":
+            path.write_bytes(os.urandom(4096))
+        case "half of it":
+            path.write_bytes(text[: len(text) // 2])
+        case "no users":
+            path.write_text("cell: {}")
+    for _ in range(2):
+        with pytest.raises(UsersError, match=r"users\.yaml"):
+            users.look()
+        assert users.get("anna") is not None
+    if path.is_dir():
+        path.rmdir()
+    if path.exists():
+        path.chmod(0o600)
+    path.write_bytes(text)
+    remove_user(path, "carl")
+    assert users.look() == UsersChange(removed=("carl",))
+
+
+def test_a_file_that_comes_only_later_is_read_then(tmp_path: Path) -> None:
+    users = FileUsers(tmp_path / "users.yaml")
+    assert users.look() == UsersChange()
+    assert users.get("anna") is None
+    users_file(tmp_path)
+    assert users.look().added == ("anna", "bert", "carl")

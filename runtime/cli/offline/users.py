@@ -1,7 +1,7 @@
 """``cellwright user``: who may log in to the cell's OPC UA server.
 
-Works on the users file that the cell's file names, whether the cell runs or not; the gateway reads
-it when it starts.
+Works on the users file that the cell's file names, whether the cell runs or not; the gateway of a
+running one sees the change within a second.
 """
 
 from __future__ import annotations

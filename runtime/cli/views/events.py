@@ -33,6 +33,7 @@ from cellwright.io.messages import (
     SerialRequested,
     StatisticsReset,
     TagWritten,
+    UsersChanged,
     decode_event,
 )
 from cellwright.runtime.cli.views.words import shown
@@ -139,6 +140,12 @@ def _what(event: AnyEvent) -> str:
             what = f"{event.alarm}: {event.old} -> {event.new}{value}"
         case CommandRefused():
             what = event.command
+        case UsersChanged():
+            lists = (
+                ("added", event.added), ("removed", event.removed), ("roles", event.roles),
+                ("password of", event.passwords),
+            )  # fmt: skip
+            what = "; ".join(f"{word} {', '.join(names)}" for word, names in lists if names)
         case _:
             what = _of_part(event)
     return what

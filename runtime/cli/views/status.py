@@ -52,6 +52,8 @@ def status_view(report: dict[str, Any]) -> RenderableType:
     parts += ["", _process_table(report)]
     if report["devices"]:
         parts += ["", _device_table(report)]
+    if report["users_error"]:
+        parts.append(Text(printable(f"gateway: {report['users_error']}"), style="yellow"))
     journal = report["journal"]
     if not journal["ok"]:
         parts.append(Text(f"journal: {journal['error'] or 'not ready'}", style="red"))

@@ -57,6 +57,7 @@ def status_report(plan: Plan, image: Image) -> dict[str, Any]:
             port.device.name: {"driver": port.device.driver} | _shown(figures.DEVICE, port)
             for port in figures.polled_devices(image)
         },
+        "users_error": image.gateway.users_error,
         "journal": _shown(figures.JOURNAL, cell),
         "recorder": _recorder(image),
         "machine": [item.report() for item in check(plan.scan, image.scan.pid)],
