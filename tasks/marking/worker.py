@@ -6,6 +6,7 @@ but as a second lock it never fires twice for one serial and never fires what it
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from cellwright.tasks.api import JobError, Worker, WorkerContext
 from cellwright.tasks.marking.lua.engine import LocalLua, Rendered, Template, TemplateError
 from cellwright.tasks.marking.lua.process import LuaProcess, WatchdogError
 from cellwright.tasks.marking.options import MarkingOptions
+from cellwright.tasks.marking.template_file import TemplateFile
 from cellwright.tasks.symbology.data_matrix import SymbolError, modules
 
 _REMEMBERED_SERIALS: Final = 4096
@@ -35,7 +37,7 @@ class MarkingWorker(Worker):
     def __init__(self, context: WorkerContext) -> None:
         super().__init__(context)
         self.options = from_plan(MarkingOptions, context.options)
-        self._template = Path(context.plan.folder) / self.options.template
+        self._template = TemplateFile(Path(context.plan.folder) / self.options.template)
         self._marker: Marker[Any] = _make_marker(context, self.options.marker)
         # The engine's budget of instructions is the same every time, the process's watchdog is not.
         self._lua = (
@@ -48,6 +50,10 @@ class MarkingWorker(Worker):
 
     def open(self) -> None:
         """Start the Lua engine and connect to the marker; raises JobError."""
+        # What is read now stays in force if somebody takes the file away before the first part; one
+        # that cannot be read is told with that part's job.
+        with contextlib.suppress(JobError):
+            self._template.read()
         try:
             self._lua.start()
             self._marker.connect()
@@ -96,7 +102,7 @@ class MarkingWorker(Worker):
         }
 
     def _render(self, body: dict[str, Any]) -> Rendered:
-        template = self._read_template()
+        template = self._template.read()
         data = {str(name): str(value) for name, value in dict(body.get("fields", {})).items()}
         for name in ("part_id", "serial", "order", "part_number", "revision"):
             data[name] = str(body.get(name, ""))
@@ -116,12 +122,6 @@ class MarkingWorker(Worker):
         if complaints:
             raise JobError(f"template {template.name} refuses the data: {'; '.join(complaints)}")
         return self._lua.execute_marking(template, data)
-
-    def _read_template(self) -> Template:
-        try:
-            return Template(self._template.name, self._template.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise JobError(f"cannot read template {self._template}: {error}") from error
 
     def _fire(self, serial: str) -> dict[str, Any]:
         result = self._fire_once(serial)
@@ -149,7 +149,7 @@ class MarkingWorker(Worker):
 
     def _status(self) -> dict[str, Any]:
         try:
-            template = self._lua.get_status(self._read_template())
+            template = self._lua.get_status(self._template.read())
         except TemplateError as error:
             raise JobError(str(error)) from error
         return {

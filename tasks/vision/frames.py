@@ -6,6 +6,7 @@ name.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 import zlib
@@ -46,9 +47,11 @@ class RejectedFrames:
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder = folder
         self.limit = limit
-        for left in folder.glob("*.part") if folder.is_dir() else ():
-            if _PARTIAL.fullmatch(left.name):
-                left.unlink(missing_ok=True)  # its writer was killed
+        # A folder that cannot be read is told when the first frame cannot be kept.
+        with contextlib.suppress(OSError):
+            for left in folder.glob("*.part") if folder.is_dir() else ():
+                if _PARTIAL.fullmatch(left.name):
+                    left.unlink(missing_ok=True)  # its writer was killed
 
     def keep(self, gray: Gray, serial: str) -> Path | None:
         """Store a frame and drop the oldest beyond the limit; None when it is 0. Raises OSError."""

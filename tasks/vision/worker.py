@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from cellwright.io.cameras.base import Camera, CameraError, Frame
+from cellwright.io.log_once import LogOnce
 from cellwright.io.options import from_plan
 from cellwright.io.registry.registry import RegistryError
 from cellwright.tasks.api import JobError, Worker, WorkerContext
@@ -34,6 +35,7 @@ class VisionWorker(Worker):
             self.options.max_module_errors, self.options.min_unused_error_correction
         )
         self._camera: Camera[Any] = _make_camera(context, self.options.camera)
+        self._once = LogOnce(_log)
         self._frames = RejectedFrames(
             Path(context.plan.data) / "frames", self.options.keep_rejected
         )
@@ -91,8 +93,16 @@ class VisionWorker(Worker):
         try:
             path = self._frames.keep(frame.gray, serial)
         except OSError as error:
-            _log.warning("rejected_frame_not_kept", serial=serial, error=str(error))
+            self._once.trouble(
+                "frames",
+                "rejected_frame_not_kept",
+                level="warning",
+                cause=type(error).__name__,
+                serial=serial,
+                error=str(error),
+            )
         else:
+            self._once.well("frames", "rejected_frames_kept_again")
             _log.info("rejected_frame_kept", serial=serial, path=str(path))
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from cellwright.io.plan import Device, Plan, ScanSettings
 from cellwright.tasks.api import JobError, WorkerContext
+from cellwright.tasks.marking.template_file import TemplateFile
 from cellwright.tasks.marking.worker import MarkingWorker
 from support.telesis_controller import Controller
 
@@ -159,6 +161,34 @@ def test_a_lost_answer_is_found_out_by_asking(
     assert len(controller.marks) == 1
 
 
+@pytest.mark.parametrize("damage", ["deleted", "a folder", "emptied", "garbage", "much too long"])
+def test_a_template_whose_file_is_taken_away_stays_in_force_and_that_is_told_once(
+    worker: MarkingWorker, tmp_path: Path, damage: str
+) -> None:
+    file = tmp_path / "blade.lua"
+    file.unlink()
+    match damage:
+        case "a folder":
+            file.mkdir()
+        case "emptied":
+            file.touch()
+        case "garbage":
+            file.write_bytes(bytes(range(128, 256)))
+        case "much too long":
+            file.write_bytes(b"-" * 10_000_000)
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert worker.handle("prepare", BODY)["content"] == "1AB23/B-17/S1"
+    told = [line for line in logs if "stays in force" in line["event"]]
+    assert [line["path"] for line in told] == [str(file)]
+    if file.is_dir():
+        file.rmdir()
+    file.write_text(TEMPLATE.replace("data.cage ..", "'2CD45' .."))
+    with capture_logs() as logs:
+        assert worker.handle("prepare", BODY)["content"].startswith("2CD45/")
+    assert [line["event"] for line in logs] == ["template is read again"]
+
+
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
@@ -186,7 +216,7 @@ def test_a_missing_template_and_a_missing_pattern_are_named(
     worker.options = worker.options.model_copy(update={"pattern": ""})
     with pytest.raises(JobError, match="names no pattern"):
         worker.handle("prepare", BODY)
-    (tmp_path / "blade.lua").unlink()
+    worker._template = TemplateFile(tmp_path / "never_there.lua")
     with pytest.raises(JobError, match="cannot read template"):
         worker.handle("prepare", BODY)
 

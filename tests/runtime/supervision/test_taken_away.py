@@ -6,16 +6,19 @@ import json
 import os
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from cellwright.io.journal.journal import JournalReader
 from cellwright.io.journal.retain import RetainStore
 from cellwright.io.messages import FaultRaised
+from cellwright.opcua_model.security.users import add_user
 from cellwright.runtime.cell.lock import CellLock
 from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.supervision.places import LOOK_S, Places
@@ -242,3 +245,110 @@ def test_whatever_of_the_run_folder_is_gone_is_told_once(tmp_path: Path, what: s
     shutil.rmtree(gone) if gone.is_dir() else os.unlink(gone)
     for _ in range(3):
         assert heard.look() == ["run_folder_gone"]
+
+
+DAMAGES = ("deleted", "a folder", "emptied", "garbage")
+
+
+def damage(file: Path, how: str) -> None:
+    file.unlink()
+    match how:
+        case "a folder":
+            file.mkdir()
+        case "emptied":
+            file.touch()
+        case "garbage":
+            file.write_bytes(bytes(range(256)) * 16)
+
+
+def put_back(file: Path, content: bytes) -> None:
+    if file.is_dir():
+        file.rmdir()
+    file.write_bytes(content)
+
+
+def test_program_and_cell_file_of_a_running_cell_are_not_needed_again(cell: SmallCell) -> None:
+    files = [cell.folder / "clamp.py", cell.file]
+    contents = [file.read_bytes() for file in files]
+    with cell.running():
+        for how in DAMAGES:
+            for file in files:
+                damage(file, how)
+            before = status(cell)
+            os.kill(before["processes"]["scan"]["pid"], signal.SIGKILL)
+            until(
+                lambda pid=before["processes"]["scan"]["pid"]: (
+                    status(cell)["processes"]["scan"]["pid"] not in {0, pid}
+                    and status(cell)["state"] == "STOP"
+                ),
+                "the scan process is started again with the programs that it had",
+            )
+            # Its file may be gone, so the cell is named; what is in it was compiled at the start.
+            until(
+                lambda: cell.type("start", "--cell", "FirstCell").returncode == 0,
+                "an operator starts it, once the new scan process listens",
+            )
+            refused = cell.type("change", "--yes", "--cell", "FirstCell")
+            assert refused.returncode in {1, 2}
+            assert "Traceback" not in refused.stderr
+            assert status(cell)["state"] == "RUN"
+            for file, content in zip(files, contents, strict=True):
+                put_back(file, content)
+            assert "nothing to change" in cell.type("change", "--yes").stdout
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> SmallCell:
+    """A cell with a server, its users, and master data for its MES."""
+    small = SmallCell(tmp_path / "cell", tmp_path / "run")
+    yaml = YAML()
+    content = yaml.load(small.file)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    content["opcua"] = {"endpoint": f"opc.tcp://127.0.0.1:{port}", "users": "users.yaml"}
+    content["mes"] = {"database": "sqlite:///mes.db", "master_data": "parts.yaml"}
+    yaml.dump(content, small.file)
+    (small.folder / "parts.yaml").write_text(
+        "parts:\n- {part_number: A-1, serial_pattern: 'S{n:04d}'}\n"
+    )
+    add_user(small.folder / "users.yaml", "anna", "correct horse", ["Operator"])
+    return small
+
+
+def test_users_and_master_data_may_be_taken_away_while_the_cell_runs(served: SmallCell) -> None:
+    users, parts = served.folder / "users.yaml", served.folder / "parts.yaml"
+    contents = {file: file.read_bytes() for file in (users, parts)}
+    log = served.folder / "data" / "log" / "gateway.jsonl"
+    with served.running():
+        until(lambda: log.exists() and "OPC UA server listens" in log.read_text(), "it listens")
+        before = status(served)["processes"]
+        assert status(served)["users_error"] == ""
+        for how in DAMAGES:
+            for file in contents:
+                damage(file, how)
+            error = until(lambda: status(served)["users_error"], "the status names the file")
+            assert str(users) in error
+            assert str(users) in served.type("status").stdout.replace("\n", "")
+            assert status(served)["state"] == "RUN"
+            for file, content in contents.items():
+                put_back(file, content)
+            until(lambda: not status(served)["users_error"], "the file is read again")
+        now = status(served)["processes"]
+        assert {name: one["pid"] for name, one in now.items()} == {
+            name: one["pid"] for name, one in before.items()
+        }, "nobody ended"
+        told = [json.loads(line)["event"] for line in log.read_text().splitlines()]
+        assert told.count("users are read again") == len(DAMAGES)
+        assert len([line for line in told if "users cannot be read" in line]) == len(DAMAGES)
+        # A gateway that starts while the file is broken lets nobody in and does not fall over it.
+        users.write_text("users: [")
+        os.kill(now["gateway"]["pid"], signal.SIGKILL)
+        until(
+            lambda: log.read_text().count("OPC UA server listens") == 2, "the gateway serves again"
+        )
+        assert "is not YAML" in status(served)["users_error"]
+        add = served.command("user", "add", "bert", ".", "--password-env", "PW", PW="new password")
+        assert add.returncode == 1
+        put_back(users, contents[users])
+        until(lambda: not status(served)["users_error"], "the file is read again")
