@@ -52,7 +52,7 @@ class TemplateFile:
 
     def _source(self) -> str:
         with self.path.open("rb") as file:
-            data = file.read(MAX_TEMPLATE + 1)
+            data: bytes = file.read(MAX_TEMPLATE + 1)
         if len(data) > MAX_TEMPLATE:
             raise ValueError(f"it is larger than {MAX_TEMPLATE} bytes; split it")
         source = data.decode("utf-8")
