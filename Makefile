@@ -14,7 +14,7 @@ STAMP  := $(VENV)/.installed
 TYPED  := build/typed/.installed
 ROOMS  := $(shell find native io tasks mes opcua_model runtime -name '*.py' -not -path '*/__pycache__/*')
 
-.PHONY: help demo test lint types imports bench docs jitter soak install clean campaign chaos chaos-retain changes
+.PHONY: help demo test lint types imports bench docs jitter soak install clean campaign chaos chaos-retain changes mutants
 
 ## What `make` alone prints: all targets
 help:
@@ -47,6 +47,12 @@ test: $(STAMP)
 ## Ten times as many kills, flipped bits and random inputs as make test has (about an hour)
 campaign: $(STAMP)
 	CELLWRIGHT_CAMPAIGN=10 $(PYTEST) -m campaign --timeout 3600 $(ARGS)
+
+## Mistakes in cell files that have every key: N of them, drawn from SEED
+N ?= 1000
+SEED ?= 1
+mutants: $(STAMP)
+	CELLWRIGHT_MUTANTS=$(N) CELLWRIGHT_SEED=$(SEED) $(PYTEST) tests/runtime/config/test_cell_mutants.py -s --timeout 3600 $(ARGS)
 
 ## Format and lint
 lint: $(STAMP)

@@ -37,10 +37,14 @@ def parse_size(value: Any) -> int:
         )
     match = _SIZE.match(value)
     if match is None:
+        with_point = value.strip().replace(",", ".")
+        remedy = "write one like 512MiB or 2GB"
+        if with_point.count(".") == 1 and "," in value and _SIZE.match(with_point):
+            remedy = f"write a decimal point: {with_point}"
         raise problem(
             f"'{value}' is not a size",
             f"a size is a number and one of {', '.join(BYTES)}",
-            "write one like 512MiB or 2GB",
+            remedy,
         )
     size = int(Fraction(match[1]) * BYTES[match[2]])
     if not SMALLEST <= size <= LARGEST:

@@ -26,6 +26,7 @@ from cellwright.runtime.config.sections.validation import validate
 from cellwright.runtime.config.tags.devices import NAME, Devices
 from cellwright.runtime.config.tags.tags import RESERVED
 from cellwright.runtime.config.tasks.attributes import check_attributes
+from cellwright.runtime.config.tasks.author_code import EndlessError, bounded
 from cellwright.runtime.config.tasks.task_rules import check_kind, deadlines_of
 from cellwright.tasks.api import Program, ProgramOptions, Variable
 
@@ -269,7 +270,8 @@ def _module(name: str, folder: Path) -> Any:
         )
     with _importable(top, folder):
         try:
-            return importlib.import_module(name)
+            with bounded():
+                return importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
                 raise Complaint(
@@ -278,6 +280,13 @@ def _module(name: str, folder: Path) -> Any:
                     _missing_module(name, folder),
                 ) from error
             raise _import_failed(name, error, folder) from error
+        except EndlessError as error:
+            sys.modules.pop(name, None)
+            raise Complaint(
+                f"module '{name}' is not imported to its end",
+                f"{error}{where_in(error, folder)}; a cell cannot start or change with it",
+                "take out what loops or waits while it is imported",
+            ) from error
         except (Exception, SystemExit) as error:
             # An author's module may raise anything while it is imported.
             raise _import_failed(name, error, folder) from error
