@@ -12,9 +12,9 @@ CELLS  ?= 200
 NATIVE := $(wildcard native/src/*/*.c native/src/*/*.h) native/build_native.py
 STAMP  := $(VENV)/.installed
 TYPED  := build/typed/.installed
-ROOMS  := $(shell find native io tasks mes opcua_model runtime -name '*.py' -not -path '*/__pycache__/*')
+ROOMS  := $(shell find native io tasks mes opcua_model web runtime -name '*.py' -not -path '*/__pycache__/*')
 
-.PHONY: help demo test lint types imports bench docs jitter soak install clean campaign chaos chaos-retain changes mutants
+.PHONY: help demo test lint types imports bench docs jitter soak install clean campaign chaos chaos-retain changes mutants fuzz-rest
 
 ## What `make` alone prints: all targets
 help:
@@ -88,6 +88,10 @@ jitter: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python tests/soak/compressed.py $(ARGS)
 	$(BIN)/python tests/soak/realtime.py
+
+## So many requests, right and wrong, to every REST route: make fuzz-rest N=20000 (about 5 minutes)
+fuzz-rest: $(STAMP)
+	CELLWRIGHT_REST_REQUESTS=$(N) $(PYTEST) tests/web/test_fuzz.py --timeout 7200 $(ARGS)
 
 CHAOS := PYTHONPATH=tests:examples/blade_marking $(BIN)/python
 

@@ -6,7 +6,7 @@ The rest of the packaging lives in ``pyproject.toml``; only what setuptools cann
 
 from setuptools import find_packages, setup
 
-ROOMS = ("native", "io", "tasks", "mes", "opcua_model", "runtime")
+ROOMS = ("native", "io", "tasks", "mes", "opcua_model", "web", "runtime")
 PACKAGES = [
     package
     for room in ROOMS

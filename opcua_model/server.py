@@ -19,12 +19,13 @@ from asyncua import ua
 from cellwright.io.image import Image
 from cellwright.io.log_once import LogOnce
 from cellwright.io.timing.clock import Clock
-from cellwright.mes.errors import MesError
+from cellwright.mes.kernel.errors import MesError
 from cellwright.opcua_model.address_space.builder import Builder
 from cellwright.opcua_model.address_space.ids import type_id, type_numbers
 from cellwright.opcua_model.address_space.values import utc_datetime
 from cellwright.opcua_model.errors import ModelError
 from cellwright.opcua_model.isa95 import structures
+from cellwright.opcua_model.isa95.action_methods import add_action_methods
 from cellwright.opcua_model.isa95.job_control import JobControl
 from cellwright.opcua_model.isa95.mes_view import MesState, MesStore, MesView
 from cellwright.opcua_model.isa95.work_orders import WorkOrders
@@ -167,6 +168,14 @@ class CellServer:
         if self._mes is not None:
             JobControl(self._mes, self._work_orders, self.refresh_mes).build(
                 builder, self._internal.methods, plan.cell, nodes.machine
+            )
+            add_action_methods(
+                builder,
+                self._internal.methods,
+                self._mes,
+                cell=plan.cell,
+                mes_node=nodes.mes,
+                refresh=self.refresh_mes,
             )
 
     @property

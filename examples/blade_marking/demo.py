@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import secrets
@@ -17,6 +18,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,8 +36,8 @@ from prepare import free_port, prepare
 from rich.console import Console
 
 from cellwright.io.plan import CellState
-from cellwright.mes.parts import counts
-from cellwright.mes.store import Store
+from cellwright.mes.service.catalogue import open_store
+from cellwright.mes.shopfloor.parts import counts
 from cellwright.opcua_model.security.users import add_user
 from cellwright.runtime.config import compile_file
 from plant.process import PlantProcess
@@ -98,13 +100,6 @@ def default_faults(parts: int) -> list[str]:
     return faults
 
 
-def _make_patient(cell: Any) -> None:
-    """Longer watchdogs than the example's: a demo runs on an office PC beside everything else."""
-    cell["scan"]["watchdog"] = {"time": "500ms", "sensitivity": 2}
-    for task in cell["tasks"].values():
-        task["watchdog"]["sensitivity"] = 20
-
-
 class Demo:
     """One run."""
 
@@ -116,6 +111,7 @@ class Demo:
         self.faults = tuple(fault for fault in given if fault != "none")
         self.password = secrets.token_urlsafe(12)
         self.opcua_port = 4840 if _is_free(4840) else free_port()
+        self.web_port = 8080 if _is_free(8080) else free_port()
         if self.folder.exists():
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True)
@@ -127,6 +123,13 @@ class Demo:
             folder=self.folder,
         )
 
+    def _edit(self, cell: Any) -> None:
+        """REST beside OPC UA, and longer watchdogs: a demo runs on an office PC beside all else."""
+        cell["web"] = {"listen": f"127.0.0.1:{self.web_port}"}
+        cell["scan"]["watchdog"] = {"time": "500ms", "sensitivity": 2}
+        for task in cell["tasks"].values():
+            task["watchdog"]["sensitivity"] = 20
+
     async def run(self) -> int:
         """Everything, in order; the exit code."""
         with self.plant:
@@ -136,7 +139,7 @@ class Demo:
                 marker_port=self.plant.marker_port,
                 camera=self.plant.camera,
                 opcua_port=self.opcua_port,
-                edit=_make_patient,
+                edit=self._edit,
             )
             add_user(self.folder / "users.yaml", OPERATOR, self.password, ["Operator", "Planner"])
             plan = compile_file(file)
@@ -144,6 +147,7 @@ class Demo:
             console.print(f"[bold]{CELL}[/]: {self.parts} blades, faults {', '.join(self.faults)}")
             console.print(f"OPC UA    opc.tcp://127.0.0.1:{self.opcua_port} (anonymous: read)")
             console.print(f"          {OPERATOR} / {self.password} (write, job orders)")
+            console.print(f"REST      http://127.0.0.1:{self.web_port} (the same user)")
             console.print("look      .venv/bin/cellwright watch    .venv/bin/cellwright status")
             console.print(f"database  {plan.database}")
             cell = _launch(file)
@@ -154,6 +158,7 @@ class Demo:
                     why = f"the connection to the OPC UA server was lost ({type(error).__name__})"
                     raise SystemExit(self._lost(why)) from error
                 outcome = await self._settle(plan.database)
+                await asyncio.to_thread(self._read_over_rest)
                 if self.hold:
                     console.print("holding; Ctrl-C ends")
                     with suppress(KeyboardInterrupt, asyncio.CancelledError):
@@ -316,7 +321,7 @@ class Demo:
         while not self.plant.events("finished") and time.monotonic() < deadline:
             await asyncio.sleep(0.1)
         log = Counter(entry["event"] for entry in self.plant.events())
-        store = Store.open(database)
+        store = open_store(database)
         try:
             with store.session() as session:
                 found = counts(session)
@@ -329,6 +334,21 @@ class Demo:
             recorded=found.recorded,
             duplicates=found.duplicates,
             double_marks=log["double_mark"],
+        )
+
+    def _read_over_rest(self) -> None:
+        """Log in and read the order, as an ERP bridge would."""
+        base = f"http://127.0.0.1:{self.web_port}"
+        login = json.dumps({"username": OPERATOR, "password": self.password}).encode()
+        try:
+            answer = _fetch(f"{base}/auth/login", login)
+            (order,) = _fetch(f"{base}/api/v1/workorders", token=answer["accessToken"])
+        except (OSError, ValueError) as error:
+            console.print(f"[red]the order cannot be read over REST: {error}[/]")
+            return
+        console.print(
+            f"over REST: {order['id']} {order['status']}, {order['quantityGood']} good, "
+            f"{order['quantityScrap']} rejected, {order['progress']:g} %"
         )
 
     def _judge(self, outcome: Outcome, finished: bool, code: int) -> int:
@@ -381,6 +401,16 @@ def _launch(file: Path) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
+
+
+def _fetch(url: str, body: bytes | None = None, *, token: str = "") -> Any:
+    """The JSON that the address answers with."""
+    headers = {"Content-Type": "application/json"} if body else {}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    request = urllib.request.Request(url, body, headers)
+    with urllib.request.urlopen(request, timeout=CALL_TIMEOUT_S) as answer:
+        return json.load(answer)
 
 
 def _spoils(fault: str) -> bool:

@@ -142,10 +142,10 @@ class ProcessSlot:
 
 
 def process_names(plan: Plan) -> list[str]:
-    """``supervisor``, ``scan``, ``journal``, ``recorder``, ``gateway``, devices and workers.
+    """``supervisor``, ``scan``, ``journal``, ``recorder``, ``gateway``, web, devices and workers.
 
-    Theirs are ``device:<name>`` and ``worker:<task>``. Markers and cameras have no process of
-    their own: their worker talks to them.
+    Theirs are ``web:<n>``, ``device:<name>`` and ``worker:<task>``. Markers and cameras have no
+    process of their own: their worker talks to them.
     """
     return [
         "supervisor",
@@ -153,6 +153,7 @@ def process_names(plan: Plan) -> list[str]:
         "journal",
         "recorder",
         "gateway",
+        *(f"web:{number}" for number in range(1, plan.web.workers + 1 if plan.web else 1)),
         *(f"device:{device.name}" for device in plan.devices if device.kind == "driver"),
         *(f"worker:{task.name}" for task in plan.tasks if task.worker),
     ]

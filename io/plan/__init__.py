@@ -62,6 +62,7 @@ from cellwright.io.plan.quality import (
 from cellwright.io.plan.recorder import RecorderSettings, RecorderTrigger
 from cellwright.io.plan.state_table import Row, StateTable
 from cellwright.io.plan.system_tags import SYSTEM_TAGS, CellState, KeyPosition
+from cellwright.io.plan.web import WebSettings
 
 __all__ = [
     "BAD_NO_COMMUNICATION",
@@ -119,6 +120,7 @@ __all__ = [
     "Task",
     "TaskKind",
     "Value",
+    "WebSettings",
     "WireOrder",
     "clip",
     "integer_range",

@@ -15,6 +15,7 @@ import msgspec
 from cellwright.io.plan.conditions import Step
 from cellwright.io.plan.iec import TagType, Value
 from cellwright.io.plan.recorder import RecorderSettings
+from cellwright.io.plan.web import WebSettings
 
 
 class Direction(StrEnum):
@@ -435,6 +436,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     master_data: str | None = None
     """Absolute path of the file with part definitions and orders that the MES loads at start."""
     metrics: MetricsSettings | None = None
+    web: WebSettings | None = None
     alarms: tuple[AlarmRule, ...] = ()
     alarm_groups: tuple[AlarmGroup, ...] = ()
     heartbeats: tuple[Heartbeat, ...] = ()

@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 from asyncua import ua
 
-from cellwright.mes.errors import MesError
+from cellwright.mes.kernel.errors import MesError
 from cellwright.opcua_model.address_space.builder import Builder
 from cellwright.opcua_model.address_space.ids import below, cell_id, standard, type_id
 from cellwright.opcua_model.isa95 import job_orders

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from asyncua import ua
 
-from cellwright.mes.parts import UnitView
-from cellwright.mes.work_orders import MAX_QUANTITY, JobOrder, WorkOrderState, WorkOrderView
+from cellwright.mes.orders.work_orders import MAX_QUANTITY, JobOrder, WorkOrderState, WorkOrderView
+from cellwright.mes.shopfloor.parts import UnitView
 from cellwright.opcua_model.address_space.ids import TYPES, standard
 from cellwright.opcua_model.address_space.values import NO_TIME, date_time
 from cellwright.opcua_model.isa95.structures import (
@@ -188,7 +188,7 @@ def job_response(view: WorkOrderView, units: Sequence[UnitView]) -> ISA95JobResp
 
 
 def _produced(
-    view: WorkOrderView, quantity: int, unit: UnitView | None = None
+    view: WorkOrderView, quantity: int | Decimal, unit: UnitView | None = None
 ) -> ISA95MaterialDataType:
     material = ISA95MaterialDataType(
         MaterialDefinitionID=ua.String(view.part_number),

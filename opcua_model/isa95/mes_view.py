@@ -10,13 +10,18 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
-from cellwright.mes import parts, work_orders
-from cellwright.mes.background_store import BackgroundStore
-from cellwright.mes.parts import UnitView
-from cellwright.mes.store import Store
-from cellwright.mes.work_orders import JobOrder, WorkOrderView
+from cellwright.mes.kernel.actions import Action, Request
+from cellwright.mes.kernel.actions import Caller as MesCaller
+from cellwright.mes.kernel.store import Store
+from cellwright.mes.orders import work_orders
+from cellwright.mes.orders.work_orders import JobOrder, WorkOrderView
+from cellwright.mes.service.background_store import BackgroundStore
+from cellwright.mes.service.dispatcher import Dispatcher
+from cellwright.mes.service.refused_calls import recorder
+from cellwright.mes.shopfloor import parts
+from cellwright.mes.shopfloor.parts import UnitView
 from cellwright.opcua_model.services import limits
 
 T = TypeVar("T")
@@ -59,6 +64,7 @@ class MesView:
 
     def __init__(self, store: MesStore) -> None:
         self._store = store
+        self._dispatcher = Dispatcher(store, on_refusal=recorder())
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="opcua-mes")
         self._last = MesState()
 
@@ -87,6 +93,17 @@ class MesView:
                 return service(session, job_order_id, actor=actor, reason=reason)
 
         return await self._run(act)
+
+    async def act(
+        self, action: Action[Any, Any], request: Request, caller: Mapping[str, Any]
+    ) -> Any:
+        """The answer of an action; ``caller`` are the fields of the MES's `Caller`.
+
+        Raises MesError, or TimeoutError with the outcome open.
+        """
+        return await self._run(
+            lambda: self._dispatcher.call(action, request, MesCaller(**caller)).answer
+        )
 
     async def order(self, job_order_id: str) -> WorkOrderView:
         """An order from the database: also one that `read` leaves out. Raises MesError
@@ -144,7 +161,7 @@ def _with_parts(orders: Sequence[WorkOrderView]) -> list[WorkOrderView]:
     newest = orders[::-1]
     chosen, left = [], MAX_UNITS_OF_ALL
     for view in sorted(newest, key=lambda view: view.ended_utc is not None):
-        count = min(MAX_UNITS, view.good + view.rejected + view.in_process)
+        count = min(MAX_UNITS, int(view.good + view.rejected + view.in_process))
         if count > left:
             break
         if count:

@@ -11,8 +11,8 @@ from typing import Any, Final
 from asyncua import ua
 from asyncua.server.address_space import NodeData
 
-from cellwright.mes.parts import UnitView
-from cellwright.mes.work_orders import WorkOrderView
+from cellwright.mes.orders.work_orders import WorkOrderView
+from cellwright.mes.shopfloor.parts import UnitView
 from cellwright.opcua_model.address_space.builder import ORGANIZES, Builder, replace
 from cellwright.opcua_model.address_space.ids import cell_id, standard, type_id
 from cellwright.opcua_model.address_space.values import NO_TIME, date_time
@@ -58,11 +58,13 @@ def _order_values(view: WorkOrderView) -> dict[str, ua.Variant]:
             value = str(value)
         elif variant is _T.DateTime:
             value = date_time(value) or NO_TIME
+        elif variant is _T.UInt32:
+            value = int(value)
         values[name] = ua.Variant(value, variant)
     state = job_orders.STATES[view.state]
     values["StateNumber"] = ua.Variant(state[0][1], _T.UInt32)
     values["Progress"] = ua.Variant(
-        100.0 * (view.good + view.rejected) / view.quantity if view.quantity else 0.0, _T.Double
+        float(100 * (view.good + view.rejected) / view.quantity), _T.Double
     )
     return values
 

@@ -18,7 +18,8 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, tex
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from cellwright.mes.store import migration_config
+from cellwright.mes.kernel.store import migration_config
+from cellwright.runtime.backup import row_security
 from cellwright.runtime.backup.manifest import BackupError, Dump, Table
 
 CONNECT_S: Final = 10
@@ -31,6 +32,10 @@ AND relnamespace = current_schema()::regnamespace ORDER BY relname
 _SEQUENCES: Final = """
 SELECT sequencename, last_value FROM pg_sequences
 WHERE schemaname = current_schema() AND last_value IS NOT NULL
+"""
+_UNREADABLE: Final = """
+SELECT sequencename FROM pg_sequences WHERE schemaname = current_schema() AND NOT
+has_sequence_privilege(format('%I.%I', schemaname, sequencename), 'SELECT, USAGE')
 """
 _FOREIGN_KEYS: Final = """
 SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
@@ -50,9 +55,8 @@ Put = Callable[[str, Iterator[bytes]], None]
 def dump(url: str, put: Put) -> Dump:
     """All rows of the database's schema, of one moment. Raises BackupError."""
     with _told(url), _connected(url) as engine, engine.connect() as raw:
-        connection = raw.execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        )
+        connection = raw.execution_options(isolation_level="REPEATABLE READ")
+        row_security.refuse_silence(connection)
         names = list(connection.scalars(text(_TABLES)))
         revisions: list[str] = []
         if _REVISIONS in names:
@@ -62,13 +66,22 @@ def dump(url: str, put: Put) -> Dump:
                 f"the database {_shown(url)} has no tables of the MES; the cell makes them at its "
                 "first start"
             )
-        tables = tuple(_dump_table(connection, name, put) for name in names)
+        for name in connection.scalars(text(_UNREADABLE)):  # its number would look like none
+            raise BackupError(
+                f"no backup was made: the running number {name} of {_shown(url)} cannot be read; "
+                "grant this user SELECT on it"
+            )
+        hidden = row_security.hidden_tables(connection)
+        connection.execute(text("SET TRANSACTION READ ONLY"))
+        tables = tuple(_dump_table(connection, name, put, hidden.get(name)) for name in names)
         # Numbers that are taken outside of any transaction: later than the rows is safe.
         sequences = {name: int(last) for name, last in connection.execute(text(_SEQUENCES))}
         return Dump(tuple(revisions), tables, sequences)
 
 
-def _dump_table(connection: Connection, name: str, put: Put) -> Table:
+def _dump_table(
+    connection: Connection, name: str, put: Put, hidden: row_security.Counts | None
+) -> Table:
     columns = tuple(
         column["name"]
         for column in inspect(connection).get_columns(name)
@@ -79,7 +92,7 @@ def _dump_table(connection: Connection, name: str, put: Put) -> Table:
     )
     rows = 0
 
-    def pieces() -> Iterator[bytes]:
+    def copied() -> Iterator[bytes]:
         nonlocal rows
         with _driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
             for piece in copy:
@@ -87,7 +100,19 @@ def _dump_table(connection: Connection, name: str, put: Put) -> Table:
                 rows += data.count(b"\n")  # a line end within a value is written as \\n
                 yield data
 
-    put(name, pieces())
+    def by_tenant(counts: row_security.Counts) -> Iterator[bytes]:
+        for tenant, count in counts.items():
+            before = rows
+            with row_security.shown(connection, tenant):
+                yield from copied()
+            if rows - before != count:
+                raise BackupError(
+                    f"no backup was made: of the {count} rows of tenant {tenant} in the table "
+                    f"{name} this user is shown {rows - before}; correct the policies of the "
+                    "table, or give the user the right BYPASSRLS"
+                )
+
+    put(name, copied() if hidden is None else by_tenant(hidden))
     return Table(name, columns, rows)
 
 
@@ -111,7 +136,9 @@ def loaded(url: str, saved: Dump, rows: Callable[[Table], Iterable[bytes]]) -> I
                 f"this Cellwright does not know the tables of the archive (revision "
                 f"{', '.join(saved.revisions)}: {error}); restore with the version that wrote it"
             ) from error
-        yield _fill(connection, saved, rows)
+        with row_security.lifted(connection):
+            notes = _fill(connection, saved, rows)
+        yield notes
 
 
 def _fill(
@@ -163,6 +190,11 @@ def _fill_table(connection: Connection, cursor: Any, table: Table, rows: Iterabl
     with cursor.copy(statement) as copy:
         for piece in rows:
             copy.write(piece)
+    if cursor.rowcount != table.rows:
+        raise BackupError(
+            f"the archive has {cursor.rowcount} rows of the table {table.name} and says that there "
+            f"are {table.rows}; use another copy"
+        )
 
 
 def _alter(table: str, what: str, name: str) -> sql.Composed:

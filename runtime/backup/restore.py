@@ -47,6 +47,8 @@ class Restored:
         self.manifest = manifest
         self.file = file
         self.notes: list[str] = []
+        self.gives_serials = False
+        """It has an MES, which goes on with the numbers of the archive's database."""
 
 
 def restore(
@@ -87,6 +89,7 @@ def restore(
                     (data / JOURNAL_FILE).rename(data / ASIDE)
                     done.notes.append(f"a new journal begins; the archive's is {ASIDE}")
                 _edit(done, stage, database)
+                done.gives_serials = not keep_database and bool(_url(stage / manifest.file))
                 with _database(opened, stage, database, keep_database=keep_database) as notes:
                     done.notes += notes
                 # The rows are there for good. A folder without them would begin its numbers anew;
@@ -238,18 +241,21 @@ def _database(archive: Archive, stage: Path, database: str | None, *, keep_datab
     def rows(table: Table) -> Iterator[bytes]:
         return archive.chunks(entries[TABLES + table.name])
 
-    return loaded(database or _url(stage / archive.manifest.file), saved, rows)
+    file = stage / archive.manifest.file
+    url = database or _url(file)
+    if not url:
+        raise BackupError(f"{file.name} names no database; name one with --database")
+    return loaded(url, saved, rows)
 
 
 def _url(file: Path) -> str:
+    """The database that the cell's file names; empty for a cell without MES."""
     from cellwright.io.files.located_yaml import read  # noqa: PLC0415
     from cellwright.io.files.problems import Problems  # noqa: PLC0415
 
     root = read(file, Problems(str(file)))
     entry = None if root is None else root.section("mes").get("database")
-    if entry is None:
-        raise BackupError(f"{file.name} names no database; name one with --database")
-    return str(entry.node.value)
+    return "" if entry is None else str(entry.node.value)
 
 
 def _sync(folder: Path) -> None:

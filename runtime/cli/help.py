@@ -96,7 +96,7 @@ PANELS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "offline.events",
             "Show events of a cell from its journal, newest last: who did what, when and why.",
         ),
-        "mes": Entry("offline.mes", "Work orders, parts and audit trail of a cell."),
+        "mes": Entry("offline.mes.commands", "Work orders, parts and audit trail of a cell."),
         "record": Entry(
             "live.recordings",
             "Save the flight recorder's window, and what follows, to a file.",

@@ -41,8 +41,8 @@ def _users(file: Path) -> list[str]:
 
 
 def _master_data(file: Path) -> list[str]:
-    from cellwright.mes.errors import MasterDataError
-    from cellwright.mes.master_data import load_file
+    from cellwright.mes.definitions.master_data import load_file
+    from cellwright.mes.kernel.errors import MasterDataError
 
     try:
         load_file(file)

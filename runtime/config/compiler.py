@@ -33,7 +33,6 @@ from cellwright.io.plan import (
     Device,
     Direction,
     Edge,
-    MetricsSettings,
     OnLoss,
     OpcUaSettings,
     OverrunPolicy,
@@ -50,8 +49,10 @@ from cellwright.runtime.config.alarms.alarms import AlarmDrafts
 from cellwright.runtime.config.alarms.drafts import KnownTags
 from cellwright.runtime.config.alarms.recorder import compile_recorder
 from cellwright.runtime.config.sections import limits, model
+from cellwright.runtime.config.sections.addresses import compile_metrics
 from cellwright.runtime.config.sections.recorder import Recorder
 from cellwright.runtime.config.sections.validation import REMEDIES, misspelt, validate
+from cellwright.runtime.config.sections.web import Web, compile_web
 from cellwright.runtime.config.tags.devices import DeviceDraft, Devices, compile_devices
 from cellwright.runtime.config.tags.groups import Point, pack
 from cellwright.runtime.config.tags.tags import compile_tags
@@ -150,6 +151,7 @@ class _Compiler:
         self._check_keyswitch(cell, bindings)
         self._check_folders()
         users = self._users(opcua)
+        web = compile_web(self._optional(Web, "web"), self.root, self.folder, problems)
         master_data = self._file(mes.master_data if mes else None, "mes", "master_data")
         if problems.errors or cell is None or settings is None:
             return None
@@ -183,7 +185,8 @@ class _Compiler:
             ),
             database=sqlite_url_in(data, mes.database) if mes is not None else None,
             master_data=master_data,
-            metrics=_metrics(metrics),
+            metrics=compile_metrics(metrics.listen if metrics is not None else None),
+            web=web,
             **drafts.tables(table),
             recorder=recording,
             simulation=None
@@ -343,13 +346,6 @@ class _Compiler:
             )
             return None
         return path
-
-
-def _metrics(metrics: model.Metrics | None) -> MetricsSettings | None:
-    if metrics is None:
-        return None
-    host, _, port = metrics.listen.rpartition(":")
-    return MetricsSettings(host=host.strip("[]"), port=int(port))
 
 
 def _tag_table(bindings: Bindings) -> tuple[tuple[Tag, ...], int]:

@@ -155,9 +155,9 @@ class StandInMes:
         self._master_data = plan.master_data
 
     def _take_first(self, file: str) -> None:
-        from cellwright.mes.errors import MesError  # noqa: PLC0415 - brings SQLAlchemy
-        from cellwright.mes.master_data import load_file  # noqa: PLC0415
-        from cellwright.mes.serial_pattern import SerialPattern  # noqa: PLC0415
+        from cellwright.mes.definitions.master_data import load_file  # noqa: PLC0415
+        from cellwright.mes.definitions.serial_pattern import SerialPattern  # noqa: PLC0415
+        from cellwright.mes.kernel.errors import MesError  # noqa: PLC0415 - brings SQLAlchemy
 
         try:
             parts = load_file(file).parts
@@ -210,9 +210,11 @@ class ServiceMes:
     """
 
     def __init__(self, plan: Plan, clock: Clock, quantity: int) -> None:
-        from cellwright.mes import consumer, master_data, work_orders  # noqa: PLC0415 - SQLAlchemy
-        from cellwright.mes.errors import MesError  # noqa: PLC0415
-        from cellwright.mes.store import Store  # noqa: PLC0415
+        from cellwright.mes.definitions import master_data  # noqa: PLC0415
+        from cellwright.mes.kernel.errors import MesError  # noqa: PLC0415
+        from cellwright.mes.orders import work_orders  # noqa: PLC0415 - SQLAlchemy
+        from cellwright.mes.service.catalogue import open_store  # noqa: PLC0415
+        from cellwright.mes.shopfloor import consumer  # noqa: PLC0415
 
         if plan.master_data is None:
             raise SimulationError(
@@ -225,7 +227,7 @@ class ServiceMes:
             found = master_data.load_file(plan.master_data)
             if not found.parts:
                 raise SimulationError(f"{plan.master_data} defines no part; add one")
-            self.store = Store.open(sqlite_url(data / "mes.db"), utc_ns=clock.utc_ns)
+            self.store = open_store(sqlite_url(data / "mes.db"), utc_ns=clock.utc_ns)
             with self.store.session() as session:
                 master_data.apply(session, found, actor=ACTOR)
                 first = found.parts[0]

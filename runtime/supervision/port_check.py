@@ -21,6 +21,8 @@ def taken(plan: Plan) -> list[str]:
         wanted.append(("opcua.endpoint", endpoint.hostname or "", endpoint.port or 0))
     if plan.metrics is not None:
         wanted.append(("metrics.listen", plan.metrics.host, plan.metrics.port))
+    if plan.web is not None:
+        wanted.append(("web.listen", plan.web.host, plan.web.port))
     return [
         f"{key}: {host}:{port} is not available ({why}); clients cannot reach "
         f"this cell there: end the program that uses it, or change {key}"

@@ -51,6 +51,7 @@ SILENCE_NS: Final = {
     "journal": 15_000_000_000,
     "recorder": 15_000_000_000,
     "gateway": 15_000_000_000,
+    "web": 15_000_000_000,
 }
 """A process that has not beaten for so long hangs and is killed."""
 WORKER_SILENCE_NS: Final = 300_000_000_000
@@ -227,6 +228,9 @@ class Supervisor:
         )
         if self._plan.opcua or self._plan.database is not None or self._plan.metrics:
             children.append(Child("gateway", module + "gateway", (), SILENCE_NS["gateway"]))
+        for number in range(1, self._plan.web.workers + 1 if self._plan.web else 1):
+            arguments = ("--worker", str(number))
+            children.append(Child(f"web:{number}", module + "web", arguments, SILENCE_NS["web"]))
         return children
 
     def _start(self, child: Child) -> None:
@@ -449,7 +453,7 @@ class Supervisor:
 
     def _shut_down(self) -> None:
         """Scan first (outputs fall), then who serves it, drivers, and the journal at last."""
-        order = ["scan", "gateway", "worker:", "device:", "recorder", "journal"]
+        order = ["scan", "web:", "gateway", "worker:", "device:", "recorder", "journal"]
         for prefix in order:
             group = [child for child in self._children if child.name.startswith(prefix)]
             for child in group:

@@ -12,7 +12,7 @@ from asyncua import Client, ua
 
 from cellwright.io.messages import PartReleased
 from cellwright.io.plan import CellState
-from cellwright.mes.parts import counts
+from cellwright.mes.shopfloor.parts import counts
 from support.campaign import SCALE, times
 from support.cells import CellUnderTest
 from support.evidence import keep_running, patient

@@ -13,7 +13,7 @@ import pytest
 from cellwright.io.image.command_client import CommandFailed
 from cellwright.io.messages import PartDeparted, PartReleased
 from cellwright.io.plan import CellState
-from cellwright.mes.parts import counts
+from cellwright.mes.shopfloor.parts import counts
 from support.campaign import EVERYTHING, SCALE, sample, times
 from support.cells import CellUnderTest
 from support.evidence import keep_running, patient, patient_and_unseen

@@ -9,7 +9,7 @@ import pytest
 from cellwright.io.drivers import poll_loop
 from cellwright.io.journal import writer
 from cellwright.io.timing.backoff import BackOffLimits
-from cellwright.mes import background_store
+from cellwright.mes.service import background_store
 from cellwright.opcua_model.security import certificate, users
 from cellwright.runtime.cell import logs
 from cellwright.runtime.config import compile_file

@@ -43,6 +43,8 @@ def table(text: str) -> dict[str, int]:
         ("### `runtime/`", "cellwright.runtime"),
         ("### `io/`", "cellwright.io"),
         ("### `opcua_model/`", "cellwright.opcua_model"),
+        ("### `mes/`", "cellwright.mes"),
+        ("### `web/`", "cellwright.web"),
         ("### `tasks/`", "cellwright.tasks"),
     ],
 )

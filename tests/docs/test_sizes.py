@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("native", "io", "tasks", "mes", "opcua_model", "runtime")
+ROOMS = ("native", "io", "tasks", "mes", "opcua_model", "web", "runtime")
 MODULES = sorted(
     path for room in (*ROOMS, "tools") for path in (ROOT / room).rglob("*.py") if path.is_file()
 )
@@ -19,7 +19,7 @@ MOST_IN_A_FOLDER = 14
 MOST_LINES = 500
 MOST_LINES_OF_A_FUNCTION = 70
 
-CROWDED = {"mes"}
+CROWDED: set[str] = set()
 """Folders that are to get rooms inside."""
 
 

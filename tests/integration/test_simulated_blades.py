@@ -18,7 +18,7 @@ from cellwright.io.journal import consumed
 from cellwright.io.journal.journal import JOURNAL_FILE, JournalReader
 from cellwright.io.messages import InspectionCompleted, MarkCompleted, PartReleased
 from cellwright.io.plan import CellState, Plan, quality
-from cellwright.mes.parts import counts
+from cellwright.mes.shopfloor.parts import counts
 from cellwright.runtime.cli.main import app
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.recorder.replay import Replay

@@ -9,7 +9,7 @@ import pytest
 
 from cellwright.io.drivers import output_gate
 from cellwright.io.plan import Row, StateTable
-from cellwright.mes import operation_states, work_order_states
+from cellwright.mes.orders import operation_states, work_order_states
 from cellwright.runtime.scan.alarms import heartbeats
 from cellwright.runtime.scan.alarms import states as alarm_states
 from cellwright.runtime.scan.modes import states as cell_states

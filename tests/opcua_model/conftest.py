@@ -22,8 +22,9 @@ from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from cryptography.hazmat.primitives import serialization
 
 from cellwright.io.timing.clock import Clock, MonotonicClock
-from cellwright.mes import master_data
-from cellwright.mes.store import Store
+from cellwright.mes.definitions import master_data
+from cellwright.mes.kernel.store import Store
+from cellwright.mes.service.catalogue import open_store
 from cellwright.opcua_model.security.certificate import own_certificate
 from cellwright.opcua_model.security.users import add_user
 from cellwright.opcua_model.server import CellServer
@@ -169,7 +170,7 @@ def make_cell(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> MakeCell:
         scan = FakeScan(image)
         store = None
         if mes:
-            store = Store.open(f"sqlite:///{tmp_path / 'mes.db'}")
+            store = open_store(f"sqlite:///{tmp_path / 'mes.db'}")
             with store.session() as session:
                 data = master_data.MasterData.model_validate(PARTS)
                 master_data.apply(session, data, "tests")

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.messages import PartArrived, SerialRequested
-from cellwright.mes import consumer
-from cellwright.mes.errors import MesError
-from cellwright.mes.work_orders import WorkOrderState
+from cellwright.mes.kernel.errors import MesError
+from cellwright.mes.orders.work_orders import WorkOrderState
+from cellwright.mes.shopfloor import consumer
 from cellwright.opcua_model.address_space.values import NO_TIME
 from cellwright.opcua_model.isa95 import job_orders, mes_view
 from cellwright.opcua_model.isa95.job_control import (
@@ -184,7 +184,7 @@ async def test_wrong_arguments_are_told_one_by_one(cell: Any) -> None:
 async def test_the_audit_names_the_user_and_the_comment(cell: Any) -> None:
     from sqlalchemy import select  # noqa: PLC0415
 
-    from cellwright.mes.models import AuditRecord  # noqa: PLC0415
+    from cellwright.mes.audit.tables import AuditRecord  # noqa: PLC0415
 
     async with cell.client("planner") as client:
         assert await call(client, "Store", order("JOB-9"), "rush order") == NO_ERROR

@@ -15,10 +15,13 @@ from asyncua.server.address_space import AddressSpace, NodeManagementService
 from asyncua.server.standard_address_space import standard_address_space
 from sqlalchemy import Engine, event, select
 
-from cellwright.mes import master_data, work_orders
-from cellwright.mes.models import Inspection, Mark, Unit, Verdict, WorkOrder
-from cellwright.mes.store import Store
-from cellwright.mes.work_orders import JobOrder
+from cellwright.mes.definitions import master_data
+from cellwright.mes.kernel.store import Store
+from cellwright.mes.orders import work_orders
+from cellwright.mes.orders.tables import WorkOrder
+from cellwright.mes.orders.work_orders import JobOrder
+from cellwright.mes.service.catalogue import open_store
+from cellwright.mes.shopfloor.tables import Inspection, Mark, Unit, Verdict
 from cellwright.opcua_model.address_space.builder import Builder, attribute
 from cellwright.opcua_model.address_space.ids import cell_id, standard, type_id
 from cellwright.opcua_model.address_space.values import utc_now
@@ -49,7 +52,7 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path / 'mes.db'}")
+    store = open_store(f"sqlite:///{tmp_path / 'mes.db'}")
     with store.session() as session:
         master_data.apply(session, master_data.MasterData.model_validate(PARTS), "tests")
     yield store

@@ -14,8 +14,8 @@ from cellwright.io.plan import (
     GOOD_LOCAL_OVERRIDE,
     UNCERTAIN_LAST_USABLE,
 )
-from cellwright.mes import work_orders
-from cellwright.mes.work_orders import JobOrder
+from cellwright.mes.orders import work_orders
+from cellwright.mes.orders.work_orders import JobOrder
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

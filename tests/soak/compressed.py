@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cellwright.io.journal.journal import JOURNAL_FILE
 from cellwright.io.recording.store import RECORDINGS
-from cellwright.mes.parts import counts
+from cellwright.mes.shopfloor.parts import counts
 from cellwright.runtime.cell import logs
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.simulation import SimulatedCell

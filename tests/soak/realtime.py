@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT / "examples" / "blade_marking"), str(ROOT / "tests")]
 from cellwright.io.image.command_client import CommandFailed  # noqa: E402
 from cellwright.io.plan import CellState  # noqa: E402
 from cellwright.io.recording.store import RECORDINGS  # noqa: E402
-from cellwright.mes.parts import counts  # noqa: E402
+from cellwright.mes.shopfloor.parts import counts  # noqa: E402
 from cellwright.runtime.simulation.footprint import Contents, Footprint, slope  # noqa: E402
 from support.cells import CellUnderTest  # noqa: E402 - its folder is known now
 

@@ -267,6 +267,12 @@ tasks:
 opcua: {endpoint: "opc.tcp://127.0.0.1:4840", anonymous: read, users: users.yaml, insecure: false}
 mes: {database: "sqlite:///mes.db", master_data: parts.yaml}
 metrics: {listen: "127.0.0.1:9464"}
+web:
+  listen: "127.0.0.1:8080"
+  tls: {certificate: server.pem, key: server.key, client_ca: machines.pem}
+  workers: 2
+  max_body_mb: 10
+  rate: {user: 1000, address: 100}
 simulation: {plant: "plant:Nothing", options: {rate: 0.25}}
 """
 
@@ -279,6 +285,8 @@ def write_files(folder: Path) -> None:
     (folder / "values.csv").write_text("time_s,a\n0,1\n1,2\n")
     (folder / "parts.yaml").write_text("parts:\n- {part_number: A-1, serial_pattern: 'S{n:04d}'}\n")
     (folder / "users.yaml").write_text("users: {}\n")
+    for name in ("server.pem", "server.key", "machines.pem"):
+        (folder / name).touch()
 
 
 def bases() -> list[dict[str, Any]]:

@@ -27,8 +27,9 @@ from cellwright.io.image.command_client import CommandClient
 from cellwright.io.journal.journal import JournalReader
 from cellwright.io.messages import AnyEvent, SetMode
 from cellwright.io.plan import CellState, Plan
-from cellwright.mes.store import Store
-from cellwright.mes.work_orders import JobOrder, WorkOrderView, get, store_and_start
+from cellwright.mes.kernel.store import Store
+from cellwright.mes.orders.work_orders import JobOrder, WorkOrderView, get, store_and_start
+from cellwright.mes.service.catalogue import open_store
 from cellwright.runtime.cell.run_folder import RunFolder, folder_for
 from cellwright.runtime.config import compile_file
 from plant.process import PlantProcess
@@ -263,7 +264,7 @@ class CellUnderTest:
     def store(self) -> Store:
         """The MES database, beside the gateway."""
         assert self.plan.database is not None
-        return Store.open(self.plan.database)
+        return open_store(self.plan.database)
 
     def order(self, job_order_id: str, quantity: int, timeout_s: float = 120.0) -> WorkOrderView:
         """Store and start an order as a planner would, once the master data are there."""

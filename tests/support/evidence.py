@@ -14,8 +14,8 @@ from typing import Any
 from cellwright.io.image.command_client import CommandFailed
 from cellwright.io.messages import PartArrived, PartDeparted, PartReleased
 from cellwright.io.plan import CellState
-from cellwright.mes import parts
-from cellwright.mes.parts import Counts
+from cellwright.mes.shopfloor import parts
+from cellwright.mes.shopfloor.parts import Counts
 from support.cells import CellUnderTest
 
 

@@ -18,7 +18,7 @@ from cellwright.io.plan import SYSTEM_TAGS
 from cellwright.io.plan.units import UNITS
 from cellwright.io.registry import registry
 from cellwright.runtime.config.schema import options_of, program_class
-from cellwright.runtime.config.sections import limits, model
+from cellwright.runtime.config.sections import limits, model, web
 from cellwright.runtime.config.sections.durations import (
     parse_duration,
     positive_duration,
@@ -45,6 +45,9 @@ _SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("`opcua`", model.OpcUa),
     ("`mes`", model.Mes),
     ("`metrics`", model.Metrics),
+    ("`web`", web.Web),
+    ("`web.tls`", web.WebTls),
+    ("`web.rate`", web.WebRate),
     ("`simulation`", model.Simulation),
 )
 

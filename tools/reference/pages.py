@@ -26,12 +26,13 @@ from cellwright.io.image import AlarmState, figures
 from cellwright.io.image.status import ProcessState
 from cellwright.io.plan import SYSTEM_TAGS, iec, quality
 from cellwright.io.plan.state_table import text_of
-from cellwright.mes import operation_states, work_order_states
+from cellwright.mes.orders import operation_states, work_order_states
 from cellwright.runtime.cli import main as cli
 from cellwright.runtime.scan.alarms import heartbeats
 from cellwright.runtime.scan.alarms import states as alarm_states
 from cellwright.runtime.scan.modes import states
 from reference import opcua_model as opcua_reference
+from reference import rest as rest_reference
 from reference.configuration import reference_markdown
 from reference.decisions import decisions_page
 from reference.markdown import marked_up, page, table
@@ -389,6 +390,8 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "configuration.md": reference_markdown,
     "events.md": events_page,
     "opcua_model.md": opcua_reference.text,
+    "openapi.json": rest_reference.openapi_text,
+    "rest.md": rest_reference.rest_page,
     "states.md": states_page,
     "tags.md": tags_page,
 }

@@ -120,6 +120,12 @@ def restore(
             f"what the cell did after {done.manifest.made} is not in it: see that no part was "
             "marked after that, and that the former PC cannot start again"
         )
+        if done.gives_serials:
+            typer.echo(
+                "was a part marked after that, its serial would come again: 'cellwright mes "
+                f"serials skip PART --to N --reason ... --file {shlex.quote(str(place))}', N being "
+                "the running number of the last one, before 'cellwright start'"
+            )
     typer.echo(
         f"next: cellwright check {shlex.quote(str(place))} && {run_command(place)}; it waits in "
         "STOP for 'cellwright start'"

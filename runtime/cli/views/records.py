@@ -23,7 +23,7 @@ from cellwright.runtime.cli.views.folding import FoldedTable
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from cellwright.mes.parts import UnitView
+    from cellwright.mes.shopfloor.parts import UnitView
 
 Row = Mapping[str, Any]
 

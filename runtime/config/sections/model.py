@@ -16,6 +16,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 from cellwright.io.files.problems import nearest
 from cellwright.io.plan import Code, Edge, Encoding, OverrunPolicy, TagType, WireOrder, units
 from cellwright.io.plan.iec import meant
+from cellwright.runtime.config.sections.addresses import Listen
 from cellwright.runtime.config.sections.durations import Duration, DurationOrZero, problem
 from cellwright.runtime.config.sections.limits import (
     DeadlineField,
@@ -24,6 +25,7 @@ from cellwright.runtime.config.sections.limits import (
 )
 from cellwright.runtime.config.sections.recorder import Recorder
 from cellwright.runtime.config.sections.section import TAKES, Section
+from cellwright.runtime.config.sections.web import Web
 
 ROLES: Final = (
     "Admin",
@@ -97,8 +99,6 @@ def _span(values: list[float]) -> list[float]:
     return values
 
 
-LISTEN: Final = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})", re.ASCII)
-"""Address and port."""
 _ENDPOINT: Final = re.compile(
     r"opc\.tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})(/[^\s]*)?", re.ASCII
 )
@@ -111,17 +111,6 @@ def _endpoint(text: str) -> str:
             f"'{text}' is not an endpoint",
             "the server needs a scheme, an address to listen on and a port up to 65535",
             "write one like opc.tcp://0.0.0.0:4840",
-        )
-    return text
-
-
-def _listen(text: str) -> str:
-    match = LISTEN.fullmatch(text)
-    if match is None or not 0 < int(match[2]) <= 65535:
-        raise problem(
-            f"'{text[:60]}' is not an address to listen on",
-            "it needs an address of this machine and a port from 1 to 65535",
-            "write one like 127.0.0.1:9464",
         )
     return text
 
@@ -447,7 +436,7 @@ class Mes(Section):
 class Metrics(Section):
     """Figures for Prometheus, over HTTP at `/metrics`. Without this section they are not served."""
 
-    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9464"
+    listen: Listen = "127.0.0.1:9464"
     """Address and port to listen on. Whoever reaches it can read: keep it on the machine, or on
     the network of the monitoring."""
 
@@ -488,4 +477,5 @@ class CellFile(Section):
     opcua: OpcUa | None = None
     mes: Mes | None = None
     metrics: Metrics | None = None
+    web: Web | None = None
     simulation: Simulation | None = None

@@ -55,7 +55,8 @@ def bounded(limit_s: float = IMPORT_LIMIT_S) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        if asked or not ours:
+        # Where Ctrl-C is ignored, as in the background of a script, nobody can have pressed it.
+        if asked or not (ours or before is signal.SIG_IGN):
             raise
         raise RaisedInterruptError("it raises KeyboardInterrupt").with_traceback(
             error.__traceback__

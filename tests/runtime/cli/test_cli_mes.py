@@ -14,10 +14,11 @@ from prepare import EXAMPLE
 from sqlalchemy import select
 from typer.testing import CliRunner
 
-from cellwright.mes.master_data import apply, load_file
-from cellwright.mes.models import Serial, SerialState, Verdict, WorkOrder
-from cellwright.mes.parts import find_or_add
-from cellwright.mes.store import Store
+from cellwright.mes.definitions.master_data import apply, load_file
+from cellwright.mes.orders.tables import WorkOrder
+from cellwright.mes.service.catalogue import open_store
+from cellwright.mes.shopfloor.parts import find_or_add
+from cellwright.mes.shopfloor.tables import Serial, SerialState, Verdict
 from cellwright.runtime.cli.main import app
 from cellwright.runtime.config import compile_file
 
@@ -37,7 +38,7 @@ def copy_of_the_example(folder: Path) -> Path:
     assert plan.database is not None
     assert plan.master_data is not None
     Path(plan.data).mkdir()
-    store = Store.open(plan.database)
+    store = open_store(plan.database)
     with store.session() as session:
         apply(session, load_file(plan.master_data), actor="test")
     store.close()
@@ -89,7 +90,7 @@ def test_a_broken_chain_is_named_and_exits_with_1(cell: Path) -> None:
     plan = compile_file(cell / "cell.yaml")
     assert plan.database is not None
     runner.invoke(app, ["mes", "order", "JO-1", "BLD-7421", "1", "--file", str(cell)])
-    store = Store.open(plan.database)
+    store = open_store(plan.database)
     with store.session() as session:
         connection = session.connection()
         triggers = connection.exec_driver_sql(
@@ -130,12 +131,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert runner.invoke(app, order).exit_code == 0
     plan = compile_file(cell / "cell.yaml")
     assert plan.database is not None
-    store = Store.open(plan.database)
+    store = open_store(plan.database)
     with store.session() as session:
         work_order = session.scalars(select(WorkOrder)).one()
         for number in range(1, 5):
             at = NOON + timedelta(hours=number)
             unit = find_or_add(session, f"{BOOT}-{number:06}", at)
+            session.flush()
             unit.order = work_order
             session.add(
                 Serial(
@@ -234,3 +236,27 @@ def test_a_choice_of_parts_that_cannot_be_meant_is_refused(
     done = runner.invoke(app, ["mes", "parts", str(made), *words])
     assert done.exit_code == 2
     assert say in done.output
+
+
+def test_serial_numbers_are_skipped_with_who_and_why(cell: Path) -> None:
+    words = ["mes", "serials", "skip", "BLD-7421", "--file", str(cell)]
+    done = runner.invoke(app, [*words, "--to", "41", "--reason", "last night's backup"])
+    assert done.exit_code == 0, done.output
+    pattern, _, rest = done.output.partition(": ")
+    assert "{n:" in pattern
+    assert "numbers up to 41 are used (before: 0), the next serial is " in rest
+    assert rest.split()[-1].endswith("42")
+    trail = runner.invoke(app, ["mes", "audit", str(cell), "--entity", "serial_counter", "--json"])
+    (record,) = json.loads(trail.output)
+    assert (record["action"], record["reason"]) == ("serial.skip", "last night's backup")
+    assert record["actor"].endswith("@console")
+    for more, code, why in (
+        (["--to", "40", "--reason", "r"], 1, "never moves back"),
+        (["--reason", "r"], 2, "give --to"),
+        (["--to", "50", "--by", "1", "--reason", "r"], 2, "give --to"),
+        (["--to", "50"], 2, "--reason"),
+        (["--to", "0", "--reason", "r"], 2, "greater than or equal to 1"),
+        (["--to", "50", "--reason", ""], 1, "give a reason"),
+    ):
+        refused = runner.invoke(app, [*words, *more])
+        assert (refused.exit_code, why in refused.output) == (code, True), refused.output

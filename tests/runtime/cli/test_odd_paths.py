@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from cellwright.io.files.sqlite_url import sqlite_file, sqlite_url, sqlite_url_in
-from cellwright.mes.store import Store
+from cellwright.mes.service.catalogue import open_store
 from cellwright.runtime.config import compile_file
 from support.small_cell import SmallCell
 
@@ -31,7 +31,7 @@ def test_the_store_lies_in_the_data_folder_whatever_its_name(tmp_path: Path, nam
     url = sqlite_url_in(data, "sqlite:///mes.db")
     assert url == sqlite_url(data / "mes.db")
     assert sqlite_file(url) == data / "mes.db"
-    Store.open(url).close()
+    open_store(url).close()
     assert (data / "mes.db").exists()
     assert [found.name for found in tmp_path.iterdir()] == [name], "and nothing beside it"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cellwright.io.plan import MetricsSettings, OpcUaSettings, Plan
+from cellwright.io.plan import MetricsSettings, OpcUaSettings, Plan, WebSettings
 from cellwright.runtime.cli.template import write_template
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.supervision.port_check import taken
@@ -25,6 +25,7 @@ def listening_at(plan: Plan, host: str, port: int) -> Plan:
         plan,
         opcua=OpcUaSettings(endpoint=f"opc.tcp://{host}:{port}", anonymous="read", users_file=""),
         metrics=MetricsSettings(host=host, port=port),
+        web=WebSettings(host=host, port=port),
     )
 
 
@@ -32,14 +33,15 @@ def listening_at(plan: Plan, host: str, port: int) -> Plan:
 def test_an_address_that_another_program_has_is_named_with_its_key(plan: Plan, host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        opcua, metrics = taken(listening_at(plan, host, port))
+        opcua, metrics, web = taken(listening_at(plan, host, port))
     assert opcua.startswith(f"opcua.endpoint: {host}:{port} is not available (")
     assert "address already in use" in opcua
     assert metrics.startswith("metrics.listen: ")
+    assert web.startswith("web.listen: ")
 
 
 def test_an_address_of_another_computer_is_named(plan: Plan) -> None:
-    opcua, _ = taken(listening_at(plan, "192.0.2.1", 4840))
+    opcua, *_ = taken(listening_at(plan, "192.0.2.1", 4840))
     assert "(cannot assign requested address)" in opcua
 
 

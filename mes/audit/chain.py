@@ -1,0 +1,228 @@
+"""The audit chains: every record carries the hash of its predecessor.
+
+Services append to the chain of their session (`scope.Scope.chain`); the records are written
+together at the end of the transaction, with one move of the chain's end. Triggers in both databases
+refuse UPDATE and DELETE. A chain shows every change of a record, and a cut tail as long as its end
+stands; a complete rewrite is shown by a checkpoint that lies elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from cellwright.mes.audit.canonical import canonical
+from cellwright.mes.audit.tables import AuditChain, AuditRecord
+from cellwright.mes.kernel import utc
+from cellwright.mes.kernel.base import Base
+from cellwright.mes.kernel.origin import origin_of
+from cellwright.mes.kernel.scope import scope_of
+from cellwright.mes.kernel.store import before_commit
+
+GENESIS: Final = "0" * 64
+"""``prev_hash`` of the first record of a chain."""
+FORMAT: Final = 2
+"""Of new records; 1 is that of databases before there were tenants."""
+APPLICATION_VERSION: Final = version("cellwright")
+
+_PENDING: Final = "cellwright_audit_pending"
+_LOCKED: Final = "cellwright_audit_locked"
+_json = msgspec.json.Encoder()
+_chain = Base.metadata.tables[AuditChain.__tablename__]
+_ADD = insert(Base.metadata.tables[AuditRecord.__tablename__])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """What is to be recorded; ``old`` and ``new`` are plain data."""
+
+    actor: str
+    action: str
+    """Dotted and stable: ``work_order.start``, ``serial.reserve``, ``anomaly.unknown_serial``."""
+    entity_type: str
+    entity_id: str
+    entity_version: int = 0
+    old: Mapping[str, Any] | None = None
+    new: Mapping[str, Any] | None = None
+    reason: str = ""
+    correlation_id: str = ""
+
+
+class FirstForm(msgspec.Struct, frozen=True):
+    """What is hashed of a record of format 1; fields in alphabetical order make it canonical."""
+
+    action: str
+    actor: str
+    correlation_id: str
+    entity_id: str
+    entity_type: str
+    entity_version: int
+    new: str
+    old: str
+    reason: str
+    sequence: int
+    utc_us: int
+
+
+class SecondForm(msgspec.Struct, frozen=True):
+    """What is hashed of a record of format 2; fields in alphabetical order make it canonical."""
+
+    action: str
+    actor: str
+    application_version: str
+    authentication: str
+    chain: str
+    clock_quality: str
+    correlation_id: str
+    entity_id: str
+    entity_type: str
+    entity_version: int
+    format: int
+    new: str
+    old: str
+    printed_name: str
+    reason: str
+    sequence: int
+    session: str
+    site_id: int
+    station: str
+    tenant_id: int
+    utc_us: int
+
+
+def digest(prev_hash: str, content: FirstForm | SecondForm) -> str:
+    """Hash of a record: SHA-256 over the predecessor's hash and the canonical content."""
+    return hashlib.sha256(prev_hash.encode() + _json.encode(content)).hexdigest()
+
+
+def append(session: Session, entry: AuditEntry, *, at: datetime | None = None) -> None:
+    """Put one record behind the chain of this session.
+
+    ``at`` is when it happened (default: now). It is written with all others of the transaction, at
+    its end or by `flush`, whichever comes first.
+    """
+    pending: list[dict[str, Any]] = session.info.setdefault(_PENDING, [])
+    if not pending:
+        before_commit(session, _finish, last=True)
+    origin = origin_of(session)
+    pending.append(
+        {
+            "utc_us": utc.to_us(at or utc.now(session)),
+            "actor": entry.actor,
+            "action": entry.action,
+            "entity_type": entry.entity_type,
+            "entity_id": entry.entity_id,
+            "entity_version": entry.entity_version,
+            "old": canonical(entry.old),
+            "new": canonical(entry.new),
+            "reason": entry.reason,
+            "correlation_id": entry.correlation_id or origin.correlation_id,
+            "clock_quality": origin.clock_quality,
+            "station": origin.station,
+            "printed_name": origin.printed_name,
+            "authentication": origin.authentication,
+            "session": origin.session,
+        }
+    )
+
+
+def _finish(session: Session) -> None:
+    flush(session)
+
+
+def flush(session: Session) -> int:
+    """Write what was appended so far; the sequence of the chain's last record.
+
+    Concurrent writers of one chain wait for each other from here to the end of the transaction.
+    """
+    pending: list[dict[str, Any]] = session.info.get(_PENDING, [])
+    session.flush()
+    scope = scope_of(session)
+    chain_id, sequence, prev_hash = lock(session)
+    for row in pending:
+        sequence += 1
+        row |= {"sequence": sequence, "format": FORMAT, "application_version": APPLICATION_VERSION,
+                "tenant_id": scope.tenant_id, "site_id": scope.site_id}  # fmt: skip
+        row["hash"] = digest(prev_hash, SecondForm(chain=scope.chain, **row))
+        row["prev_hash"], prev_hash = prev_hash, row["hash"]
+        row["chain_id"] = chain_id
+    if pending:
+        connection = session.connection()
+        connection.execute(_ADD, pending)
+        connection.execute(
+            update(_chain).where(_chain.c.id == chain_id).values(sequence=sequence, hash=prev_hash)
+        )
+        session.info[_LOCKED] = chain_id, sequence, prev_hash
+        pending.clear()
+    return sequence
+
+
+def lock(session: Session) -> tuple[int, int, str]:
+    """Key, last sequence and last hash of the session's chain, whose writers now wait for us."""
+    held: tuple[int, int, str] | None = session.info.get(_LOCKED)
+    if held is not None:
+        return held
+    scope = scope_of(session)
+    wanted = (
+        select(_chain.c.id, _chain.c.sequence, _chain.c.hash)
+        .where(
+            _chain.c.tenant_id == scope.tenant_id,
+            _chain.c.site_id == scope.site_id,
+            _chain.c.name == scope.chain,
+        )
+        .with_for_update()
+    )
+    connection = session.connection()
+    found = connection.execute(wanted).one_or_none()
+    if found is None:
+        dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(
+            dialect.insert(_chain)
+            .values(
+                tenant_id=scope.tenant_id,
+                site_id=scope.site_id,
+                name=scope.chain,
+                sequence=0,
+                hash=GENESIS,
+            )
+            .on_conflict_do_nothing(index_elements=["tenant_id", "site_id", "name"])
+        )
+        found = connection.execute(wanted).one()
+    held = session.info[_LOCKED] = found[0], found[1], found[2]
+    return held
+
+
+def trail(
+    session: Session,
+    *,
+    entity_type: str | None = None,
+    entity_id: str | None = None,
+    limit: int | None = None,
+) -> list[AuditRecord]:
+    """Records of all entities, of one kind or of one, oldest first; with ``limit`` the newest."""
+    written(session)
+    statement = (
+        select(AuditRecord)
+        .order_by(AuditRecord.utc_us.desc(), AuditRecord.chain_id, AuditRecord.sequence.desc())
+        .limit(limit)
+    )
+    if entity_type is not None:
+        statement = statement.where(AuditRecord.entity_type == entity_type)
+    if entity_id is not None:
+        statement = statement.where(AuditRecord.entity_id == entity_id)
+    return list(session.scalars(statement))[::-1]
+
+
+def written(session: Session) -> None:
+    """Let readers in this session see what it has appended."""
+    if session.info.get(_PENDING):
+        flush(session)

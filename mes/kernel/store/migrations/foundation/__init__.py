@@ -1,0 +1,1 @@
+"""What revision 0002 is made of."""

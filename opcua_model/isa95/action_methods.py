@@ -1,0 +1,173 @@
+"""The MES's actions as methods: ``MES/WorkOrderControl.Release(Id)``, from their declarations.
+
+The methods stand on one object and take the order's number: an address space with two hundred
+orders would have six thousand nodes otherwise. Numbers with decimals and dates are text, so
+that nothing is rounded on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Any, Final, get_args, get_origin
+
+import msgspec
+import structlog
+from asyncua import ua
+
+from cellwright.mes.kernel.actions import Action, OpcUa
+from cellwright.mes.kernel.errors import Kind, MesError
+from cellwright.mes.people.roles import names, permissions
+from cellwright.mes.service.catalogue import ACTIONS
+from cellwright.opcua_model.address_space.builder import Builder
+from cellwright.opcua_model.address_space.ids import below, cell_id, standard
+from cellwright.opcua_model.isa95.mes_view import MesView
+from cellwright.opcua_model.security.access import ANYONE, Caller
+from cellwright.opcua_model.services import limits
+from cellwright.opcua_model.services.methods import Argument, CellMethods, Method, MethodOutcome
+
+_log = structlog.get_logger(__name__)
+_T = ua.VariantType
+_STRING: Final = standard(ua.ObjectIds.String)
+BASE_OBJECT: Final = standard(ua.ObjectIds.BaseObjectType)
+_BOOLEAN: Final = standard(ua.ObjectIds.Boolean)
+_HIDDEN: Final = frozenset({"signature"})
+"""Fields that no method takes: a password belongs into the session's own login."""
+
+_OUTPUTS: Final = (
+    Argument("Accepted", _BOOLEAN, _T.Boolean, text="False: nothing has changed"),
+    Argument("Answer", _STRING, _T.String, text="Why it was refused; empty when it was not"),
+    Argument("Document", _STRING, _T.String, text="What it is about now, as JSON of the REST face"),
+)
+_STATUS: Final = {
+    Kind.UNAUTHENTICATED: ua.StatusCodes.BadUserAccessDenied,
+    Kind.FORBIDDEN: ua.StatusCodes.BadUserAccessDenied,
+    Kind.UNAVAILABLE: ua.StatusCodes.BadResourceUnavailable,
+    Kind.LIMITED: ua.StatusCodes.BadTooManyOperations,
+}
+"""Refusals that end the call; the others are told by its outputs, which a Bad call has not."""
+
+
+def add_action_methods(
+    builder: Builder,
+    methods: CellMethods,
+    mes: MesView,
+    *,
+    cell: str,
+    mes_node: ua.NodeId,
+    refresh: Callable[[], Awaitable[None]],
+) -> None:
+    """Add below ``MES`` the objects with a method for each action that OPC UA offers."""
+    for action in ACTIONS.values():
+        if not isinstance(action.opcua, OpcUa):
+            continue
+        fields = _fields(action.request)
+        inputs = tuple(_argument(field) for field in fields)
+        owner, name = cell_id(f"{cell}.MES.{action.opcua.owner}"), action.opcua.method
+        if owner not in builder.space:
+            builder.object(mes_node, owner, action.opcua.owner, BASE_OBJECT)
+        node_id = below(owner, name)
+        builder.method(
+            owner,
+            node_id,
+            name,
+            inputs=[item.description() for item in inputs],
+            outputs=[item.description() for item in _OUTPUTS],
+            text=action.summary,
+        )
+        call = _calling(action, fields, mes, refresh)
+        methods.methods[node_id] = Method(call, inputs, _OUTPUTS, ANYONE)
+
+
+def mes_caller(caller: Caller) -> dict[str, Any]:
+    """Who calls, in the words of the MES's `Caller`; a role that it does not know gives nothing."""
+    roles: frozenset[str] = frozenset()
+    if not caller.user.anonymous:
+        for role in caller.user.roles:
+            try:
+                roles |= frozenset(names([role]))
+            except MesError:
+                continue
+    return {
+        "username": caller.actor,
+        "printed_name": caller.actor,
+        "roles": roles,
+        "permissions": permissions(roles),
+        "authentication": "" if caller.user.anonymous else "opcua",
+        "session": caller.session_id,
+        "address": caller.session_name,
+    }
+
+
+def _fields(request: type[msgspec.Struct]) -> list[msgspec.structs.FieldInfo]:
+    """What the method takes, required ones first."""
+    found = [
+        field
+        for field in msgspec.structs.fields(request)
+        if field.name not in _HIDDEN and not _is_collection(field.type)
+    ]
+    return sorted(found, key=lambda field: not field.required)
+
+
+def _is_collection(kind: Any) -> bool:
+    return get_origin(kind) in (dict, list)
+
+
+def _argument(field: msgspec.structs.FieldInfo) -> Argument:
+    name = field.encode_name[:1].upper() + field.encode_name[1:]
+    if field.type is bool:
+        return Argument(name, _BOOLEAN, _T.Boolean)
+    words = [
+        str(member.value)
+        for kind in (get_args(field.type) or (field.type,))
+        if isinstance(kind, type) and issubclass(kind, Enum)
+        for member in kind
+    ]
+    text = " or ".join(words) + "; empty: as it is" if words else ""
+    if not field.required and not words:
+        text = "Empty: none, or as it is"
+    return Argument(name, _STRING, _T.String, text=text)
+
+
+def _calling(
+    action: Action[Any, Any],
+    fields: list[msgspec.structs.FieldInfo],
+    mes: MesView,
+    refresh: Callable[[], Awaitable[None]],
+) -> Callable[[Caller, list[Any]], Awaitable[MethodOutcome]]:
+    async def call(caller: Caller, inputs: list[Any]) -> MethodOutcome:
+        given = {
+            field.encode_name: value
+            for field, value in zip(fields, inputs, strict=True)
+            if value not in ("", None)
+        }
+        try:
+            request = msgspec.convert(given, action.request, strict=False)
+            answer = await mes.act(action, request, mes_caller(caller))
+        except msgspec.ValidationError as error:
+            return _outcome(accepted=False, why=str(error))
+        except MesError as error:
+            _log.warning(
+                "action refused", action=action.name, actor=caller.actor, why=error.message
+            )
+            status = _STATUS.get(error.kind)
+            if status is not None:
+                return MethodOutcome(status=status)
+            return _outcome(accepted=False, why=error.message)
+        except TimeoutError:
+            _log.error("no answer from the MES", action=action.name, limit_s=limits.MES_TIMEOUT_S)
+            return MethodOutcome(status=ua.StatusCodes.BadTimeout)
+        await refresh()
+        return _outcome(accepted=True, document=msgspec.json.encode(answer).decode())
+
+    return call
+
+
+def _outcome(*, accepted: bool, why: str = "", document: str = "") -> MethodOutcome:
+    return MethodOutcome(
+        [
+            ua.Variant(accepted, _T.Boolean),
+            ua.Variant(why, _T.String),
+            ua.Variant(document, _T.String),
+        ]
+    )

@@ -1,0 +1,123 @@
+"""The MES's actions as OPC UA methods: an order from release to completion, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from asyncua import Client, ua
+from sqlalchemy import select
+
+from cellwright.mes.definitions import parts
+from cellwright.mes.definitions.parts import Step, Who
+from cellwright.mes.definitions.tables import OperationKind, PartDefinition
+from cellwright.mes.kernel import utc
+from cellwright.mes.kernel.actions import OpcUa
+from cellwright.mes.orders import creation
+from cellwright.mes.orders.job_order import JobOrder
+from cellwright.mes.service.catalogue import ACTIONS
+
+session_loop = pytest.mark.asyncio(loop_scope="session")
+ORDERS = "ns=3;s=BladeMarking.MES.WorkOrders"
+CONTROL = "ns=3;s=BladeMarking.MES.WorkOrderControl"
+
+
+def by_hand(store: Any) -> str:
+    """Number of a new order for two blades that are polished and packed by hand."""
+    with store.session() as session:
+        who = Who("tests", "", utc.now(session))
+        part = session.scalars(
+            select(PartDefinition).where(PartDefinition.part_number == "BLD-HAND")
+        ).one_or_none()
+        if part is None:
+            part = parts.create_part(
+                session, who, part_number="BLD-HAND", revision="", description="", unit="C62",
+                critical=False, serial_pattern="", fields={},
+            )  # fmt: skip
+            steps = [
+                Step(
+                    sequence=number, name=name, kind=OperationKind.MANUAL, station="",
+                    sequential=True, inspection_required=False, work_centre="", setup_s=0, run_s=0,
+                    required_skill="", quality_critical=False,
+                )
+                for number, name in ((10, "Polish"), (20, "Pack"))
+            ]  # fmt: skip
+            parts.create_routing(session, who, part, steps)
+        job = JobOrder("", "BLD-HAND", None, 2)
+        return creation.create(session, job, actor="tests", reason="").number
+
+
+async def ask(client: Client, method: str, **given: Any) -> tuple[bool, str, Any]:
+    """Call a method with these inputs; the others are empty."""
+    action = next(
+        each
+        for each in ACTIONS.values()
+        if isinstance(each.opcua, OpcUa) and method == each.opcua.method
+    )
+    assert action.opcua
+    node = client.get_node(f"{CONTROL}.{method}.InputArguments")
+    inputs = []
+    for argument in await node.read_value():
+        value = given.pop(argument.Name, None)
+        if argument.DataType == ua.NodeId(ua.ObjectIds.Boolean):
+            inputs.append(ua.Variant(value is not False, ua.VariantType.Boolean))
+        else:
+            inputs.append(ua.Variant(value or "", ua.VariantType.String))
+    assert not given, f"{method} does not take {given}"
+    accepted, why, document = await client.get_node(CONTROL).call_method(f"3:{method}", *inputs)
+    return accepted, why, json.loads(document) if document else None
+
+
+@session_loop
+async def test_an_order_goes_its_way_by_methods(cell: Any) -> None:
+    number = by_hand(cell.store)
+    async with cell.client("super") as client:
+        _, why, _ = await ask(client, "StartOperation", Id=number, OpId="10")
+        assert "release" in why
+        assert (await ask(client, "Release", Id=number))[2]["status"] == "Released"
+        accepted, _, operation = await ask(client, "StartOperation", Id=number, OpId="10")
+        assert (accepted, operation["operatorId"]) == (True, "super")
+        accepted, why, _ = await ask(
+            client, "CompleteOperation", Id=number, OpId="10", QuantityGood="3"
+        )
+        assert (accepted, "report at most 2" in why) == (False, True)
+        await ask(client, "CompleteOperation", Id=number, OpId="10", QuantityGood="2")
+        assert (await ask(client, "Hold", Id=number))[2]["status"] == "Held"
+        assert not (await ask(client, "StartOperation", Id=number, OpId="20"))[0]
+        await ask(client, "Resume", Id=number)
+        await ask(client, "StartOperation", Id=number, OpId="20")
+        await ask(client, "CompleteOperation", Id=number, OpId="20", QuantityGood="2")
+        _, _, order = await ask(client, "Complete", Id=number)
+        assert (order["status"], order["quantityGood"], order["progress"]) == ("Completed", 2, 100)
+
+
+@session_loop
+async def test_a_change_shows_at_once_in_the_folder(cell: Any) -> None:
+    number = by_hand(cell.store)
+    async with cell.client("planner") as client:
+        await ask(client, "Release", Id=number)
+        state = client.get_node(f"{ORDERS}.{number}.State")
+        assert await state.read_value() == "RELEASED"
+        accepted, _, order = await ask(client, "Update", Id=number, Priority="High", Quantity="5")
+        assert (accepted, order["priority"], order["quantity"]) == (True, "High", 5)
+
+
+@session_loop
+async def test_who_may_not_is_refused_and_the_unknown_is_named(cell: Any) -> None:
+    number = by_hand(cell.store)
+    async with cell.client(None) as client:
+        with pytest.raises(ua.uaerrors.BadUserAccessDenied):
+            await ask(client, "Release", Id=number)
+    async with cell.client("op") as client:
+        accepted, why, _ = await ask(client, "Release", Id="WO-1999-000001")
+        assert (accepted, "there is no work order" in why) == (False, True)
+        accepted, why, _ = await ask(client, "Release", Id=number, Version="one")
+        assert (accepted, "version" in why) == (False, True)
+        accepted, why, _ = await ask(client, "Release", Id=number, Version="7")
+        assert (accepted, "is at version 1" in why) == (False, True)
+
+
+def test_every_action_says_how_opc_ua_offers_it_or_why_not() -> None:
+    for action in ACTIONS.values():
+        assert isinstance(action.opcua, OpcUa) or action.opcua.why, action.name

@@ -1,0 +1,1 @@
+"""The MES over HTTP: a thin adapter to its actions. No rule, no SQL."""
