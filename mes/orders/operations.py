@@ -21,9 +21,9 @@ from cellwright.mes.kernel.errors import Detail, MesError
 from cellwright.mes.kernel.quantity import text
 from cellwright.mes.orders import order_flow
 from cellwright.mes.orders.operation_states import OperationEvent, OperationState
-from cellwright.mes.orders.tables import Labour, Operation, QuantityCounts, WorkOrder
+from cellwright.mes.orders.tables import Operation, QuantityCounts, WorkOrder
 from cellwright.mes.orders.work_order_states import WorkOrderEvent, WorkOrderState
-from cellwright.mes.people.staff import has_skill, hourly_rate
+from cellwright.mes.people.staff import has_skill
 
 ZERO: Final = Decimal(0)
 
@@ -221,28 +221,7 @@ def _complete(
     order_flow.move_operation(
         session, operation, OperationEvent.COMPLETE, actor=actor, reason=reason, at=at
     )
-    _record_labour(session, operation)
     order_flow.complete_if_done(session, order, at=at)
-
-
-def _record_labour(session: Session, operation: Operation) -> None:
-    """Fix time and rates of the work: later rates change no cost."""
-    if not operation.person or operation.started_utc is None or operation.ended_utc is None:
-        return
-    rate = hourly_rate(session, operation.person)
-    centre = operation.work_centre
-    session.add(
-        Labour(
-            order_id=operation.order_id,
-            operation_id=operation.id,
-            person=operation.person,
-            started_utc=operation.started_utc,
-            ended_utc=operation.ended_utc,
-            labour_rate=rate.value,
-            overhead_rate=ZERO if centre is None else centre.overhead_rate,
-            currency=rate.currency,
-        )
-    )
 
 
 def _send_to_rework(

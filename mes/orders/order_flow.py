@@ -20,6 +20,7 @@ from cellwright.mes.kernel.domain_events import ask, publish
 from cellwright.mes.kernel.errors import MesError
 from cellwright.mes.kernel.quantity import text
 from cellwright.mes.orders import events
+from cellwright.mes.orders.labour import record_labour
 from cellwright.mes.orders.operation_states import OperationEvent, OperationState, step_operation
 from cellwright.mes.orders.tables import Operation, QuantityCounts, WorkOrder
 from cellwright.mes.orders.work_order_states import (
@@ -220,6 +221,8 @@ def move_operation(
             operation.started_utc = at
         else:
             operation.ended_utc = not_before(operation.started_utc, at)
+    if event is not OperationEvent.START:
+        record_labour(session, operation)
     transitions.record(
         session, ("operation", name), event, old, new, actor=actor, reason=reason, at=at
     )

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, Table, TextClause, event, text
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
+from sqlalchemy.sql import visitors
 
-from cellwright.mes.kernel.base import Scoped
+from cellwright.mes.kernel.base import Base, Scoped
 from cellwright.mes.kernel.errors import StoreError
 from cellwright.mes.kernel.scope import SCOPE_KEY, Scope, scope_of
 
@@ -62,19 +63,36 @@ def confine(session: Session, scope: Scope, *, take_role: bool) -> None:
 
 @event.listens_for(Session, "do_orm_execute")
 def _criterion(state: ORMExecuteState) -> None:
-    if state.is_column_load or state.is_relationship_load or not state.all_mappers:
+    if state.is_column_load or state.is_relationship_load:
+        return  # it has the criterion of the statement that loaded its owner
+    statement: Any = state.statement
+    if isinstance(statement, TextClause):
         return
-    if not any(issubclass(mapper.class_, Scoped) for mapper in state.all_mappers):
+    scope: Scope | None = state.session.info.get(SCOPE_KEY)
+    if scope is None:
+        if _is_scoped(statement):
+            scope_of(state.session)  # raises
         return
-    tenant = scope_of(state.session).tenant_id
-    state.statement = state.statement.options(
+    # Also to a statement that names no entity of its own, as a count of a list or a union: the
+    # option reaches every statement inside.
+    tenant = scope.tenant_id
+    state.statement = statement.options(
         with_loader_criteria(Scoped, lambda cls: cls.tenant_id == tenant, include_aliases=True)
+    )
+
+
+def _is_scoped(statement: Any) -> bool:
+    scoped = {each.local_table for each in Base.registry.mappers if issubclass(each.class_, Scoped)}
+    # An entity of the ORM is an annotated copy of its table.
+    return any(
+        isinstance(part, Table) and part.metadata.tables.get(part.key) in scoped
+        for part in visitors.iterate(statement)
     )
 
 
 @event.listens_for(Session, "before_flush")
 def _fill(session: Session, _context: Any, _instances: Any) -> None:
-    for row in session.new:
+    for row in (*session.new, *session.dirty, *session.deleted):
         if isinstance(row, Scoped):
             scope = scope_of(session)
             if row.tenant_id is None:

@@ -218,9 +218,11 @@ def _shown(url: URL) -> str:
 
 def _engine(url: URL, *, migrating: bool = False) -> Engine:
     if url.get_backend_name() == "postgresql":
+        # Taking over millions of rows is one statement, which may take minutes.
+        longest = 0.0 if migrating else STATEMENT_TIMEOUT_S
         options = (
             f"-c lock_timeout={BUSY_TIMEOUT_S * 1e3:.0f} "
-            f"-c statement_timeout={STATEMENT_TIMEOUT_S * 1e3:.0f} "
+            f"-c statement_timeout={longest * 1e3:.0f} "
             f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_S * 1e3:.0f} "
             "-c timezone=UTC"
         )

@@ -1,245 +1,302 @@
-"""A database of the release before tenants is taken over; it goes back while nothing is new."""
+"""A database of the first form is taken over with all that it holds, and given back.
 
-# ruff: noqa: C408 - rows of tables read better as calls
+The content was made by the program that had that form: orders in every state, parts in every
+place of their way, refused requests, anomalies. It is kept as SQL text beside this file.
+"""
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alembic import command
-from sqlalchemy import Engine, create_engine, select, text
+from alembic.util.exc import CommandError
+from sqlalchemy import Engine, create_engine, inspect, make_url, text
 
+from cellwright.io.messages import SerialGranted
 from cellwright.mes import audit
-from cellwright.mes.audit.chain import GENESIS, FirstForm, digest
-from cellwright.mes.audit.tables import AuditChain, AuditRecord
+from cellwright.mes.audit.chain import AuditEntry
 from cellwright.mes.kernel.scope import Scope
 from cellwright.mes.kernel.store import Store, migration_config
+from cellwright.mes.kernel.store.store import _migrate
 from cellwright.mes.orders import work_orders
-from cellwright.mes.orders.operations import operations
 from cellwright.mes.service.catalogue import open_store
-from cellwright.mes.shopfloor import parts, serials
+from cellwright.mes.shopfloor import parts
+from tests.mes.conftest import NOON_NS, SECOND_NS, Cell, FakeClock
+from tests.support.foreign_rows import add_tenant
 
-AT = "2026-03-14 12:00:00.000000"
-RECORDS = 5
-BEFORE = {
-    "part_definition": [
-        dict(id=4, part_number="TB-4711", revision="C", description="Blade",
-             serial_pattern="SN{n:06d}", fields='{"cage": "1A2B3"}', version=2, changed_utc=AT),
-        dict(id=5, part_number="NO-ROUTE", revision="", description="", serial_pattern="X{n:04d}",
-             fields="{}", version=1, changed_utc=AT),
-    ],
-    "routing": [dict(id=3, part_definition_id=4)],
-    "routing_operation": [
-        dict(id=7, routing_id=3, sequence=10, name="Mark", kind="mark", station="mark",
-             sequential=False, inspection_required=False),
-        dict(id=8, routing_id=3, sequence=20, name="Inspect", kind="inspect", station="",
-             sequential=False, inspection_required=True),
-    ],
-    "work_order": [
-        dict(id=9, number="WO-2026-000007", job_order_id="JOB-1", part_definition_id=4,
-             description="", quantity=3, quantity_counts="attempted", priority=-4,
-             parameters='{"heat": "H1"}', part_version=2, serial_pattern="SN{n:06d}",
-             fields='{"cage": "1A2B3"}', state="RUNNING", version=4, reserved=2, good=1, rejected=0,
-             planned_start_utc=None, planned_end_utc=None, created_utc=AT, started_utc=AT,
-             ended_utc=None),
-    ],
-    "operation": [
-        dict(id=11, order_id=9, sequence=10, name="Mark", kind="mark", station="mark",
-             sequential=False, inspection_required=False, state="RUNNING", done=2, started_utc=AT,
-             ended_utc=None),
-        dict(id=12, order_id=9, sequence=20, name="Inspect", kind="inspect", station="",
-             sequential=False, inspection_required=True, state="WAITING", done=1, started_utc=None,
-             ended_utc=None),
-    ],
-    "unit": [
-        dict(id=21, part_id="b-1", order_id=9, refusal="", inspection_verdict="ok", verdict="good",
-             reason="", recovered=False, arrived_utc=AT, released_utc=AT),
-        dict(id=22, part_id="b-2", order_id=9, refusal="", inspection_verdict=None, verdict=None,
-             reason="", recovered=True, arrived_utc=AT, released_utc=None),
-    ],
-    "serial": [
-        dict(id=31, serial="SN000001", unit_id=21, order_id=9, station="mark", state="SPENT",
-             reserved_utc=AT, assigned_utc=AT, spent_utc=AT),
-        dict(id=32, serial="SN000002", unit_id=22, order_id=9, station="mark", state="RESERVED",
-             reserved_utc=AT, assigned_utc=None, spent_utc=None),
-    ],
-    "mark": [
-        dict(id=41, unit_id=21, serial="SN000001", station="mark", device="peen", template="t",
-             content="c", authorised_utc=AT, completed_utc=AT, outcome="acknowledged", detail="",
-             duration_ms=80.5),
-    ],
-    "inspection": [
-        dict(id=51, unit_id=21, serial="SN000001", station="inspect", expected="c", read="c",
-             verdict="ok", reason="", unused_error_correction=0.75, module_errors=None,
-             duration_ms=None, frame=9_000_000_000, inspected_utc=AT),
-    ],
-    "state_transition": [
-        dict(id=61, entity_type="work_order", entity_id="WO-2026-000007", event="start",
-             old="READY", new="RUNNING", actor="ann", reason="", utc=AT),
-    ],
-    "counter": [dict(name="work_order/2026", value=7), dict(name="serial/SN#6", value=2)],
-    "inbox_position": [dict(source="journal", sequence=123_456_789_012)],
+DATA = Path(__file__).parent / "data"
+RECORDS = 144
+"""Of the audit in the content."""
+AMOUNTS = {"quantity", "reserved", "good", "rejected"}
+ADDED = {
+    "audit_record": {
+        "tenant_id": 1, "site_id": 1, "chain_id": 1, "format": 1, "clock_quality": "",
+        "station": "", "printed_name": "", "authentication": "", "session": "",
+        "application_version": "",
+    },
+    "part_definition": {"tenant_id": 1, "site_id": 1, "unit": "C62", "critical": 0},
+    "work_order": {
+        "tenant_id": 1, "site_id": 1, "customer_order": "", "target_date": None, "unit": "C62",
+        "held_by": "",
+    },
+    "operation": {
+        "tenant_id": 1, "site_id": 1, "work_centre_id": None, "setup_s": 0, "run_s": 0,
+        "required_skill": "", "quality_critical": 0, "rework_of": None, "return_to": None,
+        "offered": 0, "scrap": 0, "rework": 0, "equipment": "", "person": "", "version": 1,
+    },
+    "routing": {"tenant_id": 1, "site_id": 1, "revision": 1},
+    "routing_operation": {
+        "tenant_id": 1, "site_id": 1, "work_centre_id": None, "setup_s": 0, "run_s": 0,
+        "required_skill": "", "quality_critical": 0,
+    },
+    "unit": {"tenant_id": 1, "site_id": 1, "cell": ""},
 }  # fmt: skip
-JSON = {"fields", "parameters"}
+"""What the columns that are new say of rows that are older."""
+Rows = dict[str, list[dict[str, Any]]]
 
 
-def engine_of(url: str) -> Engine:
+def _engine(url: str) -> Engine:
     return create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
 
 
-def records() -> list[dict[str, Any]]:
-    """A chain as the former release wrote it."""
-    found, previous = [], GENESIS
-    for sequence in range(1, RECORDS + 1):
-        content = FirstForm(
-            action="work_order.start", actor="ann", correlation_id="JOB-1",
-            entity_id="WO-2026-000007", entity_type="work_order", entity_version=sequence,
-            new='{"ns":1773489600000000000,"x":1.0}', old="null", reason="ü", sequence=sequence,
-            utc_us=1_773_489_600_000_000 + sequence,
-        )  # fmt: skip
-        row = {name: getattr(content, name) for name in FirstForm.__struct_fields__}
-        found.append({**row, "prev_hash": previous, "hash": digest(previous, content)})
-        previous = found[-1]["hash"]
-    return found
-
-
-def migrate(url: str, revision: str, *, down: bool = False) -> None:
-    engine = engine_of(url)
+def _rows(url: str) -> Rows:
+    """Every row of every table as the database has it, whatever program made it."""
+    engine = _engine(url)
     try:
-        with engine.begin() as connection:
-            (command.downgrade if down else command.upgrade)(migration_config(connection), revision)
+        with engine.connect() as connection:
+            names = sorted(set(inspect(connection).get_table_names()) - {"alembic_version"})
+            return {
+                name: sorted(
+                    (dict(row) for row in connection.execute(
+                        text(f"SELECT * FROM {name}")).mappings()),
+                    key=lambda row: repr(sorted(row.items())),
+                )
+                for name in names
+            }  # fmt: skip
     finally:
         engine.dispose()
 
 
-def fill(url: str) -> None:
-    engine = engine_of(url)
-    chain = records()
-    with engine.begin() as connection:
-        for table, rows in {**BEFORE, "audit_record": chain}.items():
-            for row in rows:
-                places = [
-                    f"CAST(:{name} AS JSONB)"
-                    if name in JSON and connection.dialect.name == "postgresql"
-                    else f":{name}"
-                    for name in row
-                ]
-                into = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(places)})"
-                connection.execute(text(into), row)
-        connection.execute(
-            text("UPDATE audit_head SET sequence = :n, hash = :hash"),
-            {"n": RECORDS, "hash": chain[-1]["hash"]},
-        )
-    engine.dispose()
-
-
-def content(url: str) -> dict[str, list[str]]:
-    """Every row of the former tables, as text."""
-    engine = engine_of(url)
-    with engine.connect() as connection:
-        found = {
-            table: sorted(
-                repr(sorted(row.items(), key=lambda item: item[0]))
-                for row in map(dict, connection.execute(text(f"SELECT * FROM {table}")).mappings())
-            )
-            for table in [*BEFORE, "audit_record", "audit_head"]
-        }
-    engine.dispose()
-    return found
+def _schema(url: str) -> dict[str, Any]:
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            inspector = inspect(connection)
+            return {
+                name: (
+                    [(each["name"], str(each["type"]), each["nullable"])
+                     for each in inspector.get_columns(name)],
+                    sorted(repr(each) for each in inspector.get_foreign_keys(name)),
+                    sorted(repr(each) for each in inspector.get_indexes(name)),
+                    sorted(repr(each) for each in inspector.get_unique_constraints(name)),
+                    sorted(repr(each) for each in inspector.get_check_constraints(name)),
+                )
+                for name in inspector.get_table_names()
+            }  # fmt: skip
+    finally:
+        engine.dispose()
 
 
 @pytest.fixture
-def former(empty_url: str) -> str:
-    """URL of a database that the former release has filled."""
-    migrate(empty_url, "0001")
-    fill(empty_url)
+def first_form(empty_url: str) -> str:
+    """URL of a database as the older program left it."""
+    kind = empty_url.partition(":")[0]
+    script = (DATA / f"first_form.{kind}.sql").read_text(encoding="utf-8")
+    if kind == "sqlite":
+        connection = sqlite3.connect(str(make_url(empty_url).database))
+        connection.executescript(script)
+        connection.close()
+    else:
+        with psycopg.connect(empty_url) as connection:
+            connection.execute(script)
     return empty_url
 
 
-def test_everything_is_taken_over(former: str) -> None:
-    store = open_store(former)
-    with store.reading() as session:
-        view = work_orders.get(session, "JOB-1")
-        assert (view.number, view.state, view.quantity) == ("WO-2026-000007", "RUNNING", 3)
-        assert (view.good, view.rejected, view.in_process, view.priority) == (1, 0, 1, -4)
-        mark, inspect = operations(session, "JOB-1")
-        assert (mark.good, mark.scrap, inspect.good, inspect.state) == (2, 0, 1, "WAITING")
-        first, second = parts.units(session)
-        assert (first.serial, first.verdict, first.read) == ("SN000001", "good", "c")
-        assert (second.serial_state, second.recovered) == ("RESERVED", True)
-        order = session.scalars(select(work_orders.WorkOrder)).one()
-        assert order.routing is not None
-        assert (order.routing.revision, len(order.routing.operations)) == (1, 2)
-        assert order.fields == {"cage": "1A2B3"}
-    store.close()
+@pytest.fixture
+def clock() -> FakeClock:
+    """An hour after the older program stopped."""
+    clock = FakeClock()
+    clock.utc_ns = NOON_NS + 3_600 * SECOND_NS
+    return clock
 
 
-def test_the_chain_goes_on_verifying_and_goes_on(former: str) -> None:
-    store = open_store(former)
+def _expected(table: str, old: dict[str, Any], sqlite: bool) -> dict[str, Any]:
+    row = dict(old)
+    if table == "operation":
+        row["good"] = row.pop("done")
+    if table in {"work_order", "operation"}:
+        for name in AMOUNTS & row.keys():
+            row[name] = row[name] * 1_000_000 if sqlite else Decimal(row[name])
+    return row
+
+
+def test_every_field_of_every_row_is_taken_over(first_form):
+    before = _rows(first_form)
+    open_store(first_form).close()
+    after, sqlite = _rows(first_form), first_form.startswith("sqlite")
+    head = before.pop("audit_head")
+    assert [(each["sequence"], each["hash"]) for each in after["audit_chain"]] == [
+        (each["sequence"], each["hash"]) for each in head
+    ]
+    assert {each["name"] for each in after["audit_chain"]} == {"people"}
+    for table, rows in before.items():
+        assert len(after[table]) == len(rows), table
+        assert rows, f"the content has no {table}"
+        key = "id" if "id" in rows[0] else next(iter({"sequence", "name"} & rows[0].keys()))
+        found = {row[key]: row for row in after[table]}
+        for row in rows:
+            wanted = _expected(table, row, sqlite)
+            new = found[row[key]]
+            assert {name: new[name] for name in wanted} == wanted, table
+            for name, value in ADDED.get(table, {"tenant_id": 1, "site_id": 1}).items():
+                assert new[name] == value, (table, name)
+    routings = {row["part_definition_id"]: row["id"] for row in after["routing"]}
+    for order in after["work_order"]:
+        assert order["routing_id"] == routings[order["part_definition_id"]]
+
+
+def test_the_old_records_verify_and_new_ones_continue_them(first_form, clock):
+    store = open_store(first_form, utc_ns=clock)
     with store.reading() as session:
         assert audit.verify(session) == audit.VerifyResult(RECORDS)
     with store.session() as session:
-        work_orders.pause(session, "JOB-1", actor="ann", reason="")
+        audit.append(session, AuditEntry(actor="a", action="x", entity_type="t", entity_id="1"))
+        assert audit.flush(session) == RECORDS + 1
     with store.reading() as session:
-        assert audit.verify(session).records == RECORDS + 1
-        formats = session.scalars(select(AuditRecord.format).order_by(AuditRecord.sequence)).all()
-        assert formats == [1] * RECORDS + [2]
-        assert session.scalars(select(AuditChain.name)).all() == ["people"]
+        assert audit.verify(session) == audit.VerifyResult(RECORDS + 1)
     store.close()
 
 
-def test_new_rows_get_keys_behind_the_old_ones_and_no_serial_is_given_twice(
-    former: str,
-) -> None:
-    store = open_store(former)
-    with store.session(Scope(cell="Blades")) as session:
-        parts.adopt_units(session)
-        again = serials.reserve(session, part_id="b-2", station="mark", actor="mark")
-        new = serials.reserve(session, part_id="b-3", station="mark", actor="mark")
-    assert isinstance(again, serials.Reservation)
-    assert isinstance(new, serials.Reservation)
-    assert (again.serial, new.serial) == ("SN000002", "SN000003")
-    with store.reading() as session:
-        assert audit.verify(session).ok
-        assert [view.part_id for view in parts.units(session)] == ["b-1", "b-2", "b-3"]
-    store.close()
-
-
-def test_it_can_go_back_while_nothing_is_new(former: str) -> None:
-    before = content(former)
-    Store.open(former).close()
-    migrate(former, "0001", down=True)
-    assert content(former) == before
-    store = open_store(former)
-    with store.reading() as session:
-        assert audit.verify(session).ok
-    store.close()
-
-
-def test_it_does_not_go_back_over_what_the_former_release_cannot_hold(former: str) -> None:
-    store = open_store(former)
+@pytest.fixture
+def taken_over(first_form: str, clock: FakeClock) -> Any:
+    """The store, opened by a cell that has a name now."""
+    store = open_store(first_form, utc_ns=clock, scope=Scope(cell="X"))
     with store.session() as session:
-        work_orders.pause(session, "JOB-1", actor="ann", reason="")
-    store.close()
-    with pytest.raises(Exception, match="no place for 1 records of the audit"):
-        migrate(former, "0001", down=True)
-    store = open_store(former)
-    with store.reading() as session:
-        assert audit.verify(session).records == RECORDS + 1
+        parts.adopt_units(session)
+    yield store
     store.close()
 
 
-def test_a_damaged_chain_is_still_told_apart(former: str) -> None:
-    engine = engine_of(former)
-    with engine.begin() as connection:
-        if connection.dialect.name == "sqlite":
-            connection.execute(text("DROP TRIGGER audit_record_no_update"))
-        else:
-            connection.execute(text("SET LOCAL session_replication_role = replica"))
-        connection.execute(text("UPDATE audit_record SET reason = 'x' WHERE sequence = 3"))
-    engine.dispose()
-    store = open_store(former)
+def _cell(store: Store, clock: FakeClock) -> Cell:
+    cell = Cell(store, clock, source="journal-4f2a")
     with store.reading() as session:
-        assert audit.verify(session).broken == 3
+        cell.sequence = session.scalar(text("SELECT max(sequence) FROM inbox_position")) or 0
+    assert cell.sequence == 76
+    return cell
+
+
+def test_the_cell_goes_on_with_the_parts_that_it_held(taken_over, clock):
+    cell = _cell(taken_over, clock)
+    with taken_over.reading() as session:
+        held = {view.part_id: view for view in parts.units(session)}
+        assert parts.counts(session).duplicates == 0
+    assert held["ru-5"].serial_state == "ASSIGNED"
+    again = cell.request("ru-5")
+    assert isinstance(again, SerialGranted)
+    assert again.serial == held["ru-5"].serial
+    fresh = cell.make("new-1")
+    assert isinstance(fresh, SerialGranted)
+    assert fresh.serial not in {view.serial for view in held.values()}
+    with taken_over.reading() as session:
+        after = {view.part_id: view for view in parts.units(session)}
+        assert after["new-1"].verdict == "good"
+        assert after.keys() == held.keys() | {"new-1"}
+        assert parts.counts(session).duplicates == 0
+        verified = audit.verify(session)
+    assert verified.ok, verified
+    assert verified.records > RECORDS
+
+
+def test_new_orders_go_on_with_the_numbers(taken_over):
+    with taken_over.session(Scope()) as session:
+        known = {view.number for view in work_orders.list_orders(session)}
+        order = work_orders.store(
+            session,
+            work_orders.JobOrder(
+                job_order_id="JOB-NEW", part_number="TB-4711", revision=None, quantity=Decimal(2)
+            ),
+            actor="erp",
+            reason="",
+        )
+    assert order.number not in known
+    assert order.number > max(known)
+
+
+def test_it_is_given_back_as_it_was(first_form):
+    rows, schema = _rows(first_form), _schema(first_form)
+    store = open_store(first_form)
+    with store._engine.begin() as connection:
+        command.downgrade(migration_config(connection), "0001")
     store.close()
+    assert _rows(first_form) == rows
+    assert _schema(first_form) == schema
+    again = open_store(first_form)
+    with again.reading() as session:
+        assert audit.verify(session) == audit.VerifyResult(RECORDS)
+    again.close()
+
+
+def _new_record(store: Store) -> None:
+    with store.session() as session:
+        audit.append(session, AuditEntry(actor="a", action="x", entity_type="t", entity_id="1"))
+
+
+def _new_tenant(store: Store) -> None:
+    add_tenant(store, 2, fill=False)
+
+
+def _new_user(store: Store) -> None:
+    with store._engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT set_config('cellwright.tenant', '1', true)"))
+        connection.execute(
+            text(
+                "INSERT INTO user_account (tenant_id, site_id, username, printed_name, email, "
+                "password_hash, roles, active, failed_logins, totp_secret, totp_active, "
+                "totp_last_step, labour_rate, currency, created_utc, version) VALUES (1, 1, 'u', "
+                "'U', '', '', '[]', TRUE, 0, '', FALSE, 0, 0, 'EUR', '2026-03-14 12:00:00', 1)"
+            )
+        )
+
+
+def _part_of_a_cell(store: Store) -> None:
+    with store.session(Scope(cell="X")) as session:
+        parts.adopt_units(session)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (_new_record, "1 records of the audit"),
+        (_new_tenant, "1 tenants beside the first"),
+        (_new_user, "1 users"),
+        (_part_of_a_cell, "parts of several cells"),
+    ],
+)
+def test_what_the_first_form_cannot_hold_is_not_thrown_away(
+    first_form: str, change: Callable[[Store], None], named: str
+) -> None:
+    store = open_store(first_form)
+    change(store)
+    before = _rows(first_form)
+
+    def go_back() -> None:
+        with store._engine.begin() as connection:
+            command.downgrade(migration_config(connection), "0001")
+
+    with pytest.raises(CommandError, match=f"no place for .*{named.partition(' ')[2]}"):
+        go_back()
+    assert _rows(first_form) == before
+    store.close()
+
+
+def test_a_takeover_may_take_longer_than_a_statement_of_the_services(first_form, monkeypatch):
+    monkeypatch.setattr("cellwright.mes.kernel.store.store.STATEMENT_TIMEOUT_S", 0.001)
+    _migrate(make_url(first_form.replace("postgresql://", "postgresql+psycopg://")))
+    assert "work_centre" in _rows(first_form)

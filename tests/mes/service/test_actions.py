@@ -113,6 +113,16 @@ def test_an_order_costs_what_the_rates_of_its_day_say(
     assert desk("workorders.get", id=number).progress == 50
 
 
+def test_work_on_an_order_that_is_stopped_early_is_paid_too(desk: Desk, clock: Any) -> None:
+    desk("users.create", username="ann", password="a password", roles=["Admin"], labourRate="30")
+    number = desk("workorders.create", partNumber="SHAFT", quantity=10).id
+    desk("workorders.release", id=number)
+    desk("workorders.startOperation", id=number, opId="10")
+    clock.advance(7200)
+    desk("workorders.stop", id=number)
+    assert desk("workorders.cost", id=number).total == Decimal("180.00")
+
+
 def test_a_refused_action_changes_nothing_and_is_on_record(desk: Desk, content: Any) -> None:
     store = desk.dispatcher._store
     number = desk("workorders.create", partNumber="SHAFT", quantity=10).id
