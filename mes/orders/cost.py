@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from cellwright.mes.kernel.domain_events import ask
 from cellwright.mes.kernel.money import DEFAULT_CURRENCY, Money
 from cellwright.mes.orders.events import MaterialCost
-from cellwright.mes.orders.tables import Labour, WorkOrder
+from cellwright.mes.orders.tables import Labour, Operation, WorkOrder
+from cellwright.mes.people.staff import hourly_rate
 
 _US_PER_HOUR = Decimal(3_600_000_000)
 
@@ -51,3 +52,23 @@ def cost(session: Session, order: WorkOrder) -> Cost:
     for charged in ask(session, MaterialCost(order_id=order.id)):
         material += charged
     return Cost(labour.to_the_cent(), material.to_the_cent(), overhead.to_the_cent())
+
+
+def record_labour(session: Session, operation: Operation) -> None:
+    """Fix time and rates of the work: later rates change no cost."""
+    if not operation.person or operation.started_utc is None or operation.ended_utc is None:
+        return
+    rate = hourly_rate(session, operation.person)
+    centre = operation.work_centre
+    session.add(
+        Labour(
+            order_id=operation.order_id,
+            operation_id=operation.id,
+            person=operation.person,
+            started_utc=operation.started_utc,
+            ended_utc=operation.ended_utc,
+            labour_rate=rate.value,
+            overhead_rate=Decimal(0) if centre is None else centre.overhead_rate,
+            currency=rate.currency,
+        )
+    )

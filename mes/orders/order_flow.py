@@ -20,7 +20,7 @@ from cellwright.mes.kernel.domain_events import ask, publish
 from cellwright.mes.kernel.errors import MesError
 from cellwright.mes.kernel.quantity import text
 from cellwright.mes.orders import events
-from cellwright.mes.orders.labour import record_labour
+from cellwright.mes.orders.cost import record_labour
 from cellwright.mes.orders.operation_states import OperationEvent, OperationState, step_operation
 from cellwright.mes.orders.tables import Operation, QuantityCounts, WorkOrder
 from cellwright.mes.orders.work_order_states import (
