@@ -1,5 +1,5 @@
 """``python -m cellwright.runtime.cli``: the command line without its console script."""
 
-from cellwright.runtime.cli.main import main
+from cellwright.runtime.cli.entry import main
 
 main()

@@ -36,8 +36,3 @@ def program(
     ] = False,
 ) -> None:
     """Soft PLC for part-marking and inspection cells. To begin: docs/tutorial/first_cell.md."""
-
-
-def main() -> None:
-    """Entry point of the ``cellwright`` command."""
-    app()

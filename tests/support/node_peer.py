@@ -7,6 +7,7 @@ It goes into a cache folder outside the tracked tree. The fixture `node_modules`
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import json
 import os
@@ -26,8 +27,15 @@ def install(peer_missing: Callable[[str, str], NoReturn]) -> Path:
     lock = (PEER / "package-lock.json").read_bytes()
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     folder = cache / "cellwright" / f"node-opcua-{hashlib.sha256(lock).hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        _install_once(folder, peer_missing)
+    return folder
+
+
+def _install_once(folder: Path, peer_missing: Callable[[str, str], NoReturn]) -> None:
     if not (folder / "complete").exists():
-        folder.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(PEER / name, folder / name)
         try:
@@ -45,7 +53,6 @@ def install(peer_missing: Callable[[str, str], NoReturn]) -> Path:
         if why:
             peer_missing("node-opcua", f"npm ci failed: {why}")
         (folder / "complete").touch()
-    return folder
 
 
 async def run_peer(

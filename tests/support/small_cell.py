@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from cellwright.runtime.cli.main import app
-from cellwright.runtime.cli.template import write_template
+from cellwright.runtime.cli.templates.first_cell import write_template
 
 
 def _make_patient(cell: Any) -> None:
@@ -49,6 +49,7 @@ class SmallCell:
         yaml = YAML()
         cell = yaml.load(self.file)
         del cell["opcua"]
+        cell["cell"]["name"] = "FirstCell"
         _make_patient(cell)
         yaml.dump(cell, self.file)
 

@@ -234,11 +234,12 @@ class Walkthrough:
         path.write_text(text.replace(old, new), encoding="utf-8")
 
     def _swap_in_cells(self) -> None:
-        """A file that `init` wrote has the port of the page, too."""
+        """A file that `init` wrote has the port of the page, whichever was free."""
         for path in self.folder.rglob("cell.yaml"):
             text = path.read_text(encoding="utf-8")
-            if self._swapped(text) != text:
-                path.write_text(self._swapped(text), encoding="utf-8")
+            as_on_page = re.sub(r"127\.0\.0\.1:48[4-9]\d", "127.0.0.1:4840", text)
+            if self._swapped(as_on_page) != text:
+                path.write_text(self._swapped(as_on_page), encoding="utf-8")
 
     # --- commands ---------------------------------------------------------------------------------
 

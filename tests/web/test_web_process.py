@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import socket
 import subprocess
@@ -127,8 +128,11 @@ def test_a_plant_server_serves_without_a_cell(
     assert status(f"{url}/api/v1/workorders") == 401
     assert process.stdout is not None
     assert process.stdout.readline().startswith(f"serving the MES at {url} with 2 workers")
-    limits = [status(f"{url}/openapi.json") for _ in range(103)]
-    assert limits.count(200) == 99, "one more was asked above; both workers count together"
+    begun_s = time.monotonic()
+    limits = [status(f"{url}/openapi.json") for _ in range(110)]
+    # What the sliding minute lets go of meanwhile, if a new one begins.
+    let_go = math.ceil(100 * (time.monotonic() - begun_s) / 60)
+    assert 0 <= limits.count(200) - 99 <= let_go, "both workers count together, with one above"
     assert set(limits) == {200, 429}
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cellwright.runtime.cli.common import fail
-from cellwright.runtime.cli.template import write_template
+from cellwright.runtime.cli.templates.first_cell import write_template
 
 
 def register(app: typer.Typer) -> None:

@@ -78,7 +78,7 @@ def desk(empty_store: Store) -> Desk:
     return made
 
 
-@pytest.mark.parametrize("action", ACTIONS.values(), ids=str)
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=list(ACTIONS))
 def test_an_action_has_its_three_doors_or_says_why_not(action: Action[Any, Any]) -> None:
     doors = ((action.rest, Rest), (action.opcua, OpcUa), (action.command, Command))
     for door, kind in doors:

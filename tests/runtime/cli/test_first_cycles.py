@@ -45,6 +45,6 @@ def test_the_answer_to_a_start_and_a_resume_tells_of_the_fault_that_follows(
         done = cell.type("stop")
         assert (done.returncode, "stays in FAULT" in done.stdout) == (0, True)
         done = cell.type("reset")
-        assert (done.returncode, "FirstCell: reset done" in done.stdout) == (0, True)
+        assert (done.returncode, "FirstCell: reset done" in done.stdout) == (0, True), done.stderr
     assert cell.type("unforce").returncode == 0
     assert cell.type("start").returncode == 0

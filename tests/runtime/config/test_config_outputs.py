@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
+import socket
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import get_args
@@ -16,7 +18,7 @@ from ruamel.yaml import YAML
 
 from cellwright.io.plan import units
 from cellwright.io.registry import registry
-from cellwright.runtime.cli.template import TemplateError, write_template
+from cellwright.runtime.cli.templates.first_cell import TemplateError, write_template
 from cellwright.runtime.config import check_file, json_schema
 from cellwright.runtime.config.sections import model
 from reference.configuration import reference_markdown
@@ -143,6 +145,37 @@ def test_the_first_cell_needs_no_device_and_shows_how_to_declare_one(tmp_path):
     assert [problem for problem in report.problems if problem.severity == "error"] == []
     assert report.plan is not None
     assert [device.name for device in report.plan.devices] == ["remote_io"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("press", "press"),
+        ("blade-cell_2", "blade-cell_2"),
+        ("Zelle #1 ü", "Zelle_1_u"),
+        ("3rd line", "Cell_3rd_line"),
+        ("测试", "Cell"),
+        ("x" * 200, "x" * 64),
+    ],
+)
+def test_the_first_cell_has_the_name_of_its_folder(tmp_path, folder, name):
+    report = check_file(write_template(tmp_path / folder)[0])
+    assert report.problems == []
+    assert report.plan is not None
+    assert report.plan.cell == name
+
+
+def test_the_first_cell_takes_a_port_that_nobody_listens_on(tmp_path):
+    endpoints = []
+    with contextlib.ExitStack() as others:
+        for name in ("one", "two"):
+            plan = check_file(write_template(tmp_path / name)[0]).plan
+            assert plan is not None
+            assert plan.opcua is not None
+            endpoints.append(plan.opcua.endpoint)
+            port = int(plan.opcua.endpoint.rpartition(":")[2])
+            others.enter_context(socket.create_server(("127.0.0.1", port)))
+    assert endpoints[0] != endpoints[1]
 
 
 def test_a_folder_with_content_is_left_alone(tmp_path):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cellwright.io.messages import ModeChanged, TagWritten
 from cellwright.io.plan import CellState, Plan, quality
 from cellwright.io.recording.listing import kept_recordings
-from cellwright.runtime.cli.template import write_template
+from cellwright.runtime.cli.templates.first_cell import write_template
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.recorder.replay import Replay
 from cellwright.runtime.simulation import EventQueue, Rank, SimulatedCell, SimulationError

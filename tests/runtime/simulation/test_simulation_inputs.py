@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from cellwright.io.plan import Code, Plan
 from cellwright.runtime.cli.main import app
-from cellwright.runtime.cli.template import write_template
+from cellwright.runtime.cli.templates.first_cell import write_template
 from cellwright.runtime.config import check_file, compile_file
 from cellwright.runtime.simulation import SimulatedCell, SimulationError
 from cellwright.runtime.simulation.inputs import play, read_script

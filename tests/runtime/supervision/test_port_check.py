@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from cellwright.io.plan import MetricsSettings, OpcUaSettings, Plan, WebSettings
-from cellwright.runtime.cli.template import write_template
+from cellwright.runtime.cli.templates.first_cell import write_template
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.supervision.port_check import taken
 
