@@ -38,6 +38,7 @@ from cellwright.native import lib
 from cellwright.runtime.cell.lock import CellLock, RunError
 from cellwright.runtime.cell.run_folder import RunFolder, folder_for
 from cellwright.runtime.realtime.grants import acquire_for_supervisor
+from cellwright.runtime.supervision import port_check
 from cellwright.runtime.supervision.child import BACKOFF_FIRST_S, Child, CoreWait
 from cellwright.runtime.supervision.crash_loops import CrashLoops
 from cellwright.runtime.supervision.handover import emitted_change, open_events
@@ -95,6 +96,8 @@ class Supervisor:
         An end that leaves events behind which are not durable is none: 1.
         """
         self._prepare()
+        for sentence in port_check.taken(self._plan):
+            self._report(f"warning: {sentence}")
         self._log.info("supervisor starts", lacking=acquire_for_supervisor(self._plan.scan))
         try:
             end_on_signals(self._on_signal)

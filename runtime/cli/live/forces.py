@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
 from cellwright.io.messages import ForceTag, UnforceTag
-from cellwright.io.plan import Tag, Value
-from cellwright.runtime.cli.acting import acting, typed_value
+from cellwright.io.plan import GOOD_LOCAL_OVERRIDE, Tag, Value
+from cellwright.runtime.cli.acting import Target, acting, typed_value
 from cellwright.runtime.cli.common import (
     NUMBERS_MAY_BE_NEGATIVE,
     CellOption,
@@ -56,7 +57,19 @@ def unforce(
 ) -> None:
     """Release one force, or all."""
     with acting(cell) as target:
-        if name:
-            known_tag(target.plan, name)
+        tags = [known_tag(target.plan, name)] if name else target.plan.tags
+        forced = _forced(target, tags)
         target.send(UnforceTag(tag=name, actor=actor(), reason=reason))
-        target.say(f"{name or 'all forces'} released")
+        if name:
+            target.say(f"{name} released" if forced else f"{name} was not forced")
+        elif forced:
+            target.say(f"all forces released: {', '.join(forced)}")
+        else:
+            target.say("no tag was forced")
+
+
+def _forced(target: Target, tags: Iterable[Tag]) -> list[str]:
+    """Names of those that are forced now."""
+    reader = target.image.snapshot_reader()
+    reader.read()
+    return [tag.name for tag in tags if reader.quality(tag.index) == GOOD_LOCAL_OVERRIDE]

@@ -97,13 +97,16 @@ def recordings(
     place: Annotated[
         Path | None,
         typer.Argument(
-            help="Cell file or folder, or a folder of recordings. Default: the running cell."
+            help="Cell file or folder, or a folder of recordings. Default: the cell in this "
+            "folder, or the running one."
         ),
     ] = None,
     cell: CellOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List saved recordings with the trigger or other cause of each."""
+    if place is None and cell is None and cell_file(Path.cwd()).is_file():
+        place = Path.cwd()  # the recordings of its cell, which need not run
     if place is None:
         with attached(cell) as (plan, _):
             folder = Path(plan.data) / RECORDINGS

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cellwright.io.messages import WriteTag
+from cellwright.io.plan import CellState, Direction, Tag
 from cellwright.runtime.cli.common import (
     NUMBERS_MAY_BE_NEGATIVE,
     CellOption,
@@ -21,6 +22,9 @@ from cellwright.runtime.cli.common import (
 from cellwright.runtime.cli.offline.tag_list import tags_export, tags_import
 from cellwright.runtime.cli.running import attached, known_tag, warn_if_old
 from cellwright.runtime.cli.views.tag_rows import tag_rows
+
+if TYPE_CHECKING:
+    from cellwright.runtime.cli.acting import Target
 
 
 def register(app: typer.Typer) -> None:
@@ -94,4 +98,12 @@ def tags_set(
         tag = known_tag(target.plan, name)
         typed = typed_value(tag, value)
         target.send(WriteTag(tag=name, value=typed, actor=actor(), reason=reason))
-        target.say(f"{name} = {typed}")
+        target.say(f"{name} = {typed}{_not_driven(target, tag)}")
+
+
+def _not_driven(target: Target, tag: Tag) -> str:
+    """Where the outputs are in their safe state a written output stays in the image."""
+    state = CellState(target.image.scan.state)
+    if tag.direction is not Direction.OUTPUT or state in (CellState.RUN, CellState.PAUSE):
+        return ""
+    return f" in the image; in {state.name} the device has its safe value"

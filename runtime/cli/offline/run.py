@@ -15,7 +15,6 @@ from cellwright.runtime.cli.common import DataOption, FileArgument, fail, warn
 from cellwright.runtime.cli.compiling import compiled
 from cellwright.runtime.cli.console import out
 from cellwright.runtime.config import simulate_devices
-from cellwright.runtime.supervision import port_check
 from cellwright.runtime.supervision.supervisor import Supervisor
 
 
@@ -52,8 +51,6 @@ def run(
 
     if plan.simulated:
         warn(f"{plan.simulated}: do not take this cell for a real one")
-    for sentence in port_check.taken(plan):
-        warn(sentence)
     try:
         code = Supervisor(plan, report).run()
     except RunError as error:

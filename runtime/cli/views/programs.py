@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cellwright.io.image import Image
-from cellwright.io.plan import Plan
+from cellwright.io.plan import CellState, Plan
 from cellwright.runtime.cell.run_folder import RunFolder
 from cellwright.runtime.programs.package import Package, PackageError, read_running
 
@@ -24,6 +24,8 @@ def program_report(plan: Plan, image: Image) -> dict[str, Any]:
 
     ``changed_by`` is empty for programs that never changed since the cell was started.
     """
+    if CellState(image.scan.state) is CellState.INIT:
+        return _row(error="not loaded yet")
     try:
         package = read_running(RunFolder(image.path.parent))
     except PackageError as error:

@@ -202,7 +202,10 @@ def test_a_force_holds_a_tag_until_it_is_released(cell: SmallCell) -> None:
     assert data(cell, "tags", "get", "clamp.closed")["forced"] is False
     said(cell, "force", "close_request", "1")
     said(cell, "force", "clamp_pressure", "2.5")
-    assert said(cell, "unforce") == f"FirstCell: all forces released ({cell.file})\n"
+    released = "all forces released: close_request, clamp_pressure"
+    assert said(cell, "unforce") == f"FirstCell: {released} ({cell.file})\n"
+    assert said(cell, "unforce") == f"FirstCell: no tag was forced ({cell.file})\n"
+    assert "close_request was not forced" in said(cell, "unforce", "close_request")
     assert data(cell, "status")["forces_active"] is False
     first, then, *_ = events(cell, ForceChanged, "a test")
     assert (first.tag, first.value) == ("clamp.closed", True)
