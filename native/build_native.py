@@ -40,6 +40,7 @@ HEADERS = (
     "blocks/analog.h",
     "blocks/pid.h",
     "blocks/sequencer.h",
+    "opcua/items.h",
 )
 
 
@@ -74,6 +75,7 @@ class CData:
 class _FFI:
     NULL: CData
     def new(self, cdecl: Any, init: Any = ...) -> CData: ...
+    def gc(self, cdata: CData, destructor: Any, size: int = ...) -> CData: ...
     def cast(self, cdecl: Any, value: Any) -> CData: ...
     def from_buffer(
         self, cdecl: Any, python_buffer: Any = ..., require_writable: bool = ...

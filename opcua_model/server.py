@@ -22,6 +22,7 @@ from cellwright.io.timing.clock import Clock
 from cellwright.mes.kernel.errors import MesError
 from cellwright.opcua_model.address_space.builder import Builder
 from cellwright.opcua_model.address_space.ids import type_id, type_numbers
+from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.address_space.values import utc_datetime
 from cellwright.opcua_model.errors import ModelError
 from cellwright.opcua_model.isa95 import structures
@@ -31,7 +32,7 @@ from cellwright.opcua_model.isa95.mes_view import MesState, MesStore, MesView
 from cellwright.opcua_model.isa95.work_orders import WorkOrders
 from cellwright.opcua_model.nodes.cell_tree import OBJECTS, CellTree, application_uri
 from cellwright.opcua_model.nodes.controller import CellControl
-from cellwright.opcua_model.nodes.publishing import Diagnostics, TagPublisher
+from cellwright.opcua_model.nodes.publishing import Diagnostics
 from cellwright.opcua_model.nodes.server_methods import ServerMethods
 from cellwright.opcua_model.nodes.standard import StandardNodes
 from cellwright.opcua_model.nodes.tags import TagTree
@@ -84,6 +85,7 @@ class CellServer:
         self._settings = plan.opcua
         self._image = image
         self._reader = image.snapshot_reader()
+        self._tags = TagValues(plan, self._reader)
         self._clock = clock
         self._pki = pki
         file = plan.opcua.users_file
@@ -101,7 +103,6 @@ class CellServer:
         self._mes_newest = 0
         """Number of the read whose state is the newest one that is known."""
         self._due_ns = {"diagnostics": 0, "standard": 0, "mes": 0}
-        self._first_pass = True
 
     async def start(self) -> None:
         """Build everything and open the port. Raises OpcUaError or OSError."""
@@ -110,7 +111,7 @@ class CellServer:
         structures.register()
         own = own_certificate(self._pki, uri, plan.cell, self._clock.utc_ns())
         internal = CellInternalServer(
-            self._authenticator, self._writes, anonymous=settings.anonymous == "read"
+            self._authenticator, self._writes, self._tags, anonymous=settings.anonymous == "read"
         )
         self._internal = internal
         if self._users is not None:
@@ -159,10 +160,9 @@ class CellServer:
         ServerMethods(self._internal).register()
         tree = CellTree(builder, plan, VERSION)
         nodes = tree.build()
-        tags = TagTree(builder, plan, self._writes, OBJECTS).build(nodes.system)
+        tags = TagTree(builder, plan, self._writes, self._tags, OBJECTS).build(nodes.system)
         tree.stations(nodes.machine, tags)
         self._control.build(builder, self._internal.methods, nodes.resource)
-        self._publisher = TagPublisher(plan, tags)
         self._diagnostics = Diagnostics(self._image, nodes)
         self._work_orders = WorkOrders(builder, plan.cell, nodes.mes)
         if self._mes is not None:
@@ -208,16 +208,14 @@ class CellServer:
         _log.info("OPC UA server stopped", cell=self._plan.cell)
 
     async def publish(self) -> int:
-        """One publishing pass; gives the number of values that were written.
+        """Show what is due; gives the number of values that were written.
 
-        Tags every time; statistics, diagnostics and the MES's state when they are due. It never
-        waits for the MES: what a background read brought is shown in the next pass.
+        Statistics, diagnostics and the MES's state; tags are taken from the image by those who look
+        at them. It never waits for the MES: what a background read brought is shown in the next
+        pass.
         """
         count = 0
-        if self._reader.read():
-            indices = range(len(self._plan.tags)) if self._first_pass else self._reader.changed()
-            count += self._publisher.publish(self._reader, indices)
-            self._first_pass = False
+        self._tags.refresh()
         if self._due("diagnostics", DIAGNOSTICS_NS):
             count += self._diagnostics.publish(self._reader)
         if self._due("standard", STANDARD_NS):

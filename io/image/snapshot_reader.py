@@ -180,6 +180,19 @@ class SnapshotReader:
         value: Value = one()
         return value
 
+    def parts(self) -> tuple[Any, int, Any, Any]:
+        """Pointers into the copy, valid until the next `read` but one.
+
+        Value area and its bytes, qualities (``uint32_t *``), source timestamps (``int64_t *``).
+        """
+        block, layout = self._bytes[self._now], self._layout
+        return (
+            block + layout.values,
+            layout.value_size,
+            ffi.cast("uint32_t *", block + layout.quality),
+            ffi.cast("int64_t *", block + layout.timestamps),
+        )
+
     def kept_value(self, tag_index: int) -> Value:
         """What a later run is to begin with: of a forced tag that is retained, what is beneath."""
         beneath = self._beneath[self._now]

@@ -1,4 +1,4 @@
-"""One publishing pass: what changed in the image becomes new values of the nodes.
+"""Status of the cell and its statistics become new values of their nodes.
 
 Called by the server after it has taken a snapshot. Writes straight into the nodes and offers the
 value to the monitored items; it never waits.
@@ -6,17 +6,15 @@ value to the monitored items; it never waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from asyncua import ua
 from asyncua.server.address_space import NodeData
 
 from cellwright.io.image import Image, SnapshotReader, figures
-from cellwright.io.plan import CellState, Plan, Value, is_bad
+from cellwright.io.plan import CellState
 from cellwright.opcua_model.address_space.builder import replace
-from cellwright.opcua_model.address_space.ids import status_code
-from cellwright.opcua_model.address_space.values import NS_PER_MS, utc_datetime, wire_type
+from cellwright.opcua_model.address_space.values import NS_PER_MS, utc_datetime
 from cellwright.opcua_model.nodes.cell_tree import CellNodes
 from cellwright.opcua_model.nodes.diagnostics import values
 
@@ -34,57 +32,6 @@ _ITEM_STATE = {
     CellState.PAUSE: 2,
     CellState.RUN: 3,
 }
-
-_Slot = tuple[Any, ua.VariantType, bool, Callable[[Value], Any]]
-
-
-class TagPublisher:
-    """Tag index to node, resolved once."""
-
-    def __init__(self, plan: Plan, nodes: Sequence[NodeData]) -> None:
-        self._slots: list[_Slot] = []
-        for tag, node in zip(plan.tags, nodes, strict=True):
-            wire = wire_type(tag.type)
-            self._slots.append(
-                (
-                    node.attributes[ua.AttributeIds.Value],
-                    wire.variant,
-                    tag.type.is_array,
-                    wire.encode,
-                )
-            )
-        self._status: dict[int, ua.StatusCode] = {}
-        self._times: dict[int, ua.DateTime] = {}
-
-    def publish(self, reader: SnapshotReader, indices: Iterable[int]) -> int:
-        """Write these tags' values with quality and source timestamp; gives their number.
-
-        A Bad value goes out as null (OPC 10000-4, 7.11.1).
-        """
-        slots, statuses, times = self._slots, self._status, self._times
-        times.clear()
-        now = utc_datetime(reader.utc_ns)
-        count = 0
-        for index in indices:
-            held, variant, is_array, encode = slots[index]
-            quality = reader.quality(index)
-            status = statuses.get(quality)
-            if status is None:
-                status = statuses[quality] = status_code(quality)
-            stamp_ns = reader.timestamp_ns(index)
-            stamp = times.get(stamp_ns)
-            if stamp is None:
-                stamp = times[stamp_ns] = utc_datetime(stamp_ns)
-            if is_bad(quality):
-                content = ua.Variant(None, ua.VariantType.Null)
-            else:
-                content = ua.Variant(encode(reader.value(index)), variant, None, is_array)
-            value = ua.DataValue(content, status, stamp, now)
-            held.value = value
-            for callback in held.datachange_callbacks.values():
-                callback.sample(value)
-            count += 1
-        return count
 
 
 class Diagnostics:

@@ -14,7 +14,7 @@ from cellwright.opcua_model.address_space.ids import standard
 from cellwright.opcua_model.security.access import Caller
 from cellwright.opcua_model.services.internal_server import CellInternalServer
 from cellwright.opcua_model.services.methods import Argument, Method, MethodOutcome
-from cellwright.opcua_model.services.subscriptions import CellSubscription
+from cellwright.opcua_model.services.subscriptions.subscription import CellSubscription
 
 _T = ua.VariantType
 _UINT32 = standard(ua.ObjectIds.UInt32)

@@ -19,6 +19,7 @@ from cellwright.opcua_model.address_space.builder import (
     Builder,
 )
 from cellwright.opcua_model.address_space.ids import below, io_id, standard, status_code
+from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.address_space.values import wire_type
 from cellwright.opcua_model.services.writes import WritePath
 
@@ -37,8 +38,16 @@ _FOLDERS = {
 class TagTree:
     """Builds IO/{Inputs,Outputs,Memory}/<device>/<tag> and the folder of the system tags."""
 
-    def __init__(self, builder: Builder, plan: Plan, writes: WritePath, objects: ua.NodeId) -> None:
+    def __init__(
+        self,
+        builder: Builder,
+        plan: Plan,
+        writes: WritePath,
+        values: TagValues,
+        objects: ua.NodeId,
+    ) -> None:
         self._builder = builder
+        self._values = values
         self._plan = plan
         self._writes = writes
         self._folders: dict[str, ua.NodeId] = {}
@@ -89,6 +98,8 @@ class TagTree:
                 ua.Variant(None, ua.VariantType.Null), status_code(BAD_WAITING_FOR_INITIAL_DATA)
             ),
         )
+        self._values.add(node_id, tag.index)
+        node.attributes[ua.AttributeIds.Value].value_callback = self._values.reader_of(tag.index)
         if tag.write:
             self._writes.add(node_id, tag)
         self._limits(tag, node_id)

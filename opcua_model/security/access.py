@@ -77,6 +77,7 @@ SERVICES: Final = frozenset(
         "ModifyMonitoredItems",
         "DeleteMonitoredItems",
         "SetMonitoringMode",
+        "SetTriggering",
         "SetPublishingMode",
         "Publish",
         "Republish",

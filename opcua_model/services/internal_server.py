@@ -21,12 +21,13 @@ from asyncua.server.internal_session import InternalSession, SessionState
 from asyncua.server.user_managers import UserManager
 
 from cellwright.opcua_model.address_space.ids import status_code
+from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.security.access import ANONYMOUS, CellUser
 from cellwright.opcua_model.security.users import Authenticator
 from cellwright.opcua_model.services import limits
 from cellwright.opcua_model.services.methods import CellMethods
 from cellwright.opcua_model.services.session import CellSession, Counters
-from cellwright.opcua_model.services.subscriptions import CellSubscriptionService
+from cellwright.opcua_model.services.subscriptions.service import CellSubscriptionService
 from cellwright.opcua_model.services.user_changes import LOOK_S, UserChanges
 from cellwright.opcua_model.services.views import CellViews
 from cellwright.opcua_model.services.writes import WritePath
@@ -43,10 +44,13 @@ _DECRYPT: Final[dict[str, Callable[..., Any]]] = {
 class CellInternalServer(InternalServer):
     """Sessions, subscriptions and services of one cell's server."""
 
-    def __init__(self, authenticator: Authenticator, writes: WritePath, anonymous: bool) -> None:
+    def __init__(
+        self, authenticator: Authenticator, writes: WritePath, tags: TagValues, *, anonymous: bool
+    ) -> None:
         super().__init__(user_manager=_NoUsers())
         self.authenticator = authenticator
         self.writes = writes
+        self.tags = tags
         self.anonymous = anonymous
         self.counters = Counters()
         self._session_numbers = itertools.count(1)
@@ -57,7 +61,7 @@ class CellInternalServer(InternalServer):
         self.method_service.stop()
         self.methods = CellMethods(self.aspace)
         self.method_service = self.methods
-        self.subscriptions = CellSubscriptionService(self.aspace, self)
+        self.subscriptions = CellSubscriptionService(self.aspace, self, tags)
         self.subscription_service = self.subscriptions
         self.isession.subscription_service = self.subscriptions
         self.allow_remote_admin = False

@@ -18,12 +18,8 @@ class RangeError(ValueError):
         self.code = code
 
 
-def cut(value: ua.Variant | None, text: str) -> ua.Variant:
-    """The part of an array, String or ByteString that ``"3"`` or ``"2:5"`` names.
-
-    Raises RangeError: Bad_IndexRangeInvalid for text that is no range, Bad_IndexRangeNoData when
-    the value has nothing there.
-    """
+def bounds(text: str) -> tuple[int, int]:
+    """First and last index of ``"3"`` or ``"2:5"``; raises RangeError: Bad_IndexRangeInvalid."""
     match = _RANGE.fullmatch(text)
     if match is None:
         raise RangeError(ua.StatusCodes.BadIndexRangeInvalid)
@@ -31,6 +27,16 @@ def cut(value: ua.Variant | None, text: str) -> ua.Variant:
     high = low if match[2] is None else int(match[2])
     if match[2] is not None and low >= high:
         raise RangeError(ua.StatusCodes.BadIndexRangeInvalid)
+    return low, high
+
+
+def cut(value: ua.Variant | None, text: str) -> ua.Variant:
+    """The part of an array, String or ByteString that ``"3"`` or ``"2:5"`` names.
+
+    Raises RangeError: Bad_IndexRangeInvalid for text that is no range, Bad_IndexRangeNoData when
+    the value has nothing there.
+    """
+    low, high = bounds(text)
     if value is None or not isinstance(value.Value, list | str | bytes) or low >= len(value.Value):
         raise RangeError(ua.StatusCodes.BadIndexRangeNoData)
     return ua.Variant(value.Value[low : high + 1], value.VariantType, is_array=bool(value.is_array))

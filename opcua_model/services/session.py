@@ -20,11 +20,13 @@ from asyncua.server.internal_session import InternalSession, SessionState
 
 from cellwright.opcua_model.address_space.builder import READ, WRITE
 from cellwright.opcua_model.address_space.ids import status_code
+from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.address_space.values import utc_now
 from cellwright.opcua_model.security.access import ANONYMOUS, Caller, CellUser
 from cellwright.opcua_model.services import limits, ranges
 from cellwright.opcua_model.services.methods import CellMethods
-from cellwright.opcua_model.services.subscriptions import CellSubscription, CellSubscriptionService
+from cellwright.opcua_model.services.subscriptions.service import CellSubscriptionService
+from cellwright.opcua_model.services.subscriptions.subscription import CellSubscription
 from cellwright.opcua_model.services.views import CellViews, ContinuationPoints
 from cellwright.opcua_model.services.writes import WritePath
 
@@ -54,6 +56,7 @@ class SessionHost(Protocol):
     methods: CellMethods
     views: CellViews
     writes: WritePath
+    tags: TagValues
     subscriptions: CellSubscriptionService
 
     def next_session_number(self) -> int:
@@ -128,6 +131,8 @@ class CellSession(InternalSession):
             self.timed_out = idle_s >= (self.session_timeout or math.inf)
             self.host.counters.session_timeouts += self.timed_out
             await super().close_session(delete_subs)
+            for number in self.host.subscriptions.expired(self.session_id):
+                self.host.subscriptions.subscriptions.pop(number, None)
 
     def activate(self, user: CellUser) -> ua.ActivateSessionResult:
         """The user was checked: the session is theirs. Raises ServiceError."""
@@ -152,6 +157,7 @@ class CellSession(InternalSession):
         if params.MaxAge < 0:
             raise ServiceError(ua.StatusCodes.BadMaxAgeInvalid)
         wanted = _timestamps(params.TimestampsToReturn)
+        self.host.tags.refresh()
         now = utc_now()
         return [self._read_one(item, wanted, now) for item in params.NodesToRead]
 
@@ -265,6 +271,21 @@ class CellSession(InternalSession):
         self._own(params.SubscriptionId)
         return await super().delete_monitored_items(params)
 
+    def set_triggering(
+        self, params: ua.SetTriggeringParameters
+    ) -> tuple[list[ua.StatusCode], list[ua.StatusCode]]:
+        """Link items of this session; statuses of the links added and of those removed."""
+        links = [*(params.LinksToAdd or []), *(params.LinksToRemove or [])]
+        limits.check_count(links, limits.MAX_ITEMS_PER_CALL)
+        subscription = self._own(params.SubscriptionId)
+        try:
+            added, removed = subscription.items_service.set_triggering(
+                params.TriggeringItemId, params.LinksToAdd or [], params.LinksToRemove or []
+            )
+        except KeyError as error:
+            raise ServiceError(ua.StatusCodes.BadMonitoredItemIdInvalid) from error
+        return added, removed
+
     async def set_monitoring_mode(self, params: ua.SetMonitoringModeParameters) -> list[Any]:
         """Change the mode of items of this session."""
         limits.check_count(params.MonitoredItemIds, limits.MAX_ITEMS_PER_CALL)
@@ -304,7 +325,7 @@ class CellSession(InternalSession):
     def modify_subscription(
         self, params: ua.ModifySubscriptionParameters
     ) -> ua.ModifySubscriptionResult:
-        """Answer with what the subscription does; only for this session's own."""
+        """Change a subscription of this session."""
         self._own(params.SubscriptionId)
         return super().modify_subscription(params)
 
@@ -322,7 +343,7 @@ class CellSession(InternalSession):
     ) -> tuple[int, list[ua.StatusCode]]:
         """Take the acknowledgements; gives the number of this session's subscriptions."""
         mine = self.host.subscriptions.of_session(self.session_id)
-        if not mine:
+        if not mine and not self.host.subscriptions.expired(self.session_id):
             raise ServiceError(ua.StatusCodes.BadNoSubscription)
         results = []
         for ack in acks or []:

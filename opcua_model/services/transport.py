@@ -44,6 +44,7 @@ def _request(name: str) -> ua.NodeId:
 _CREATE: Final = _request("CreateSession")
 _ACTIVATE: Final = _request("ActivateSession")
 _BROWSE_NEXT: Final = _request("BrowseNext")
+_SET_TRIGGERING: Final = _request("SetTriggering")
 _REGISTERING: Final = frozenset({_request("RegisterNodes"), _request("UnregisterNodes")})
 """Both carry one list of NodeIds and nothing else."""
 _SESSIONLESS: Final = frozenset(
@@ -122,8 +123,9 @@ class CellProcessor(UaProcessor):
             # Registering does nothing here, so that nothing behind this looks at the request.
             nodes = struct_from_binary(ua.RegisterNodesParameters, body.copy()).NodesToRegister
             limits.check_count(nodes, limits.MAX_NODES_PER_REGISTER)
-        if typeid == _BROWSE_NEXT:
-            await self._browse_next(requesthdr, seqhdr, body)
+        own = {_BROWSE_NEXT: self._browse_next, _SET_TRIGGERING: self._set_triggering}.get(typeid)
+        if own is not None:
+            await own(self._activated(), requesthdr, seqhdr, body)
             return True
         parent: Any = super()
         done = bool(await parent._process_message(typeid, requesthdr, seqhdr, body))
@@ -192,14 +194,29 @@ class CellProcessor(UaProcessor):
             subscription.pub_result_callback = self.forward_publish_response
             subscription.pub_request_callback = self._untyped.get_publish_request
 
-    async def _browse_next(self, requesthdr: Any, seqhdr: Any, body: Buffer) -> None:
-        assert self.session is not None
-        if not self.session.is_activated():
+    def _activated(self) -> CellSession:
+        session = self.session
+        assert isinstance(session, CellSession)
+        if not session.is_activated():
             raise ServiceError(ua.StatusCodes.BadSessionNotActivated)
-        self.session.touch()
+        session.touch()
+        return session
+
+    async def _browse_next(
+        self, session: CellSession, requesthdr: Any, seqhdr: Any, body: Buffer
+    ) -> None:
         params = struct_from_binary(ua.BrowseNextParameters, body)
         response = ua.BrowseNextResponse()
-        response.Parameters.Results = await self.session.browse_next(params)
+        response.Parameters.Results = await session.browse_next(params)
+        self._untyped.send_response(requesthdr.RequestHandle, seqhdr, response)
+
+    async def _set_triggering(
+        self, session: CellSession, requesthdr: Any, seqhdr: Any, body: Buffer
+    ) -> None:
+        params = struct_from_binary(ua.SetTriggeringParameters, body)
+        response = ua.SetTriggeringResponse()
+        added, removed = session.set_triggering(params)
+        response.Parameters.AddResults, response.Parameters.RemoveResults = added, removed
         self._untyped.send_response(requesthdr.RequestHandle, seqhdr, response)
 
     async def close(self) -> None:

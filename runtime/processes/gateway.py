@@ -7,6 +7,7 @@ not hold too.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from pathlib import Path
@@ -132,6 +133,9 @@ async def _listen(member: Membership, store: BackgroundStore | None) -> CellServ
             ):
                 leave_core(member.plan.scan.core)
         else:
+            # The address space lives as long as the process: no collection walks it any more.
+            gc.collect()
+            gc.freeze()
             return server
         deadline = time.monotonic() + LISTEN_RETRY_S
         while time.monotonic() < deadline and not member.should_stop():

@@ -63,7 +63,7 @@ async def test_values_qualities_and_times_come_from_the_real_image(tmp_path: Pat
             scan.set(names["dwell"], 2_500_000)
             scan.set(names["profile"], [1.0, 2.0, 3.0, 4.0])
             scan.publish(1, 1_000, START_UTC_NS)
-            assert await server.publish() >= len(plan.tags)
+            await server.publish()
             value = shown(server, RECIPE)
             assert value.StatusCode.is_good()
             assert value.Value.Value == 12
@@ -73,9 +73,8 @@ async def test_values_qualities_and_times_come_from_the_real_image(tmp_path: Pat
             scan.set(names["recipe"], 13)
             scan.publish(2, 11_000_000, START_UTC_NS + 10_000_000)
             server._due_ns = dict.fromkeys(server._due_ns, 1 << 62)
-            assert await server.publish() == 1
+            assert await server.publish() == 0, "nothing is made for nobody"
             assert shown(server, RECIPE).Value.Value == 13
-            assert await server.publish() == 0
     finally:
         await server.stop()
         image.close()

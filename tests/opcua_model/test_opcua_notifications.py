@@ -11,7 +11,7 @@ from asyncua.ua.ua_binary import extensionobject_from_binary, struct_to_binary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellwright.opcua_model.services.notifications import encode
+from cellwright.opcua_model.services.subscriptions.notifications import encode
 
 MOMENTS = st.datetimes(datetime(1980, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 INTEGERS = {

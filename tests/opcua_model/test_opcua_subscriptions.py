@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from asyncua import ua
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import struct_from_binary
 
 from cellwright.io.plan import BAD_NO_COMMUNICATION, GOOD
 from cellwright.opcua_model.isa95.job_orders import PRODUCED
@@ -16,6 +18,7 @@ from cellwright.opcua_model.isa95.job_orders import PRODUCED
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PRESSURE = "ns=4;s=BladeMarking.IO.Inputs.remote_io.air_pressure"
+DWELL = "ns=4;s=BladeMarking.IO.Memory.dwell"
 PRESENT = "ns=4;s=BladeMarking.IO.Inputs.remote_io.part_present"
 
 
@@ -40,10 +43,19 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def show(cell: Any, name: str, *values: Any) -> None:
-    """Each value in a publishing pass of its own."""
+    """Each value in a sample of its own."""
     for value in values:
         cell.image.set(name, value)
-        await cell.server.publish()
+        cell.server._internal.subscriptions.sample_now()
+
+
+def taken(subscription: Any) -> list[ua.DataValue]:
+    """What waits to be published, taken out."""
+    found: list[ua.DataValue] = []
+    for data in subscription._pop_publish_result().NotificationMessage.NotificationData:
+        notification = struct_from_binary(ua.DataChangeNotification, Buffer(data.Body))
+        found += [item.Value for item in notification.MonitoredItems]
+    return found
 
 
 async def test_changes_arrive_with_quality_and_time(cell: Any) -> None:
@@ -76,7 +88,7 @@ async def test_a_slow_ramp_is_reported_by_its_distance_from_the_last_report(cell
     assert recorder.plain == [1.0, 1.625, 2.25, 2.875]
 
 
-async def test_a_deadband_on_text_or_of_a_kind_we_lack_is_refused(cell: Any) -> None:
+async def test_a_deadband_on_text_or_in_per_cent_of_no_range_is_refused(cell: Any) -> None:
     async with cell.client() as client:
         subscription = await client.create_subscription(50, Recorder())
         label = client.get_node("ns=4;s=BladeMarking.IO.Memory.label")
@@ -85,9 +97,15 @@ async def test_a_deadband_on_text_or_of_a_kind_we_lack_is_refused(cell: Any) -> 
         assert caught.value.code == ua.StatusCodes.BadFilterNotAllowed
         with pytest.raises(ua.UaStatusCodeError) as caught:
             await subscription.deadband_monitor(
-                client.get_node(PRESSURE), 1.0, deadbandtype=ua.DeadbandType.Percent
+                client.get_node(DWELL), 1.0, deadbandtype=ua.DeadbandType.Percent
             )
         assert caught.value.code == ua.StatusCodes.BadMonitoredItemFilterUnsupported
+        for wrong in (-1.0, 100.5, float("nan")):
+            with pytest.raises(ua.UaStatusCodeError) as caught:
+                await subscription.deadband_monitor(
+                    client.get_node(PRESSURE), wrong, deadbandtype=ua.DeadbandType.Percent
+                )
+            assert caught.value.code == ua.StatusCodes.BadDeadbandFilterInvalid
 
 
 @pytest.mark.parametrize("discard_oldest", [True, False])
@@ -107,10 +125,9 @@ async def test_a_full_queue_drops_and_says_so(cell: Any, discard_oldest: bool) -
         (result,) = await subscription.create_monitored_items([request])
         assert isinstance(result, int), result
         items = cell.server._internal.subscriptions.subscriptions[subscription.subscription_id]
-        items._triggered_datachanges.clear()
+        taken(items)
         await show(cell, "air_pressure", 1.0, 2.0, 3.0, 4.0, 5.0)
-        (queue,) = items._triggered_datachanges.values()
-        values = [(item.Value.Value.Value, item.Value.StatusCode.value & 0x480) for item in queue]
+        values = [(item.Value.Value, item.StatusCode.value & 0x480) for item in taken(items)]
     if discard_oldest:
         assert values == [(3.0, 0x480), (4.0, 0), (5.0, 0)]
     else:
@@ -231,8 +248,7 @@ async def test_a_transferred_subscription_sends_its_values_anew_when_asked_to(
         (result,) = await second.uaclient.transfer_subscriptions(parameters)
         assert result.StatusCode.is_good()
         # The second client asks for no publishing, so what is to be sent stays in the queue.
-        queued = [item for queue in held._triggered_datachanges.values() for item in queue]
-        assert [item.Value.Value.Value for item in queued] == ([True] if initial else [])
+        assert [item.Value.Value for item in taken(held)] == ([True] if initial else [])
 
 
 async def test_an_item_for_events_without_their_filter_is_refused_and_the_others_are_made(

@@ -97,9 +97,13 @@ def cell_plan(
     anonymous: str = "none",
     insecure: bool = False,
     reals: int = 0,
+    long: bool = False,
     port: int = 0,
 ) -> Plan:
-    """A small blade-marking cell, and ``reals`` further REAL inputs named ``real_0``..."""
+    """A small blade-marking cell, and ``reals`` further inputs named ``real_0``...
+
+    They are REAL, or with ``long`` LREAL.
+    """
     drafts: list[dict[str, object]] = [
         _input("part_present", TagType(Code.BOOL), "discrete_inputs", 0),
         _input(
@@ -148,7 +152,12 @@ def cell_plan(
         {"name": "inspect.read", "type": TagType(Code.STRING, 40), "direction": Direction.MEMORY},
     ]
     drafts += [
-        _input(f"real_{number}", TagType(Code.REAL), "input_registers", 100 + number)
+        _input(
+            f"real_{number}",
+            TagType(Code.LREAL if long else Code.REAL),
+            "input_registers",
+            100 + number,
+        )
         for number in range(reals)
     ]
     drafts += [

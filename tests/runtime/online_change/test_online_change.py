@@ -223,7 +223,9 @@ def refused(cell: ChangedCell, command: ChangeProgram, code: int = 6) -> str:
     assert read_running(cell.folder) == before
     assert cell.events(ProgramChanged) == []
     event = cell.events(CommandRefused)[-1]
-    assert (event.command, event.actor, event.why) == ("ChangeProgram", "ann", reply.text)
+    assert (event.command, event.actor) == ("ChangeProgram", "ann")
+    # The answer is cut where its slot ends; paths of tests are long.
+    assert event.why.startswith(reply.text)
     assert cell.scan.state is state
     return reply.text
 

@@ -33,6 +33,20 @@ _SCALARS: Final[dict[ua.VariantType, Callable[..., bytes]]] = {
 """Client handle, mask, variant type and value of the built-in types Boolean to Double."""
 
 
+def finished(body: bytes) -> ua.ExtensionObject:
+    """A DataChangeNotification whose body is written already."""
+    return ua.ExtensionObject(TypeId=_TYPE_ID, Body=ua.ByteString(body))
+
+
+def size(message: ua.NotificationMessage) -> int:
+    """About how many bytes the message holds."""
+    total = 0
+    for data in message.NotificationData:
+        body = getattr(data, "Body", None)
+        total += len(body) if body is not None else 200 * len(getattr(data, "Events", ()) or (1,))
+    return total
+
+
 def encode(items: Sequence[ua.MonitoredItemNotification]) -> ua.ExtensionObject:
     """One DataChangeNotification with all these items, in their order."""
     parts = [_COUNT.pack(len(items))]
@@ -55,7 +69,7 @@ def encode(items: Sequence[ua.MonitoredItemNotification]) -> ua.ExtensionObject:
         parts.append(pack(item.ClientHandle, _MASK, variant.VariantType, variant.Value))
         parts.append(tail)
     parts.append(_NO_DIAGNOSTICS)
-    return ua.ExtensionObject(TypeId=_TYPE_ID, Body=ua.ByteString(b"".join(parts)))
+    return finished(b"".join(parts))
 
 
 def _ticks(moment: datetime) -> int:
