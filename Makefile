@@ -42,7 +42,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
 ## Install everything and run the tests: make test ARGS='-k journal'
 test: $(STAMP)
-	$(PYTEST) $(if $(filter -s,$(ARGS)),,--numprocesses=2) $(ARGS)
+	$(PYTEST) $(if $(filter -s,$(ARGS)),,--numprocesses=2 --dist=loadgroup) $(ARGS)
 
 ## Ten times as many kills, flipped bits and random inputs as make test has (about an hour)
 campaign: $(STAMP)

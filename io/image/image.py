@@ -75,7 +75,8 @@ SUPERVISOR_EVENTS: Final = 1 << 18
 GATEWAY_EVENTS: Final = 1 << 16
 WORK: Final = 1 << 18
 """Bytes of a job or result ring."""
-_SMALLEST_SLOT: Final = 4096
+_SMALLEST_SLOT: Final = 16_384
+"""Room for a command that writes some hundred tags."""
 
 
 class ImageError(Exception):

@@ -22,6 +22,7 @@ from cellwright.io.messages.codec import (
     encode,
 )
 from cellwright.io.messages.commands import (
+    MOST_WRITES,
     AcknowledgeAlarm,
     AnyCommand,
     ChangeProgram,
@@ -32,10 +33,12 @@ from cellwright.io.messages.commands import (
     ResetStatistics,
     SetMode,
     ShelveAlarm,
+    TagValue,
     UnforceTag,
     UnshelveAlarm,
     UntoldChange,
     WriteTag,
+    WriteTags,
 )
 from cellwright.io.messages.jobs import Job, Result
 from cellwright.io.messages.part_events import (
@@ -53,6 +56,7 @@ from cellwright.io.messages.scan_start import ScanStart
 from cellwright.io.messages.serials import SerialGranted, SerialRefused, TaskMessage
 
 __all__ = [
+    "MOST_WRITES",
     "OWN_TASK",
     "AcknowledgeAlarm",
     "AlarmChanged",
@@ -89,6 +93,7 @@ __all__ = [
     "SetMode",
     "ShelveAlarm",
     "StatisticsReset",
+    "TagValue",
     "TagWritten",
     "TaskMessage",
     "UnforceTag",
@@ -96,6 +101,7 @@ __all__ = [
     "UntoldChange",
     "UsersChanged",
     "WriteTag",
+    "WriteTags",
     "decode_command",
     "decode_event",
     "decode_job",

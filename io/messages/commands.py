@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 import msgspec
 
@@ -10,12 +11,32 @@ from cellwright.io.messages.base import Command
 from cellwright.io.messages.serials import TaskMessage
 from cellwright.io.plan import Value
 
+MOST_WRITES: Final = 256
+"""Tags that one command may write: what it costs the cycle stays bounded."""
+
 
 class WriteTag(Command, frozen=True, kw_only=True, tag="write_tag"):
     """Set a memory tag (or an output that no task writes) once."""
 
     tag: str
     value: Value
+
+
+class TagValue(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A tag and what is written into it."""
+
+    tag: str
+    value: Value
+
+
+class WriteTags(Command, frozen=True, kw_only=True, tag="write_tags"):
+    """Set several tags in one cycle, in this order, each as by `WriteTag`; at most `MOST_WRITES`.
+
+    The first one that is refused ends it: those before it are written, and the answer's text begins
+    with their number.
+    """
+
+    writes: tuple[TagValue, ...]
 
 
 class ForceTag(Command, frozen=True, kw_only=True, tag="force_tag"):
@@ -123,6 +144,7 @@ class ReplyCode(IntEnum):
 
 AnyCommand = (
     WriteTag
+    | WriteTags
     | ForceTag
     | UnforceTag
     | SetMode

@@ -84,6 +84,7 @@ def from_client(type_: TagType, variant: ua.Variant) -> Value:
     Bad_TypeMismatch), ValueError when the type is right and the value does not fit.
     """
     wire = wire_type(type_)
+    variant = _equivalent(type_, variant)
     if variant.VariantType is not wire.variant or bool(variant.is_array) is not type_.is_array:
         shape = "array of " if variant.is_array else ""
         raise TypeError(f"{type_} takes {wire.variant.name}, not {shape}{variant.VariantType.name}")
@@ -100,6 +101,20 @@ def from_client(type_: TagType, variant: ua.Variant) -> Value:
         except OverflowError as error:
             raise ValueError(f"{type_} does not hold {value} ms") from error
     return type_.check(value)
+
+
+def _equivalent(type_: TagType, variant: ua.Variant) -> ua.Variant:
+    """What OPC 10000-4, 5.10.4 and 7.27 call the same: a ByteString is an array of Byte, a null
+    String an empty one."""
+    value, kind = variant.Value, variant.VariantType
+    if type_.code is Code.USINT and type_.is_array and kind is ua.VariantType.ByteString:
+        return ua.Variant(list(value or b""), ua.VariantType.Byte, is_array=True)
+    if type_.code is Code.STRING and kind is ua.VariantType.String:
+        if value is None and not variant.is_array:
+            return ua.Variant("", kind)
+        if isinstance(value, list):
+            return ua.Variant(["" if item is None else item for item in value], kind, is_array=True)
+    return variant
 
 
 def utc_datetime(utc_ns: int) -> ua.DateTime:

@@ -92,6 +92,8 @@ class CellSession(InternalSession):
         self.endpoint_url = ""
         self.created = utc_now()
         self.last_contact = self.created
+        self.deadline_s = math.inf
+        """When the client stops waiting for the present request, of `time.monotonic`."""
         self._points = ContinuationPoints()
         host.register_external_session(self)
 
@@ -212,17 +214,27 @@ class CellSession(InternalSession):
         return ua.DataValue(ua.Variant(level, ua.VariantType.Byte))
 
     async def write(self, params: ua.WriteParameters) -> list[ua.StatusCode]:
-        """Hand each write to the write path, in order."""
+        """Hand the writes to the write path, in order."""
         limits.check_count(params.NodesToWrite, limits.MAX_NODES_PER_WRITE)
-        return [await self._write_one(item) for item in params.NodesToWrite]
+        refused = [self._unknown(item) for item in params.NodesToWrite]
+        known = [
+            item
+            for item, code in zip(params.NodesToWrite, refused, strict=True)
+            if code == ua.StatusCodes.Good
+        ]
+        written = iter(await self.host.writes.write_all(self.caller, known, self.deadline_s))
+        return [
+            next(written) if code == ua.StatusCodes.Good else status_code(code) for code in refused
+        ]
 
-    async def _write_one(self, item: ua.WriteValue) -> ua.StatusCode:
+    def _unknown(self, item: ua.WriteValue) -> int:
+        """Why there is nothing to write to, as a status code; Good when there is."""
         node = self.aspace.get(item.NodeId)
         if node is None:
-            return status_code(ua.StatusCodes.BadNodeIdUnknown)
+            return ua.StatusCodes.BadNodeIdUnknown
         if item.AttributeId not in node.attributes:
-            return status_code(ua.StatusCodes.BadAttributeIdInvalid)
-        return await self.host.writes.write(self.caller, item)
+            return ua.StatusCodes.BadAttributeIdInvalid
+        return ua.StatusCodes.Good
 
     async def browse(self, params: ua.BrowseParameters) -> list[ua.BrowseResult]:
         """Browse within the wanted maximum."""

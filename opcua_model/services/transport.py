@@ -7,7 +7,9 @@ sent it and touches nothing else.
 from __future__ import annotations
 
 import asyncio
+import math
 import struct
+import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
@@ -117,6 +119,9 @@ class CellProcessor(UaProcessor):
                 raise ServiceError(ua.StatusCodes.BadSessionIdInvalid)
             if requesthdr.AuthenticationToken != session.auth_token:
                 raise ServiceError(ua.StatusCodes.BadSecureChannelIdInvalid)
+            if isinstance(session, CellSession):
+                hint_ms = requesthdr.TimeoutHint
+                session.deadline_s = time.monotonic() + hint_ms / 1e3 if hint_ms else math.inf
         elif typeid not in _SESSIONLESS:
             raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
         if typeid in _REGISTERING:

@@ -1,19 +1,23 @@
 """A client's write to a tag: checked here, sent to the scan, answered with the scan's verdict.
 
-The session calls `WritePath.write`. Nothing is written to the address space on this path; the new
-value appears there when the scan has published it.
+The session calls `WritePath.write_all`. Nothing is written to the address space on this path; the
+new value appears there when the scan has published it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import math
+import re
+import time
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
 import structlog
 from asyncua import ua
 
-from cellwright.io.messages import ReplyCode, WriteTag
+from cellwright.io.messages import MOST_WRITES, ReplyCode, TagValue, WriteTag, WriteTags
 from cellwright.io.plan import Tag
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.values import from_client
@@ -38,12 +42,21 @@ STATUS: Final[Mapping[int, int]] = {
 """The scan's answers as status codes."""
 
 
+_NO_ANSWER: Final = frozenset({ua.StatusCodes.BadTimeout, ua.StatusCodes.BadResourceUnavailable})
+_WRITTEN: Final = re.compile(r"(\d+) written; ")
+"""How the scan's refusal of one of several begins."""
+_BATCH_BYTES: Final = 14_000
+"""Of the writes in one command; the smallest slot takes 16 kB."""
+
+
 class WritePath:
     """Knows which nodes are tags, who may write them, and the way to the scan."""
 
     def __init__(self, commands: CommandSender) -> None:
         self._commands = commands
         self._tags: dict[ua.NodeId, Tag] = {}
+        self._turn = asyncio.Lock()
+        """One command of writes at a time, whoever they come from: the scan's cycle stays short."""
 
     def add(self, node_id: ua.NodeId, tag: Tag) -> None:
         """Make a tag known; called while the tree is built."""
@@ -54,11 +67,45 @@ class WritePath:
         tag = self._tags.get(node_id)
         return tag is not None and not user.roles.isdisjoint(tag.write)
 
-    async def write(self, caller: Caller, request: ua.WriteValue) -> ua.StatusCode:
-        """Write one attribute; the status code says what became of it."""
-        return status_code(await self._write(caller, request))
+    async def write_all(
+        self, caller: Caller, requests: Sequence[ua.WriteValue], deadline_s: float = math.inf
+    ) -> list[ua.StatusCode]:
+        """Write attributes in this order; each status says what became of its one.
 
-    async def _write(self, caller: Caller, request: ua.WriteValue) -> int:
+        They travel together: as many in one cycle of the scan as one command holds. What is not
+        begun at ``deadline_s`` (of `time.monotonic`) is not begun any more.
+        """
+        codes: list[int] = []
+        pending: list[tuple[int, TagValue]] = []
+        for place, request in enumerate(requests):
+            found = self._checked(caller, request)
+            if isinstance(found, int):
+                codes.append(found)
+            else:
+                codes.append(ua.StatusCodes.BadTimeout)
+                pending.append((place, found))
+        while pending:
+            count = _first_batch([write for _, write in pending])
+            batch = pending[:count]
+            async with self._turn:
+                if time.monotonic() >= deadline_s:
+                    break
+                done, code = await self._send(caller, [write for _, write in batch])
+            for place, _ in batch[:done]:
+                codes[place] = ua.StatusCodes.Good
+            if done < count:
+                codes[batch[done][0]] = code
+                if code in _NO_ANSWER:
+                    for place, _ in batch[done:]:
+                        codes[place] = code
+                    done = count
+                else:
+                    done += 1
+            pending = pending[done:]
+        return [status_code(code) for code in codes]
+
+    def _checked(self, caller: Caller, request: ua.WriteValue) -> TagValue | int:
+        """What is to be sent, or the status code of a refusal."""
         tag = self._tags.get(request.NodeId)
         refused = self._refusal(caller, request, tag)
         if refused is not None or tag is None:
@@ -69,7 +116,7 @@ class WritePath:
             return ua.StatusCodes.BadTypeMismatch
         except ValueError:
             return ua.StatusCodes.BadOutOfRange
-        return await self._send(tag, WriteTag(tag=tag.name, value=value, actor=caller.actor))
+        return TagValue(tag.name, value)
 
     def _refusal(self, caller: Caller, request: ua.WriteValue, tag: Tag | None) -> int | None:
         if caller.user.anonymous:
@@ -80,25 +127,45 @@ class WritePath:
             _log.warning("write refused", tag=tag.name, actor=caller.actor)
             return ua.StatusCodes.BadUserAccessDenied
         given = request.Value
-        # Only the value can be written: the image has no place for a client's status or times.
-        if (
-            request.IndexRange
-            or given.SourceTimestamp is not None
-            or given.ServerTimestamp is not None
-            or (given.StatusCode is not None and given.StatusCode.value != ua.StatusCodes.Good)
+        # The image has no place for a client's status, and the scan's time is the source time:
+        # the timestamps that client libraries send of their own accord are taken as advice.
+        if request.IndexRange or (
+            given.StatusCode is not None and given.StatusCode.value != ua.StatusCodes.Good
         ):
             return ua.StatusCodes.BadWriteNotSupported
         return None
 
-    async def _send(self, tag: Tag, command: WriteTag) -> int:
+    async def _send(self, caller: Caller, writes: Sequence[TagValue]) -> tuple[int, int]:
+        """How many of them were written, and the status code of the one after."""
+        names = [write.tag for write in writes]
+        command: WriteTag | WriteTags
+        if len(writes) == 1:
+            command = WriteTag(tag=names[0], value=writes[0].value, actor=caller.actor)
+        else:
+            command = WriteTags(writes=tuple(writes), actor=caller.actor)
+        shown = {"tag": names[0], "tags": len(names), "actor": caller.actor}
         try:
             async with asyncio.timeout(limits.WRITE_TIMEOUT_S):
                 code, text = await self._commands.send(command)
         except TimeoutError:
-            _log.warning("no answer from the scan", tag=tag.name, actor=command.actor)
-            return ua.StatusCodes.BadTimeout
+            _log.warning("no answer from the scan", **shown)
+            return 0, ua.StatusCodes.BadTimeout
         except CommandUnavailableError as error:
-            _log.warning("write not sent", tag=tag.name, actor=command.actor, why=str(error))
-            return ua.StatusCodes.BadResourceUnavailable
-        _log.info("write", tag=tag.name, actor=command.actor, code=int(code), answer=text)
-        return STATUS.get(code, ua.StatusCodes.BadUnexpectedError)
+            _log.warning("write not sent", why=str(error), **shown)
+            return 0, ua.StatusCodes.BadResourceUnavailable
+        _log.info("write", code=int(code), answer=text, **shown)
+        if code == ReplyCode.OK:
+            return len(writes), ua.StatusCodes.Good
+        written = _WRITTEN.match(text) if len(writes) > 1 else None
+        done = 0 if written is None else min(int(written[1]), len(writes) - 1)
+        return done, STATUS.get(code, ua.StatusCodes.BadUnexpectedError)
+
+
+def _first_batch(writes: Sequence[TagValue]) -> int:
+    """How many of them one command holds; at least one, for which a slot always has room."""
+    size = 0
+    for count, write in enumerate(writes[:MOST_WRITES]):
+        size += len(msgspec.msgpack.encode(write))
+        if size > _BATCH_BYTES:
+            return max(1, count)
+    return min(len(writes), MOST_WRITES)

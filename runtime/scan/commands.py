@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 
 from cellwright.io.image import Statistics
 from cellwright.io.messages import (
+    MOST_WRITES,
     OWN_TASK,
     AcknowledgeAlarm,
     AnyCommand,
@@ -34,6 +35,7 @@ from cellwright.io.messages import (
     UnshelveAlarm,
     UntoldChange,
     WriteTag,
+    WriteTags,
     decode_command,
 )
 from cellwright.io.plan import Direction, Plan, Tag, Value, clip
@@ -156,6 +158,26 @@ class CommandHandler(CarriesState):
         self._image.set(tag.index, value)
 
     @_apply.register
+    def _write_all(self, command: WriteTags) -> None:
+        if len(command.writes) > MOST_WRITES:
+            raise RefusedError(
+                ReplyCode.OUT_OF_RANGE,
+                f"0 written; {len(command.writes)} tags in one command are more than {MOST_WRITES}",
+            )
+        for number, write in enumerate(command.writes):
+            try:
+                self._write(
+                    WriteTag(
+                        tag=write.tag,
+                        value=write.value,
+                        actor=command.actor,
+                        reason=command.reason,
+                    )
+                )
+            except RefusedError as error:
+                raise RefusedError(error.code, f"{number} written; {error}") from error
+
+    @_apply.register
     def _force(self, command: ForceTag) -> None:
         tag = self._tag(command.tag)
         if tag.direction is Direction.SYSTEM:
@@ -273,7 +295,7 @@ class CommandHandler(CarriesState):
 
 
 def _has_room(command: AnyCommand, size: int) -> None:
-    if size > WORDS_BYTES and not isinstance(command, WriteTag | ForceTag | Deliver):
+    if size > WORDS_BYTES and not isinstance(command, WriteTag | WriteTags | ForceTag | Deliver):
         raise RefusedError(
             ReplyCode.OUT_OF_RANGE,
             f"a {type(command).__name__} of {size} bytes is longer than the "

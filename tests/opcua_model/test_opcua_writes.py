@@ -156,15 +156,98 @@ async def test_a_full_command_ring_is_told_as_such(cell: Any) -> None:
 async def test_only_the_value_can_be_written(cell: Any) -> None:
     async with cell.client("op") as client:
         value = ua.Variant(7, INT16)
-        now = ua.DateTime(2026, 1, 1)
         refused = ua.StatusCodes.BadWriteNotSupported
-        assert await write(client, "recipe", value, SourceTimestamp=now) == refused
         bad = ua.StatusCode(ua.StatusCodes.BadOutOfService)
         assert await write(client, "recipe", value, status=bad) == refused
         name = ua.Variant(ua.LocalizedText("x"))
         status = await write(client, "recipe", name, attribute=ua.AttributeIds.DisplayName)
         assert status == ua.StatusCodes.BadNotWritable
     assert not cell.scan.received
+
+
+async def test_what_client_libraries_send_of_their_own_accord_is_advice(cell: Any) -> None:
+    """python-opcua and asyncua stamp what they write."""
+    now = ua.DateTime(2026, 1, 1)
+    async with cell.client("op") as client:
+        value = ua.Variant(7, INT16)
+        for stamps in ({"SourceTimestamp": now}, {"SourceTimestamp": now, "ServerTimestamp": now}):
+            assert await write(client, "recipe", value, **stamps) == ua.StatusCodes.Good
+        await client.get_node(f"{MEMORY}.recipe").write_value(9, INT16)
+        null = ua.Variant(None, ua.VariantType.String)
+        assert await write(client, "label", null) == ua.StatusCodes.Good
+    assert [command.value for command in cell.scan.received] == [7, 7, 9, ""]
+
+
+def several(*writes: tuple[str, ua.Variant]) -> ua.WriteParameters:
+    params = ua.WriteParameters()
+    for tag, value in writes:
+        item = ua.WriteValue()
+        item.NodeId = ua.NodeId.from_string(f"{MEMORY}.{tag}")
+        item.AttributeId = ua.AttributeIds.Value
+        item.Value = ua.DataValue(value)
+        params.NodesToWrite.append(item)
+    return params
+
+
+async def test_the_writes_of_one_request_travel_together(cell: Any) -> None:
+    seven, text = ua.Variant(7, INT16), ua.Variant("x", ua.VariantType.String)
+    async with cell.client("op") as client:
+        results = await client.uaclient.session.write(
+            several(("recipe", seven), ("recipe", text), ("nothing", text), ("label", text))
+        )
+    assert [code.value for code in results] == [
+        ua.StatusCodes.Good,
+        ua.StatusCodes.BadTypeMismatch,
+        ua.StatusCodes.BadNodeIdUnknown,
+        ua.StatusCodes.Good,
+    ]
+    (command,) = cell.scan.received
+    assert [(write.tag, write.value) for write in command.writes] == [("recipe", 7), ("label", "x")]
+
+
+async def test_a_thousand_writes_are_a_few_commands_in_their_order(cell: Any) -> None:
+    wanted = [("recipe", ua.Variant(number % 100, INT16)) for number in range(1000)]
+    async with cell.client("op") as client:
+        results = await client.uaclient.session.write(several(*wanted))
+    assert all(code.is_good() for code in results)
+    assert len(cell.scan.received) <= 5
+    values = [write.value for command in cell.scan.received for write in command.writes]
+    assert values == [number % 100 for number in range(1000)]
+
+
+async def test_one_that_the_scan_refuses_does_not_stop_those_behind_it(cell: Any) -> None:
+    def answer(command: AnyCommand) -> tuple[int, str]:
+        writes = getattr(command, "writes", ())
+        bad = [number for number, write in enumerate(writes) if write.value == 50]
+        return (ReplyCode.OUT_OF_RANGE, f"{bad[0]} written; no") if bad else (ReplyCode.OK, "")
+
+    cell.scan.answer = answer
+    wanted = [("recipe", ua.Variant(value, INT16)) for value in (1, 50, 2, 50, 3)]
+    async with cell.client("op") as client:
+        results = await client.uaclient.session.write(several(*wanted))
+    out = ua.StatusCodes.BadOutOfRange
+    assert [code.value for code in results] == [0, out, 0, out, 0]
+
+
+async def test_what_is_not_begun_when_the_client_stops_waiting_is_not_begun(cell: Any) -> None:
+    async def slow(command: AnyCommand) -> tuple[int, str]:
+        cell.scan.received.append(command)
+        await asyncio.sleep(0.3)
+        return ReplyCode.OK, ""
+
+    wanted = [("recipe", ua.Variant(number % 100, INT16)) for number in range(1000)]
+    request = ua.WriteRequest()
+    request.Parameters = several(*wanted)
+    before, cell.scan.send = cell.scan.send, slow
+    try:
+        async with cell.client("op") as client:
+            with pytest.raises((TimeoutError, asyncio.TimeoutError)):
+                # The library's timeout is its TimeoutHint too.
+                await client.uaclient.protocol.send_request(request, timeout=0.2)
+            await asyncio.sleep(0.8)
+    finally:
+        cell.scan.send = before
+    assert len(cell.scan.received) == 1
 
 
 async def test_the_access_level_tells_each_user_the_truth(cell: Any) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cellwright.io.image import BlockLayout, Image, ValueViews, writer
-from cellwright.io.messages import AnyCommand, ReplyCode, WriteTag
+from cellwright.io.messages import AnyCommand, ReplyCode, WriteTag, WriteTags
 from cellwright.io.plan import (
     GOOD,
     SYSTEM_TAGS,
@@ -88,6 +88,8 @@ class FakeScan(CommandSender):
         code, text = self.answer(command)
         if code == ReplyCode.OK and isinstance(command, WriteTag):
             self.image.set(command.tag, command.value)
+        if code == ReplyCode.OK and isinstance(command, WriteTags):
+            self.image.put({write.tag: write.value for write in command.writes})
         return code, text
 
 

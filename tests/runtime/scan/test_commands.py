@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cellwright.io.image.command_client import CommandClient, CommandFailed
 from cellwright.io.messages import (
+    MOST_WRITES,
     CommandRefused,
     Deliver,
     ForceChanged,
@@ -21,9 +22,11 @@ from cellwright.io.messages import (
     SerialRefused,
     SetMode,
     StatisticsReset,
+    TagValue,
     TagWritten,
     UnforceTag,
     WriteTag,
+    WriteTags,
     encode,
 )
 from cellwright.io.plan import CellState, quality
@@ -99,6 +102,37 @@ def test_a_written_tag_holds_the_value_and_the_audit_says_who_and_why(
     assert isinstance(event, TagWritten)
     assert (event.tag, event.old, event.new) == (tag, before, held)
     assert (event.actor, event.reason, event.task) == ("anna", "a reason", "runtime")
+
+
+def write_all(*writes: tuple[str, Any]) -> WriteTags:
+    values = tuple(TagValue(tag, value) for tag, value in writes)
+    return WriteTags(writes=values, actor="anna", reason="a reason")
+
+
+def test_several_tags_are_written_in_one_cycle_and_each_is_audited(bench: Bench) -> None:
+    assert bench.send(write_all(("recipe", 7), ("name", "x"), ("recipe", 8))).code == ReplyCode.OK
+    assert (bench.value("recipe"), bench.value("name")) == (8, "x")
+    told = [(event.tag, event.old, event.new, event.cycle) for event in bench.events(TagWritten)]
+    assert [item[:3] for item in told] == [("recipe", told[0][1], 7), ("name", "", "x"),
+                                           ("recipe", 7, 8)]  # fmt: skip
+    assert len({item[3] for item in told}) == 1
+
+
+def test_the_first_refusal_ends_several_writes_and_says_how_many_were_done(bench: Bench) -> None:
+    before = bench.value("name")
+    reply = bench.send(write_all(("recipe", 7), ("recipe", 100), ("name", "x")))
+    assert reply.code == ReplyCode.OUT_OF_RANGE
+    assert reply.text.startswith("1 written; tag 'recipe' takes 1 to 99 mm, not 100")
+    assert (bench.value("recipe"), bench.value("name")) == (7, before)
+
+
+def test_a_command_writes_no_more_tags_than_a_cycle_bears(bench: Bench) -> None:
+    many = [("recipe", 1 + number % 99) for number in range(MOST_WRITES)]
+    assert bench.send(write_all(*many)).code == ReplyCode.OK
+    assert len(bench.events(TagWritten)) == MOST_WRITES
+    reply = bench.send(write_all(*many, ("recipe", 5)))
+    assert reply.code == ReplyCode.OUT_OF_RANGE
+    assert reply.text.startswith(f"0 written; {MOST_WRITES + 1} tags in one command")
 
 
 def test_a_written_output_that_no_task_writes_reaches_the_device(bench: Bench) -> None:
