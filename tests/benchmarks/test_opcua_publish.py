@@ -65,7 +65,8 @@ class Watcher:
     """One subscription with an item for each tag; counts what arrives."""
 
     def __init__(self, url: str, node: str, tags: int) -> None:
-        self.client = Client(url, timeout=120)
+        # The library answers nobody while it writes, for longer than its client would wait.
+        self.client = Client(url, timeout=120, watchdog_intervall=100)
         self.client.session_timeout = 600_000
         self.nodes = [node.format(number) for number in range(tags)]
         self.last = np.zeros(tags)
@@ -179,7 +180,7 @@ def _measure(kind: str, tags: int, clients: int, folder: Path) -> Measured:
         return asyncio.run(_watch(watchers, psutil.Process(process.pid)))
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 async def _watch(watchers: list[Watcher], server: psutil.Process) -> Measured:
