@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -29,6 +29,7 @@ from cellwright.mes.kernel.scope import DEFAULT_SCOPE, Scope
 from cellwright.mes.kernel.secrets import SECRETS_KEY
 from cellwright.mes.kernel.store.isolation import confine, needs_role
 from cellwright.mes.kernel.store.sqlite_file import notice_when_gone
+from cellwright.mes.kernel.store.turns import Queue, begin_writing
 from cellwright.mes.kernel.utc import CLOCK_KEY, UtcClock
 
 BUSY_TIMEOUT_S: Final = 5.0
@@ -43,7 +44,8 @@ IDLE_TIMEOUT_S: Final = 60.0
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK: Final = 0x43454C4C
 """Advisory lock that keeps two programs from migrating one PostgreSQL database at once."""
-_BEGIN: Final = "cellwright_begin"
+_WAIT_S: Final = "cellwright_wait_s"
+"""Option of a connection: how long it may wait for its turn to write; None: it only reads."""
 _FINISHING: Final = "cellwright_finishing"
 """Key in `Session.info` of what is called before the commit."""
 _LAST: Final = "cellwright_last"
@@ -80,6 +82,7 @@ class Store:
         self._secrets = secrets
         self._take_role = take_role
         self._subscriptions = subscriptions
+        self._queue = Queue()
         self.url = url
         """The URL without its password."""
 
@@ -136,8 +139,8 @@ class Store:
         short and await nothing inside. Raises StoreError when the database fails, and MesError
         ``stale_version`` when another writer was faster; nothing of the block is then stored.
         """
-        with _errors(self.url), self._engine.connect() as raw:
-            connection = raw.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        with _errors(self.url), self._turn() as left_s, self._engine.connect() as raw:
+            connection = raw.execution_options(**{_WAIT_S: left_s})
             with (
                 Session(connection, autoflush=True, expire_on_commit=False) as session,
                 session.begin(),
@@ -161,7 +164,7 @@ class Store:
                     isolation_level="REPEATABLE READ", postgresql_readonly=True
                 )
             else:
-                connection = raw.execution_options(**{_BEGIN: "BEGIN"})
+                connection = raw.execution_options(**{_WAIT_S: None})
             with Session(connection, autoflush=False, expire_on_commit=False) as session:
                 self._prepare(session, scope)
                 if self.dialect == "sqlite":
@@ -174,6 +177,23 @@ class Store:
                     if self.dialect == "sqlite":
                         session.execute(text("PRAGMA query_only = OFF"))
                         session.rollback()
+
+    @contextmanager
+    def _turn(self) -> Iterator[float]:
+        """The thread's turn to write; gives how long it may wait for writers elsewhere."""
+        if self.dialect != "sqlite":
+            yield BUSY_TIMEOUT_S
+            return
+        with ExitStack() as stack:
+            try:
+                left_s = stack.enter_context(self._queue.turn(BUSY_TIMEOUT_S))
+            except TimeoutError as error:
+                raise StoreError(
+                    "store_busy",
+                    f"cannot use the MES database {self.url}: others write for longer than "
+                    f"{BUSY_TIMEOUT_S:g} s; try again",
+                ) from error
+            yield left_s
 
     def _prepare(self, session: Session, scope: Scope | None) -> None:
         session.info[CLOCK_KEY] = self._utc_ns
@@ -280,8 +300,11 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
 
 def _sqlite_begin(connection: Connection) -> None:
     # A writer takes the write lock at once: upgrading a read transaction fails without waiting.
-    begin = connection.get_execution_options().get(_BEGIN, "BEGIN IMMEDIATE")
-    connection.exec_driver_sql(begin)
+    wait_s = connection.get_execution_options().get(_WAIT_S, BUSY_TIMEOUT_S)
+    if wait_s is None:
+        connection.exec_driver_sql("BEGIN")
+    else:
+        begin_writing(connection, wait_s)
 
 
 def migration_config(connection: Connection) -> Config:
