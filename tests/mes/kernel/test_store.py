@@ -170,7 +170,7 @@ def test_a_writer_that_waits_too_long_is_told_that_the_database_is_busy(database
     with store.session() as first:
         audit.append(first, ENTRY)
         audit.flush(first)
-        with pytest.raises(StoreError, match="another program holds it|others write") as caught:
+        with pytest.raises(StoreError, match=r"another program holds it|others write") as caught:
             write_meanwhile()
     store.close()
     assert caught.value.code == "store_busy"
