@@ -7,6 +7,7 @@ to the scan by the sender; the server itself decides nothing about the cell.
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from importlib.metadata import version
 from pathlib import Path
@@ -106,6 +107,16 @@ class CellServer:
 
     async def start(self) -> None:
         """Build everything and open the port. Raises OpcUaError or OSError."""
+        collecting = gc.isenabled()
+        gc.disable()  # it would walk all that was built so far, again and again
+        try:
+            await self._start()
+        finally:
+            if collecting:
+                gc.enable()
+        _log.info("OPC UA server started", endpoint=self.endpoint, tags=len(self._plan.tags))
+
+    async def _start(self) -> None:
         plan, settings = self._plan, self._settings
         uri = application_uri(plan)
         structures.register()
@@ -143,7 +154,6 @@ class CellServer:
         server.set_security_policy(policies, ServiceRules())
         await server.start()
         self._user_watch = asyncio.create_task(internal.watch_users())
-        _log.info("OPC UA server started", endpoint=self.endpoint, tags=len(plan.tags))
 
     def _build(self) -> None:
         """Everything below Objects, before the port opens."""

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -20,6 +21,7 @@ from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_session import InternalSession, SessionState
 from asyncua.server.user_managers import UserManager
 
+from cellwright.opcua_model.address_space import standard_cache
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.security.access import ANONYMOUS, CellUser
@@ -73,6 +75,10 @@ class CellInternalServer(InternalServer):
         self.max_pending_activation_seconds = limits.ACTIVATION_TIMEOUT_S
         self.max_monitored_item_queue_size = limits.MAX_QUEUE_SIZE
         self.max_unacked_messages_per_subscription = 100
+
+    async def load_standard_address_space(self, shelf_file: Path | None = None) -> None:
+        """The nodes of the OPC UA namespace."""
+        await asyncio.to_thread(standard_cache.fill, self.aspace)
 
     def next_session_number(self) -> int:
         """Number in a session's NodeId; not a secret."""
