@@ -241,9 +241,14 @@ class CellSession(InternalSession):
         limits.check_count(params.NodesToBrowse, limits.MAX_NODES_PER_BROWSE)
         return self.host.views.browse_for(params, self._points)
 
+    def begin_request(self) -> None:
+        """A request begins that may be served in slices."""
+        self._points.begin()
+
     async def browse_next(self, parameters: ua.BrowseNextParameters) -> list[ua.BrowseResult]:
         """Go on with a Browse, or let it go."""
         limits.check_count(parameters.ContinuationPoints, limits.MAX_BROWSE_CONTINUATION_POINTS)
+        self._points.begin()
         return self.host.views.next_for(parameters, self._points)
 
     async def translate_browsepaths_to_nodeids(

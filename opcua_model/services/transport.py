@@ -23,9 +23,9 @@ from asyncua.server.internal_session import SessionState
 from asyncua.server.uaprocessor import UaProcessor
 from asyncua.ua.ua_binary import header_from_binary, struct_from_binary, uatcp_to_binary
 
-from cellwright.opcua_model.address_space.ids import standard, status_code
+from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.security.access import SERVICES
-from cellwright.opcua_model.services import limits
+from cellwright.opcua_model.services import limits, slices
 from cellwright.opcua_model.services.internal_server import CellInternalServer
 from cellwright.opcua_model.services.session import CellSession
 
@@ -39,18 +39,20 @@ _KINDS: Final = frozenset({b"HEL", b"OPN", b"MSG", b"CLO"})
 _LARGEST_HELLO: Final = 4096 + 32
 
 
-def _request(name: str) -> ua.NodeId:
-    return standard(getattr(ua.ObjectIds, f"{name}Request_Encoding_DefaultBinary"))
-
-
-_CREATE: Final = _request("CreateSession")
-_ACTIVATE: Final = _request("ActivateSession")
-_BROWSE_NEXT: Final = _request("BrowseNext")
-_SET_TRIGGERING: Final = _request("SetTriggering")
-_REGISTERING: Final = frozenset({_request("RegisterNodes"), _request("UnregisterNodes")})
+_CREATE: Final = slices.request("CreateSession")
+_ACTIVATE: Final = slices.request("ActivateSession")
+_BROWSE_NEXT: Final = slices.request("BrowseNext")
+_SET_TRIGGERING: Final = slices.request("SetTriggering")
+_REGISTERING: Final = frozenset(
+    {slices.request("RegisterNodes"), slices.request("UnregisterNodes")}
+)
 """Both carry one list of NodeIds and nothing else."""
 _SESSIONLESS: Final = frozenset(
-    {_request("FindServers"), _request("GetEndpoints"), _request("CloseSecureChannel")}
+    {
+        slices.request("FindServers"),
+        slices.request("GetEndpoints"),
+        slices.request("CloseSecureChannel"),
+    }
 )
 
 
@@ -124,6 +126,12 @@ class CellProcessor(UaProcessor):
                 session.deadline_s = time.monotonic() + hint_ms / 1e3 if hint_ms else math.inf
         elif typeid not in _SESSIONLESS:
             raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
+        slices.check_length(typeid, body)
+        if typeid in slices.SERVICES:
+            self._activated().begin_request()
+            response, results = await slices.SERVICES[typeid].answer(self._activated(), body)
+            self._send_encoded(requesthdr, seqhdr, response, results)
+            return True
         if typeid in _REGISTERING:
             # Registering does nothing here, so that nothing behind this looks at the request.
             nodes = struct_from_binary(ua.RegisterNodesParameters, body.copy()).NodesToRegister
@@ -198,6 +206,16 @@ class CellProcessor(UaProcessor):
         for subscription in self.cell.subscriptions.of_session(session.session_id).values():
             subscription.pub_result_callback = self.forward_publish_response
             subscription.pub_request_callback = self._untyped.get_publish_request
+
+    def _send_encoded(self, requesthdr: Any, seqhdr: Any, response: Any, results: bytes) -> None:
+        response.ResponseHeader.RequestHandle = requesthdr.RequestHandle
+        connection = cast(Any, self._connection)
+        data = connection.message_to_binary(
+            slices.encoded(response, results),
+            message_type=ua.MessageType.SecureMessage,
+            request_id=seqhdr.RequestId,
+        )
+        self._untyped._transport.write(data)
 
     def _activated(self) -> CellSession:
         session = self.session

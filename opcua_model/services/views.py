@@ -21,17 +21,30 @@ _log = structlog.get_logger(__name__)
 
 
 class ContinuationPoints:
-    """References that did not fit into a Browse answer, of one session; the oldest goes first."""
+    """References that did not fit into a Browse answer, of one session.
+
+    Those of earlier requests give way, the oldest first; never one of the present request, whose
+    answer would name it and be wrong (OPC 10000-4, 5.9.2.4).
+    """
 
     def __init__(self) -> None:
         self._held: OrderedDict[bytes, tuple[list[ua.ReferenceDescription], int]] = OrderedDict()
+        self._present: set[bytes] = set()
 
-    def put(self, rest: list[ua.ReferenceDescription], most: int) -> bytes:
-        """Keep the rest and name it."""
+    def begin(self) -> None:
+        """Another request begins."""
+        self._present.clear()
+
+    def put(self, rest: list[ua.ReferenceDescription], most: int) -> bytes | None:
+        """Keep the rest and name it; None when this request has used up all places."""
         if len(self._held) >= limits.MAX_BROWSE_CONTINUATION_POINTS:
-            self._held.popitem(last=False)
+            oldest = next((name for name in self._held if name not in self._present), None)
+            if oldest is None:
+                return None
+            del self._held[oldest]
         name = secrets.token_bytes(16)
         self._held[name] = (rest, most)
+        self._present.add(name)
         return name
 
     def take(self, name: bytes) -> tuple[list[ua.ReferenceDescription], int] | None:
@@ -72,7 +85,12 @@ class CellViews(ViewService):
     @staticmethod
     def _page(result: ua.BrowseResult, most: int, points: ContinuationPoints) -> ua.BrowseResult:
         if 0 < most < len(result.References):
-            result.ContinuationPoint = points.put(result.References[most:], most)
+            name = points.put(result.References[most:], most)
+            if name is None:
+                refused = ua.BrowseResult()
+                refused.StatusCode = status_code(ua.StatusCodes.BadNoContinuationPoints)
+                return refused
+            result.ContinuationPoint = name
             result.References = result.References[:most]
         return result
 
