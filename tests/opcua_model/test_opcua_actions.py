@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -90,6 +92,24 @@ async def test_an_order_goes_its_way_by_methods(cell: Any) -> None:
         await ask(client, "CompleteOperation", Id=number, OpId="20", QuantityGood="2")
         _, _, order = await ask(client, "Complete", Id=number)
         assert (order["status"], order["quantityGood"], order["progress"]) == ("Completed", 2, 100)
+
+
+@session_loop
+async def test_of_twenty_clients_at_once_one_wins(cell: Any) -> None:
+    number = by_hand(cell.store)
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(cell.client("super")) for _ in range(20)]
+        steps: list[tuple[str, dict[str, str]]] = [
+            ("Release", {}),
+            ("StartOperation", {"OpId": "10"}),
+            ("CompleteOperation", {"OpId": "10", "QuantityGood": "2"}),
+        ]
+        for method, given in steps:
+            answers = await asyncio.gather(
+                *(ask(client, method, Id=number, **given) for client in clients)
+            )
+            assert [accepted for accepted, _, _ in answers].count(True) == 1, method
+            assert all(why for accepted, why, _ in answers if not accepted)
 
 
 @session_loop
