@@ -6,12 +6,13 @@ of them at ten million records. Appending pays nothing for the tree.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from cellwright.mes.audit.merkle import leaf_hash, node_hash
+from cellwright.mes.audit.merkle import EMPTY_ROOT, leaf_hash, node_hash
 from cellwright.mes.audit.tables import AuditRecord, AuditTile
 from cellwright.mes.kernel.base import Base
 from cellwright.mes.kernel.scope import scope_of
@@ -24,6 +25,77 @@ _BATCH: Final = 400
 
 _record = Base.metadata.tables[AuditRecord.__tablename__]
 _tile = Base.metadata.tables[AuditTile.__tablename__]
+
+
+class Tile(NamedTuple):
+    """Neighbouring hashes of one level."""
+
+    level: int
+    position: int
+    hashes: list[bytes]
+    """At most `WIDTH`."""
+
+
+def covered(level: int, position: int) -> range:
+    """The leaves below one hash of that level of tiles."""
+    return range(position << level * HEIGHT, position + 1 << level * HEIGHT)
+
+
+class GrowingTree:
+    """The tree of leaves that come one after the other; holds only its open tiles."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        """Leaves so far."""
+        self._open: list[list[bytes]] = []
+
+    def add(self, leaves: list[bytes]) -> Iterator[Tile]:
+        """Take further leaves, at most to the end of a tile; gives the tiles that became full.
+
+        To be iterated to its end.
+        """
+        self.size += len(leaves)
+        level, coming = 0, leaves
+        while coming:
+            if level == len(self._open):
+                self._open.append([])
+            tile = self._open[level]
+            done = len(tile) >> HEIGHT
+            tile += coming
+            coming = [
+                subtree(tile[at << HEIGHT : at + 1 << HEIGHT])
+                for at in range(done, len(tile) >> HEIGHT)
+            ]
+            if len(tile) == WIDTH:
+                self._open[level] = []
+                yield Tile(level, (self.size >> level * HEIGHT) // WIDTH - 1, tile)
+            level += 1
+
+    def open_tiles(self) -> Iterator[Tile]:
+        """The tiles that are not full."""
+        for level, tile in enumerate(self._open):
+            yield Tile(level, (self.size >> level * HEIGHT) // WIDTH, tile)
+
+    def root(self) -> bytes:
+        """Root of the tree as it is (RFC 9162, 2.1.1)."""
+        found = b""
+        for tile in self._open:
+            rest = tile[len(tile) >> HEIGHT << HEIGHT :]
+            while rest:
+                count = len(rest) & -len(rest)
+                piece = subtree(rest[-count:])
+                found = node_hash(piece, found) if found else piece
+                del rest[-count:]
+        return found or EMPTY_ROOT
+
+
+def subtree(hashes: list[bytes]) -> bytes:
+    """Hash over neighbouring hashes of one level, whose number is a power of two."""
+    while len(hashes) > 1:
+        hashes = [
+            node_hash(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=True)
+        ]
+    return hashes[0]
 
 
 class ChainTree:
