@@ -15,14 +15,12 @@ from sqlalchemy.orm import Session
 
 from cellwright.mes.audit.merkle import leaf_hash
 from cellwright.mes.audit.tables import AuditCheckpoint, AuditTile
-from cellwright.mes.audit.tree import WIDTH, GrowingTree, Tile, covered
+from cellwright.mes.audit.tree import LENGTH, WIDTH, GrowingTree, Tile, covered
 from cellwright.mes.kernel.base import Base
 
 _tile = Base.metadata.tables[AuditTile.__tablename__]
 _AHEAD: Final = 16
 """Tiles that are read at a time."""
-_LENGTH: Final = 32
-"""Bytes of a hash."""
 
 
 class Fault(NamedTuple):
@@ -111,11 +109,11 @@ class Evidence:
                 )
             return None
         found = b"".join(tile.hashes)
-        for at in range(0, min(len(found), len(stored)), _LENGTH):
+        for at in range(0, min(len(found), len(stored)), LENGTH):
             if found[at:] == stored[at:]:
                 break
-            if found[at : at + _LENGTH] != stored[at : at + _LENGTH]:
-                return self._differs(tile, at // _LENGTH, where)
+            if found[at : at + LENGTH] != stored[at : at + LENGTH]:
+                return self._differs(tile, at // LENGTH, where)
         return None
 
     def _differs(self, tile: Tile, at: int, where: str) -> Fault:
@@ -202,6 +200,6 @@ class _StoredTiles:
         most = 0
         for level, position in self.last.items():
             stored = self.read(level, position) or b""
-            count = position * WIDTH + len(stored) // _LENGTH
+            count = position * WIDTH + len(stored) // LENGTH
             most = max(most, covered(level, count).start)
         return most
