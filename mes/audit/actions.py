@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import or_, select
+from sqlalchemy import Select, select
 
-from cellwright.mes.audit import checkpoints, merkle
+from cellwright.mes.audit import checkpoints, merkle, search
 from cellwright.mes.audit.checkpoints import CheckpointKey
 from cellwright.mes.audit.tables import AuditChain, AuditRecord
 from cellwright.mes.audit.tree import ChainTree, store_tiles
@@ -80,7 +80,8 @@ class Search(PageRequest, frozen=True, kw_only=True):
     """Records that hold all of these words, newest first."""
 
     q: str = ""
-    """Words in action, entity, actor, reason, old or new; absent: all records."""
+    """Words in action, entity, actor, reason, old or new: ``WO-2026*`` is the beginning of a word,
+    ``"out of tolerance"`` words in a row; at most 1000 characters and 32 words; absent: all."""
 
 
 class Verify(Request, frozen=True, kw_only=True):
@@ -189,9 +190,10 @@ def _view(record: AuditRecord, chain: str) -> RecordView:
     )
 
 
-def _page(context: Context, request: PageRequest, *wanted: Any, newest: bool) -> Page[RecordView]:
+def _page(
+    context: Context, request: PageRequest, statement: Select[Any], *, newest: bool
+) -> Page[RecordView]:
     order = (AuditRecord.utc_us, AuditRecord.chain_id, AuditRecord.sequence)
-    statement = select(AuditRecord).where(*wanted)
     statement = statement.order_by(*(each.desc() for each in order) if newest else order)
     rows, total = paging.page_of(context.session, statement, request)
     chains = context.session.execute(select(AuditChain.id, AuditChain.name)).all()
@@ -200,33 +202,20 @@ def _page(context: Context, request: PageRequest, *wanted: Any, newest: bool) ->
 
 
 def _trail(context: Context, request: EntityTrail) -> Page[RecordView]:
-    return _page(
-        context,
-        request,
-        AuditRecord.entity_type == request.entity_type,
-        AuditRecord.entity_id == request.entity_id,
-        newest=False,
+    statement = select(AuditRecord).where(
+        AuditRecord.entity_type == request.entity_type, AuditRecord.entity_id == request.entity_id
     )
+    return _page(context, request, statement, newest=False)
 
 
 def _any_trail(context: Context, request: AnyTrail) -> Page[RecordView]:
-    return _page(context, request, AuditRecord.entity_id == request.entity_id, newest=False)
+    statement = select(AuditRecord).where(AuditRecord.entity_id == request.entity_id)
+    return _page(context, request, statement, newest=False)
 
 
 def _search(context: Context, request: Search) -> Page[RecordView]:
-    columns = (
-        AuditRecord.action,
-        AuditRecord.entity_type,
-        AuditRecord.entity_id,
-        AuditRecord.actor,
-        AuditRecord.reason,
-        AuditRecord.old,
-        AuditRecord.new,
-    )
-    words = request.q.split()
-    wanted = [or_(*(column.icontains(word, autoescape=True) for column in columns))
-              for word in words[:10]]  # fmt: skip
-    return _page(context, request, *wanted, newest=True)
+    statement = search.narrowed(context.session, select(AuditRecord), request.q)
+    return _page(context, request, statement, newest=True)
 
 
 def _verify(context: Context, request: Verify) -> VerifyView:
@@ -269,6 +258,7 @@ def _proof(context: Context, request: GetProof) -> ProofView:
     store_tiles(context.session, chain_id, present)
     tree = ChainTree(context.session, chain_id)
     index = request.sequence - 1
+    tree.read_ahead(index, size)
     return ProofView(
         chain=request.chain,
         leaf_index=index,

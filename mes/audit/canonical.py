@@ -24,6 +24,8 @@ _fast = msgspec.json.Encoder(order="sorted")
 
 def canonical(value: Any) -> str:
     """The canonical JSON of plain data, decimals, dates and enumerations."""
+    if value is None:
+        return "null"
     plain, simple = _plain(value)
     # The fast encoder sorts by code points and writes floats in its own way; without floats and
     # with keys below U+D800 both orders and both texts are the same.
@@ -39,7 +41,7 @@ def _plain(value: Any) -> tuple[Any, bool]:
         return (value, True) if -_SAFE <= value <= _SAFE else (str(value), True)
     if kind is float:
         return (value, False) if math.isfinite(value) else (str(value), True)
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         return _plain_mapping(value)
     if isinstance(value, list | tuple):
         items = [_plain(item) for item in value]
@@ -48,11 +50,16 @@ def _plain(value: Any) -> tuple[Any, bool]:
 
 
 def _plain_mapping(value: Mapping[Any, Any]) -> tuple[Any, bool]:
-    found, simple = {}, True
+    found: dict[str, Any] = {}
+    simple = True
     for key, item in value.items():
         name = str(key)
-        found[name], plainly = _plain(item)
-        simple = simple and plainly and (name.isascii() or max(name) < "\ud800")
+        if type(item) is str or item is None:  # most are
+            found[name] = item
+        else:
+            found[name], plainly = _plain(item)
+            simple = simple and plainly
+        simple = simple and (name.isascii() or max(name) < "\ud800")
     return found, simple
 
 

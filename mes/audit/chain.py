@@ -12,11 +12,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -24,8 +25,8 @@ from cellwright.mes.audit.canonical import canonical
 from cellwright.mes.audit.tables import AuditChain, AuditRecord
 from cellwright.mes.kernel import utc
 from cellwright.mes.kernel.base import Base
-from cellwright.mes.kernel.origin import origin_of
-from cellwright.mes.kernel.scope import scope_of
+from cellwright.mes.kernel.origin import Origin, origin_of
+from cellwright.mes.kernel.scope import Scope, scope_of
 from cellwright.mes.kernel.store import before_commit
 
 GENESIS: Final = "0" * 64
@@ -38,7 +39,12 @@ _PENDING: Final = "cellwright_audit_pending"
 _LOCKED: Final = "cellwright_audit_locked"
 _json = msgspec.json.Encoder()
 _chain = Base.metadata.tables[AuditChain.__tablename__]
-_ADD = insert(Base.metadata.tables[AuditRecord.__tablename__])
+_COLUMNS: Final = (
+    *("tenant_id", "site_id", "chain_id", "sequence", "format", "utc_us", "clock_quality"),
+    *("station", "actor", "printed_name", "authentication", "session", "action", "entity_type"),
+    *("entity_id", "entity_version", "old", "new", "reason", "correlation_id"),
+    *("application_version", "prev_hash", "hash"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +105,14 @@ class SecondForm(msgspec.Struct, frozen=True):
     utc_us: int
 
 
+def hashed(content: FirstForm | SecondForm) -> bytes:
+    """The canonical JSON of a record's content."""
+    return _json.encode(content)
+
+
 def digest(prev_hash: str, content: FirstForm | SecondForm) -> str:
     """Hash of a record: SHA-256 over the predecessor's hash and the canonical content."""
-    return hashlib.sha256(prev_hash.encode() + _json.encode(content)).hexdigest()
+    return hashlib.sha256(prev_hash.encode() + hashed(content)).hexdigest()
 
 
 def append(session: Session, entry: AuditEntry, *, at: datetime | None = None) -> None:
@@ -110,29 +121,28 @@ def append(session: Session, entry: AuditEntry, *, at: datetime | None = None) -
     ``at`` is when it happened (default: now). It is written with all others of the transaction, at
     its end or by `flush`, whichever comes first.
     """
-    pending: list[dict[str, Any]] = session.info.setdefault(_PENDING, [])
+    pending: list[_Pending] = session.info.setdefault(_PENDING, [])
     if not pending:
         before_commit(session, _finish, last=True)
-    origin = origin_of(session)
     pending.append(
-        {
-            "utc_us": utc.to_us(at or utc.now(session)),
-            "actor": entry.actor,
-            "action": entry.action,
-            "entity_type": entry.entity_type,
-            "entity_id": entry.entity_id,
-            "entity_version": entry.entity_version,
-            "old": canonical(entry.old),
-            "new": canonical(entry.new),
-            "reason": entry.reason,
-            "correlation_id": entry.correlation_id or origin.correlation_id,
-            "clock_quality": origin.clock_quality,
-            "station": origin.station,
-            "printed_name": origin.printed_name,
-            "authentication": origin.authentication,
-            "session": origin.session,
-        }
+        _Pending(
+            utc.to_us(at or utc.now(session)),
+            entry,
+            canonical(entry.old),
+            canonical(entry.new),
+            origin_of(session),
+        )
     )
+
+
+class _Pending(NamedTuple):
+    """A record of a transaction that has not ended."""
+
+    utc_us: int
+    entry: AuditEntry
+    old: str
+    new: str
+    origin: Origin
 
 
 def _finish(session: Session) -> None:
@@ -144,26 +154,75 @@ def flush(session: Session) -> int:
 
     Concurrent writers of one chain wait for each other from here to the end of the transaction.
     """
-    pending: list[dict[str, Any]] = session.info.get(_PENDING, [])
+    pending: list[_Pending] = session.info.get(_PENDING, [])
     session.flush()
-    scope = scope_of(session)
     chain_id, sequence, prev_hash = lock(session)
-    for row in pending:
-        sequence += 1
-        row |= {"sequence": sequence, "format": FORMAT, "application_version": APPLICATION_VERSION,
-                "tenant_id": scope.tenant_id, "site_id": scope.site_id}  # fmt: skip
-        row["hash"] = digest(prev_hash, SecondForm(chain=scope.chain, **row))
-        row["prev_hash"], prev_hash = prev_hash, row["hash"]
-        row["chain_id"] = chain_id
     if pending:
+        rows = _link(scope_of(session), chain_id, sequence, prev_hash, pending)
+        sequence, prev_hash = sequence + len(rows), rows[-1][-1]
         connection = session.connection()
-        connection.execute(_ADD, pending)
+        # By the driver itself: SQLAlchemy would take as long for the parameters as the database
+        # for the rows.
+        connection.exec_driver_sql(_adding(connection.dialect.name), rows)
         connection.execute(
             update(_chain).where(_chain.c.id == chain_id).values(sequence=sequence, hash=prev_hash)
         )
         session.info[_LOCKED] = chain_id, sequence, prev_hash
         pending.clear()
     return sequence
+
+
+@cache
+def _adding(dialect: str) -> str:
+    sign = "%s" if dialect == "postgresql" else "?"
+    signs = ", ".join([sign] * len(_COLUMNS))
+    return f"INSERT INTO audit_record ({', '.join(_COLUMNS)}) VALUES ({signs})"
+
+
+def _link(
+    scope: Scope, chain_id: int, sequence: int, prev_hash: str, pending: list[_Pending]
+) -> list[tuple[Any, ...]]:
+    """The rows behind a record, in the order of `_COLUMNS`. The loop that every record pays for."""
+    rows: list[tuple[Any, ...]] = []
+    tenant_id, site_id, chain = scope.tenant_id, scope.site_id, scope.chain
+    for utc_us, entry, old, new, origin in pending:
+        sequence += 1
+        correlation_id = entry.correlation_id or origin.correlation_id
+        content = SecondForm(
+            entry.action,
+            entry.actor,
+            APPLICATION_VERSION,
+            origin.authentication,
+            chain,
+            origin.clock_quality,
+            correlation_id,
+            entry.entity_id,
+            entry.entity_type,
+            entry.entity_version,
+            FORMAT,
+            new,
+            old,
+            origin.printed_name,
+            entry.reason,
+            sequence,
+            origin.session,
+            site_id,
+            origin.station,
+            tenant_id,
+            utc_us,
+        )
+        found = digest(prev_hash, content)
+        rows.append(
+            (
+                *(tenant_id, site_id, chain_id, sequence, FORMAT, utc_us, origin.clock_quality),
+                *(origin.station, entry.actor, origin.printed_name, origin.authentication),
+                *(origin.session, entry.action, entry.entity_type, entry.entity_id),
+                *(entry.entity_version, old, new, entry.reason, correlation_id),
+                *(APPLICATION_VERSION, prev_hash, found),
+            )
+        )
+        prev_hash = found
+    return rows
 
 
 def lock(session: Session) -> tuple[int, int, str]:

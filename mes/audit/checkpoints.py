@@ -99,6 +99,11 @@ class Signed:
     """Hexadecimal."""
     key_id: str
 
+    @property
+    def origin(self) -> str:
+        """Of which chain of which tenant and site; see `origin_of`."""
+        return self.signed_text.partition("\n")[0]
+
     def to_file(self) -> bytes:
         """JSON for a file, as REST answers it; `read` takes it back."""
         given = _Given(**{each.name: getattr(self, each.name) for each in fields(self)})
@@ -116,13 +121,16 @@ def read(data: bytes, where: str) -> Signed:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signed.public_key))
         key.verify(bytes.fromhex(signed.signature), signed.signed_text.encode())
         lines = signed.signed_text.splitlines()
+        chain = lines[0].split("/", 5)[5]
         size, root = int(lines[1]), base64.b64decode(lines[2], validate=True).hex()
+        at = datetime.fromisoformat(lines[3])
     except (msgspec.MsgspecError, ValueError, IndexError, InvalidSignature) as error:
         why = "its signature does not hold" if isinstance(error, InvalidSignature) else str(error)
         raise MesError(
             "invalid_checkpoint", f"{where} is no checkpoint of an audit chain: {why}"
         ) from error
-    if (size, root) != (signed.tree_size, signed.root_hash):
+    beside = signed.chain, signed.tree_size, signed.root_hash, signed.time
+    if (chain, size, root, at) != beside:
         raise MesError(
             "invalid_checkpoint", f"{where}: what is signed differs from what stands beside it"
         )
@@ -149,6 +157,11 @@ class _Given(msgspec.Struct, frozen=True, rename="camel"):
     signature: str
     public_key: str
     key_id: str
+
+
+def origin_of(tenant_id: int, site_id: int, chain: str) -> str:
+    """The first line of a checkpoint."""
+    return f"cellwright/tenant/{tenant_id}/site/{site_id}/{chain}"
 
 
 def find_chain(session: Session, name: str) -> tuple[int, int]:
@@ -193,7 +206,7 @@ def _sign(
     store_tiles(session, chain_id, size)
     root = merkle.root(ChainTree(session, chain_id), size)
     scope, at = scope_of(session), utc.now(session)
-    origin = f"cellwright/tenant/{scope.tenant_id}/site/{scope.site_id}/{name}"
+    origin = origin_of(scope.tenant_id, scope.site_id, name)
     text = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n{at.isoformat()}\n"
     checkpoint = AuditCheckpoint(
         chain_id=chain_id,
@@ -207,20 +220,3 @@ def _sign(
     session.add(checkpoint)
     session.flush()
     return checkpoint
-
-
-def compare(session: Session, signed: Signed) -> str:
-    """What is wrong with the chain by a checkpoint that was kept elsewhere; empty: nothing."""
-    chain_id, size = find_chain(session, signed.chain)
-    if size < signed.tree_size:
-        return (
-            f"chain {signed.chain} has {size} records, and the checkpoint of "
-            f"{signed.time.isoformat()} knows {signed.tree_size}: its tail was cut off"
-        )
-    root = merkle.root(ChainTree(session, chain_id), signed.tree_size).hex()
-    if root != signed.root_hash:
-        return (
-            f"the first {signed.tree_size} records of chain {signed.chain} are not those of the "
-            f"checkpoint of {signed.time.isoformat()}: the chain was written anew"
-        )
-    return ""

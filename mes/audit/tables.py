@@ -66,18 +66,18 @@ class AuditRecord(Scoped, Base):
 
 
 class AuditTile(Scoped, Base):
-    """256 neighbouring hashes of one level of a chain's Merkle tree, once all of them are there."""
+    """Up to 256 neighbouring hashes of one level of a chain's Merkle tree; see `tree`."""
 
     __tablename__ = "audit_tile"
     retention = Retention.FOREVER
 
     chain_id: Mapped[int] = mapped_column(ForeignKey("audit_chain.id"), primary_key=True)
     level: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    """0: leaves; 1: subtrees of 256 leaves; 2: of 65,536; and so on."""
+    """0: leaves, in full tiles only; 1: subtrees of 16 leaves; 2: of 256; and so on."""
     position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     """Counts the tiles of a level from 0."""
     hashes: Mapped[bytes] = mapped_column(LargeBinary)
-    """256 times 32 bytes."""
+    """32 bytes each."""
 
 
 class AuditCheckpoint(Keyed, Scoped, Base):

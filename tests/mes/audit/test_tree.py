@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 
 import pytest
 from hypothesis import given
@@ -12,9 +13,9 @@ from sqlalchemy import delete, update
 from cellwright.mes import audit
 from cellwright.mes.audit import checkpoints, merkle, tree
 from cellwright.mes.audit.checkpoints import CheckpointKey
-from cellwright.mes.audit.tables import AuditChain, AuditRecord
+from cellwright.mes.audit.tables import AuditChain, AuditCheckpoint, AuditRecord, AuditTile
 from cellwright.mes.kernel.errors import MesError
-from support.audit_trails import behind_the_triggers, fill, verify
+from support.audit_trails import behind_the_triggers, fill, rewrite, verify
 
 
 class Leaves:
@@ -98,7 +99,7 @@ def sign(store, key):
 
 def compared(store, signed):
     with store.reading() as session:
-        return checkpoints.compare(session, signed)
+        return audit.verify(session, checkpoint=signed).problem
 
 
 def test_a_checkpoint_stays_while_the_chain_does_not_grow_and_survives_its_file(
@@ -125,8 +126,10 @@ def test_a_cut_tail_whose_end_was_set_back_is_found_by_a_checkpoint(empty_store,
         delete(AuditRecord).where(AuditRecord.sequence > 7),
         update(AuditChain).values(sequence=7, hash=seventh),
     )
+    assert verify(empty_store).broken == 8  # the database has the checkpoint, too
+    behind_the_triggers(empty_store, delete(AuditCheckpoint))
     assert verify(empty_store).ok
-    assert "its tail was cut off" in compared(empty_store, signed)
+    assert "record 8 of chain people is missing" in compared(empty_store, signed)
 
 
 def test_a_chain_that_was_written_anew_is_found_by_a_checkpoint(empty_store, key):
@@ -139,12 +142,76 @@ def test_a_chain_that_was_written_anew_is_found_by_a_checkpoint(empty_store, key
     )
     fill(empty_store, 3)
     fill(empty_store, 2)
+    assert "stored checkpoint" in verify(empty_store).problem
+    behind_the_triggers(empty_store, delete(AuditCheckpoint))
     assert verify(empty_store).ok
     assert "written anew" in compared(empty_store, signed)
 
 
+def test_an_older_checkpoint_narrows_down_where_the_chain_was_written_anew(empty_store, key):
+    for count in (3, 4, 5):
+        fill(empty_store, count)
+        signed = sign(empty_store, key)
+
+    def change(rows):
+        rows[4]["reason"] = "nicer"
+        return 4
+
+    rewrite(empty_store, change)
+    assert "the records 4 to 7 of chain people are not those of" in verify(empty_store).problem
+    behind_the_triggers(empty_store, delete(AuditCheckpoint).where(AuditCheckpoint.tree_size == 7))
+    assert "the records 4 to 12 " in compared(empty_store, signed)
+
+
+def test_a_chain_that_is_gone_is_missed_by_its_checkpoint(empty_store, key):
+    fill(empty_store, 4)
+    signed = sign(empty_store, key)
+    behind_the_triggers(
+        empty_store, delete(AuditCheckpoint), delete(AuditRecord), delete(AuditChain)
+    )
+    assert verify(empty_store).ok
+    assert "there is no chain cellwright/tenant/1/site/1/people" in compared(empty_store, signed)
+
+
 @pytest.mark.parametrize(
-    ("old", "new"), [(b'"treeSize": 4', b'"treeSize": 3'), (b"{", b"["), (b"people\\n", b"x\\n")]
+    ("forgery", "named"),
+    [
+        (update(AuditTile).values(hashes=bytes(32 * 256)), "record 1 of chain people is not the"),
+        (delete(AuditTile).where(AuditTile.position == 0), "begins with record 1: the tree was"),
+    ],
+)
+def test_a_stored_tree_that_was_changed_is_named(empty_store, key, forgery, named):
+    fill(empty_store, 520)
+    sign(empty_store, key)
+    behind_the_triggers(empty_store, forgery)
+    assert named in verify(empty_store).problem
+
+
+@given(st.integers(0, 1500), st.lists(st.integers(1, tree.WIDTH), min_size=1))
+def test_a_tree_that_grows_has_the_root_of_its_leaves(size, steps):
+    leaves, growing, full = Leaves(size), tree.GrowingTree(), 0
+    for number in itertools.count():
+        there = growing.size
+        if there == size:
+            break
+        end = there + min(steps[number % len(steps)], tree.WIDTH - there % tree.WIDTH)
+        for tile in list(growing.add(leaves.hashes[there:end])):
+            below = tree.covered(tile.level, tile.position * tree.WIDTH)
+            assert tile.hashes[0] == leaves.over(below.start, len(below))
+            full += tile.level == 0
+    assert growing.root() == merkle.root(leaves, size)
+    assert full == size // tree.WIDTH
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"treeSize": 4', b'"treeSize": 3'),
+        (b"{", b"["),
+        (b"people\\n", b"x\\n"),
+        (b'"people"', b'"cell/A"'),
+        (b'"time": "2026', b'"time": "2025'),
+    ],
 )
 def test_a_checkpoint_that_was_touched_is_refused(empty_store, key, old, new):
     fill(empty_store, 4)

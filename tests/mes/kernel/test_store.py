@@ -30,7 +30,14 @@ ENTRY = AuditEntry(actor="a", action="x", entity_type="t", entity_id="1")
 def test_migrations_make_exactly_the_tables_of_the_models(empty_url):
     store = Store.open(empty_url)
     with store.reading() as session:
-        context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
+        context = MigrationContext.configure(
+            session.connection(),
+            opts={
+                "compare_type": True,
+                # What the search reads is no table of a model.
+                "include_object": lambda _, name, *__: not str(name).startswith("audit_search"),
+            },
+        )
         assert compare_metadata(context, Base.metadata) == []
     store.close()
 

@@ -16,11 +16,14 @@ import psycopg
 import pytest
 from alembic import command
 from alembic.util.exc import CommandError
-from sqlalchemy import Engine, create_engine, inspect, make_url, text
+from sqlalchemy import Engine, create_engine, inspect, make_url, select, text
 
 from cellwright.io.messages import SerialGranted
 from cellwright.mes import audit
+from cellwright.mes.audit import checkpoints, merkle, search
 from cellwright.mes.audit.chain import AuditEntry
+from cellwright.mes.audit.tables import AuditRecord
+from cellwright.mes.audit.tree import ChainTree, store_tiles
 from cellwright.mes.kernel.scope import Scope
 from cellwright.mes.kernel.store import Store, migration_config
 from cellwright.mes.kernel.store.store import _migrate
@@ -33,6 +36,8 @@ from tests.support.foreign_rows import add_tenant
 DATA = Path(__file__).parent / "data"
 RECORDS = 144
 """Of the audit in the content."""
+UNREAD = {"alembic_version", "audit_search"}
+"""The latter is an index that SQLite calls a table; the tables that it is made of are read."""
 AMOUNTS = {"quantity", "reserved", "good", "rejected"}
 ADDED = {
     "audit_record": {
@@ -70,7 +75,7 @@ def _rows(url: str) -> Rows:
     engine = _engine(url)
     try:
         with engine.connect() as connection:
-            names = sorted(set(inspect(connection).get_table_names()) - {"alembic_version"})
+            names = sorted(set(inspect(connection).get_table_names()) - UNREAD)
             return {
                 name: sorted(
                     (dict(row) for row in connection.execute(
@@ -240,6 +245,50 @@ def test_it_is_given_back_as_it_was(first_form):
     with again.reading() as session:
         assert audit.verify(session) == audit.VerifyResult(RECORDS)
     again.close()
+
+
+def _search(store: Store, words: str, scope: Scope | None = None) -> int:
+    with store.reading(scope) as session:
+        statement = search.narrowed(session, select(AuditRecord.sequence), words)
+        return len(session.scalars(statement).all())
+
+
+def test_the_audit_of_all_tenants_can_be_searched_and_proven_after_going_down_and_up(first_form):
+    store, other = open_store(first_form), Scope(2, 2)
+    add_tenant(store, 2, fill=False)
+    with store.reading() as session:
+        orders = sum(row.entity_type == "work_order" for row in audit.trail(session))
+    assert orders
+    assert _search(store, "work order") >= orders
+    for scope in (Scope(), other):
+        with store.session(scope) as session:
+            for number in range(300):
+                entry = AuditEntry(actor="a", action="x", entity_type="t", entity_id=f"K-{number}")
+                audit.append(session, entry)
+            audit.flush(session)
+            chain_id, size = checkpoints.find_chain(session, "people")
+            store_tiles(session, chain_id, size)
+    before = _rows(first_form)
+    for revision in ("0002", "0003"):
+        move = command.downgrade if revision == "0002" else command.upgrade
+        with store._engine.begin() as connection:
+            move(migration_config(connection), revision)
+        after = _rows(first_form)
+        assert {row["level"] for row in after["audit_tile"]} == {0}
+        for table in before.keys() - {"audit_tile"}:
+            if not table.startswith("audit_search"):
+                assert after[table] == before[table], table
+    for scope in (Scope(), other):
+        assert _search(store, "k-29*", scope) == 11
+        with store.session(scope) as session:
+            chain_id, size = checkpoints.find_chain(session, "people")
+            root = merkle.root(ChainTree(session, chain_id), size)
+            store_tiles(session, chain_id, size)
+            tree = ChainTree(session, chain_id)
+            path = merkle.inclusion_proof(tree, 270, size)
+            assert merkle.check_inclusion(tree.leaf(270), 270, size, path, root)
+            assert audit.verify(session) == audit.VerifyResult(size)
+    store.close()
 
 
 def _new_record(store: Store) -> None:

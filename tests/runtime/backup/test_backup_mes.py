@@ -68,7 +68,10 @@ def mark(session: Session, part: str) -> str:
 
 def content(database: Path) -> dict[str, list[str]]:
     with closing(sqlite3.connect(database)) as connection:
-        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        # An index that SQLite calls a table; the tables that it is made of are read.
+        names = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'audit_search'"
+        ).fetchall()
         found = {
             name: sorted(map(repr, connection.execute(f'SELECT * FROM "{name}"')))
             for (name,) in names

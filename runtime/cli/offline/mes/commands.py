@@ -212,14 +212,10 @@ def verify(
     from cellwright.mes.audit import checkpoints
 
     with transaction(file, data) as session:
-        result = audit.verify(session)
-        problem = ""
-        if checkpoint is not None:
-            problem = checkpoints.compare(session, checkpoints.read_file(checkpoint))
+        kept = None if checkpoint is None else checkpoints.read_file(checkpoint)
+        result = audit.verify(session, checkpoint=kept)
     if not result.ok:
         fail(f"the audit trail is broken at record {result.broken}: {result.problem}")
-    if problem:
-        fail(f"the audit trail is not the one of the checkpoint: {problem}")
     out.print(f"{result.records} records, chain intact", highlight=False)
 
 
