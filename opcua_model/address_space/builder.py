@@ -14,6 +14,7 @@ from asyncua import ua
 from asyncua.server.address_space import AddressSpace, AttributeValue, NodeData
 
 from cellwright.opcua_model.address_space.ids import below, standard, status_code
+from cellwright.opcua_model.address_space.values import utc_now
 from cellwright.opcua_model.errors import ModelError
 
 ORGANIZES: Final = standard(ua.ObjectIds.Organizes)
@@ -67,6 +68,8 @@ class Builder:
 
     def __init__(self, space: AddressSpace) -> None:
         self.space = space
+        self.made = utc_now()
+        """Time of the values that never change."""
         self._shared: dict[tuple[int, Any], AttributeValue] = {}
 
     def folder(self, parent: ua.NodeId, node_id: ua.NodeId, name: str, text: str = "") -> ua.NodeId:
@@ -108,7 +111,9 @@ class Builder:
         """A Variable below ``parent``; gives the node, whose value `replace` replaces."""
         node = self._node(node_id, name, ua.NodeClass.Variable, text)
         attributes = node.attributes
-        attributes[_A.Value] = AttributeValue(data_value or ua.DataValue(value))
+        attributes[_A.Value] = AttributeValue(
+            data_value or ua.DataValue(value, SourceTimestamp=self.made)
+        )
         attributes[_A.DataType] = self._constant(_A.DataType, data_type, ua.VariantType.NodeId)
         rank = 1 if value.is_array else -1
         attributes[_A.ValueRank] = self._constant(_A.ValueRank, rank, ua.VariantType.Int32)
@@ -120,12 +125,19 @@ class Builder:
             )
         for level in (_A.AccessLevel, _A.UserAccessLevel):
             attributes[level] = self._constant(level, access, ua.VariantType.Byte)
+        self.extend_access(node, access)
         attributes[_A.MinimumSamplingInterval] = self._constant(
             _A.MinimumSamplingInterval, sampling_ms, ua.VariantType.Double
         )
         attributes[_A.Historizing] = self._constant(_A.Historizing, False, ua.VariantType.Boolean)
         self._insert(node, parent, reference, type_definition)
         return node
+
+    def extend_access(self, node: NodeData, access: int) -> None:
+        """Give a Variable its AccessLevelEx: the access level in 32 bits (OPC 10000-3, 8.58)."""
+        node.attributes[_A.AccessLevelEx] = self._constant(
+            _A.AccessLevelEx, access, ua.VariantType.UInt32
+        )
 
     def property(
         self,

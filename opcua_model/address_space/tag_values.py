@@ -18,6 +18,8 @@ from cellwright.native import ffi
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.values import utc_datetime, wire_type
 
+MOST_QUEUE_BYTES: Final = 256 * 1024 * 1024
+"""Of all items on tags, whoever has them."""
 _NULL: Final = ua.Variant(None, ua.VariantType.Null)
 
 
@@ -44,6 +46,8 @@ class TagValues:
             row.item_size = tag.type.item_size
             row.code = tag.type.code
         self._block = ffi.new("struct cw_ua_block *")
+        self.budget = ffi.new("struct cw_ua_budget *", {"most": MOST_QUEUE_BYTES})
+        """What the queues of all subscriptions may take together."""
 
     def add(self, node_id: ua.NodeId, index: int) -> None:
         """This node is that tag; called while the tree is built."""

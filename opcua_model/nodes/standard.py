@@ -99,7 +99,7 @@ class StandardNodes:
             ua.Variant(ua.LocalizedText(""), _T.LocalizedText),
         )
         self.refresh()
-        self._fill_nulls()
+        self._make_whole()
 
     def refresh(self) -> None:
         """Write the counters and the lists of sessions and subscriptions; about once a second."""
@@ -209,13 +209,21 @@ class StandardNodes:
         now = utc_now()
         replace(node, ua.DataValue(value, SourceTimestamp=now, ServerTimestamp=now))
 
-    def _fill_nulls(self) -> None:
+    def _make_whole(self) -> None:
+        """What the standard's listing leaves out: values, their times, AccessLevelEx."""
+        made = self._builder.made
         for node_id in list(self._space.keys()):
             node = self._space[node_id]
-            if node_class(node) in (ua.NodeClass.Variable, ua.NodeClass.VariableType):
+            kind = node_class(node)
+            if kind in (ua.NodeClass.Variable, ua.NodeClass.VariableType):
                 held = node.attributes.get(_A.Value)
                 if held is not None and (held.value is None or _is_null(held.value)):
                     held.value = ua.DataValue(self._default(node))
+                value = None if held is None else held.value
+                if held is not None and value is not None and value.SourceTimestamp is None:
+                    held.value = ua.DataValue(value.Value, value.StatusCode, made)
+            if kind == ua.NodeClass.Variable:
+                self._builder.extend_access(node, int(attribute(node, _A.AccessLevel) or 0))
 
     def _default(self, node: NodeData) -> ua.Variant:
         """A value of the declared type for an instance declaration that the standard left null."""

@@ -37,8 +37,8 @@ MAX_SUBSCRIPTIONS: Final = 1_000
 MAX_SUBSCRIPTIONS_PER_SESSION: Final = 50
 MAX_ITEMS_PER_SUBSCRIPTION: Final = 100_000
 MAX_QUEUE_SIZE: Final = 10_000
-MAX_KEPT_BYTES: Final = 8 * 1024 * 1024
-"""Of sent messages that a subscription keeps until they are acknowledged."""
+MAX_KEPT_BYTES: Final = 64 * 1024 * 1024
+"""Of sent messages that all subscriptions keep until they are acknowledged; each has its share."""
 MIN_SAMPLING_INTERVAL_MS: Final = 1.0
 """A tag is looked at once a scan, and no faster than this."""
 MIN_PUBLISHING_INTERVAL_MS: Final = 10.0

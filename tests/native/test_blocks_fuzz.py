@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cellwright.native import ffi, lib
+from support.campaign import SCALE
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[1] / "native" / "src"
@@ -36,15 +37,17 @@ UNDEFINED_TRAPS = (
 )
 
 
-def compile_fuzzer(program: Path, *sanitizers: str) -> subprocess.CompletedProcess[str]:
+def compile_fuzzer(
+    program: Path, source: str, under_test: str, *sanitizers: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
             *os.environ.get("CC", "cc").split(),
             *("-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
             *sanitizers,
             f"-I{SOURCES}",
-            str(HERE / "blocks_fuzz.c"),
-            *(str(path) for path in sorted(SOURCES.glob("blocks/*.c"))),
+            str(HERE / source),
+            *(str(path) for path in sorted(SOURCES.glob(under_test))),
             *("-lm", "-o", str(program)),
         ],
         capture_output=True,
@@ -54,24 +57,35 @@ def compile_fuzzer(program: Path, *sanitizers: str) -> subprocess.CompletedProce
     )
 
 
-def test_no_state_and_no_input_leads_to_undefined_behaviour(tmp_path: Path):
-    program = tmp_path / "fuzz"
-    built = compile_fuzzer(program, *ADDRESS_AND_UNDEFINED)
+def run_fuzzer(program: Path, source: str, under_test: str, *words: str) -> tuple[int, str, str]:
+    """Compile and run it; its exit code and what it printed."""
+    built = compile_fuzzer(program, source, under_test, *ADDRESS_AND_UNDEFINED)
     if built.returncode and "san" in built.stderr:
         # Not every compiler brings the sanitizers' libraries; undefined behaviour can trap alone.
-        built = compile_fuzzer(program, *UNDEFINED_TRAPS)
+        built = compile_fuzzer(program, source, under_test, *UNDEFINED_TRAPS)
     assert built.returncode == 0, built.stderr
-    # The leak check traces its own process, which containers may forbid; blocks allocate nothing.
+    # The leak check traces its own process, which containers may forbid.
     quiet = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}
     done = subprocess.run(
-        [str(program), "200000"],
+        [str(program), *words],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
         env=quiet,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "200000\n", "")
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_no_state_and_no_input_leads_to_undefined_behaviour(tmp_path: Path):
+    found = run_fuzzer(tmp_path / "fuzz", "blocks_fuzz.c", "blocks/*.c", "200000")
+    assert found == (0, "200000\n", "")
+
+
+def test_no_history_of_monitored_items_leads_beyond_their_memory(tmp_path: Path):
+    steps = str(20_000 * SCALE)
+    found = run_fuzzer(tmp_path / "fuzz", "items_fuzz.c", "opcua/*.c", "1", steps)
+    assert found == (0, "", "")
 
 
 @pytest.mark.parametrize("name", STRUCTS)

@@ -334,3 +334,27 @@ async def test_task_statistics_and_cell_state_follow_the_image(cell: Any) -> Non
             ).read_value()
             == 3
         )
+
+
+async def test_every_variable_is_whole(cell: Any) -> None:
+    """A client that shows attributes finds a type with a name, times, and AccessLevelEx."""
+    space, read = cell.server._internal.aspace, cell.server._internal.aspace.read_attribute_value
+    attributes = ua.AttributeIds
+    lacking = []
+    for node_id in list(space.keys()):
+        if read(node_id, attributes.NodeClass).Value.Value != ua.NodeClass.Variable:
+            continue
+        level = read(node_id, attributes.AccessLevel).Value.Value
+        extended = read(node_id, attributes.AccessLevelEx)
+        data_type = read(node_id, attributes.DataType).Value.Value
+        name = read(data_type, attributes.DisplayName)
+        value = read(node_id, attributes.Value)
+        if (
+            extended.Value is None
+            or extended.Value.Value != level
+            or extended.Value.VariantType is not ua.VariantType.UInt32
+            or name.Value is None
+            or value.SourceTimestamp is None
+        ):
+            lacking.append(node_id.to_string())
+    assert lacking == []

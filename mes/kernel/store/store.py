@@ -333,6 +333,12 @@ def _errors(shown: str) -> Iterator[None]:
     try:
         yield
     except CommandError as error:
+        if "locate revision" not in str(error):  # alembic has one class for all its errors
+            raise StoreError(
+                "store_failed",
+                f"cannot use the MES database {shown}: its tables cannot be brought up to date "
+                f"({error}); restore a copy of it, and report this",
+            ) from error
         raise StoreError(
             "store_too_new",
             f"cannot use the MES database {shown}: its tables were made by a newer Cellwright "
@@ -383,6 +389,12 @@ _POSTGRESQL: Final = {
 }
 
 
+_OTHER_TENANT: Final = (
+    "store_failed",
+    "a row of another tenant or site was about to be written, and nothing was; report this",
+)
+
+
 def _classify(error: DatabaseError | InterfaceError, shown: str) -> StoreError | None:
     cause = error.orig
     found: tuple[str, str] | None = None
@@ -398,6 +410,8 @@ def _classify(error: DatabaseError | InterfaceError, shown: str) -> StoreError |
                 found = _POSTGRESQL["28"]
             elif "does not exist" in str(cause):
                 found = _POSTGRESQL["3D"]
+        if "row-level security" in str(cause):
+            found = _OTHER_TENANT
     if found is None:
         return None
     code, remedy = found

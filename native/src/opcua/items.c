@@ -42,6 +42,7 @@ struct item {
     uint32_t entry;    /* bytes of a queue's entry: head and value */
     uint32_t capacity, start, length; /* of the queue */
     uint32_t next; /* in the list of what is to be reported; in the list of free items */
+    uint32_t before; /* in the list of what is to be reported */
     uint32_t last_status;
     int64_t last_stamp;
     uint8_t *last; /* the last queued value, then the queue */
@@ -51,6 +52,7 @@ struct item {
 struct cw_ua_table {
     const struct cw_ua_tag *tags;
     size_t tag_count, most_bytes, bytes;
+    struct cw_ua_budget *budget;
     struct item *items;
     uint32_t size, used, free; /* `used`: items ever used; `free`: list of those given back */
     uint32_t first, end;       /* list of pending items */
@@ -60,7 +62,8 @@ struct cw_ua_table {
 static const uint8_t WIDTH[] = {0, 1, 1, 2, 4, 8, 1, 2, 4, 8, 4, 8, 8, 0};
 static const uint8_t VARIANT[] = {0, 1, 2, 4, 6, 8, 3, 5, 7, 9, 10, 11, 11, 12};
 
-struct cw_ua_table *cw_ua_new(const struct cw_ua_tag *tags, size_t tag_count, size_t most_bytes)
+struct cw_ua_table *cw_ua_new(const struct cw_ua_tag *tags, size_t tag_count, size_t most_bytes,
+                              struct cw_ua_budget *budget)
 {
     struct cw_ua_table *table = calloc(1, sizeof *table);
     if (table == NULL)
@@ -68,6 +71,7 @@ struct cw_ua_table *cw_ua_new(const struct cw_ua_tag *tags, size_t tag_count, si
     table->tags = tags;
     table->tag_count = tag_count;
     table->most_bytes = most_bytes;
+    table->budget = budget;
     table->free = table->first = table->end = NONE;
     return table;
 }
@@ -78,6 +82,7 @@ void cw_ua_free(struct cw_ua_table *table)
         return;
     for (uint32_t number = 0; number < table->used; number++)
         free(table->items[number].last);
+    table->budget->used -= table->bytes;
     free(table->items);
     free(table);
 }
@@ -125,7 +130,9 @@ static int resize(struct cw_ua_table *table, struct item *item, uint32_t capacit
 {
     size_t before = item->last == NULL ? 0 : store_size(item, item->capacity);
     size_t size = store_size(item, capacity);
-    if (size > before && table->bytes + (size - before) > table->most_bytes)
+    size_t most = capacity == 1 ? table->budget->most : table->budget->most / 4 * 3;
+    if (size > before && (table->bytes + (size - before) > table->most_bytes ||
+                          table->budget->used + (size - before) > most))
         return -ENOMEM;
     uint8_t *store = malloc(size);
     if (store == NULL)
@@ -141,6 +148,7 @@ static int resize(struct cw_ua_table *table, struct item *item, uint32_t capacit
     item->start = 0;
     item->capacity = capacity;
     table->bytes = table->bytes - before + size;
+    table->budget->used = table->budget->used - before + size;
     return 0;
 }
 
@@ -151,6 +159,7 @@ static void pend(struct cw_ua_table *table, uint32_t number)
         return;
     item->pending = 1;
     item->next = NONE;
+    item->before = table->end;
     if (table->end == NONE)
         table->first = number;
     else
@@ -163,15 +172,14 @@ static void drop_pending(struct cw_ua_table *table, uint32_t number)
     struct item *item = &table->items[number];
     if (!item->pending)
         return;
-    uint32_t before = NONE;
-    for (uint32_t at = table->first; at != number; at = table->items[at].next)
-        before = at;
-    if (before == NONE)
+    if (item->before == NONE)
         table->first = item->next;
     else
-        table->items[before].next = item->next;
-    if (table->end == number)
-        table->end = before;
+        table->items[item->before].next = item->next;
+    if (item->next == NONE)
+        table->end = item->before;
+    else
+        table->items[item->next].before = item->before;
     item->pending = 0;
 }
 
@@ -247,6 +255,7 @@ void cw_ua_remove(struct cw_ua_table *table, uint32_t number)
         return;
     drop_pending(table, number);
     table->bytes -= store_size(item, item->capacity);
+    table->budget->used -= store_size(item, item->capacity);
     free(item->last);
     memset(item, 0, sizeof *item);
     item->next = table->free;
@@ -537,12 +546,8 @@ int64_t cw_ua_take(struct cw_ua_table *table, uint8_t *to, size_t size, size_t m
             item->length--;
             count++;
         }
-        if (item->length == 0) {
-            item->pending = 0;
-            table->first = item->next;
-            if (table->first == NONE)
-                table->end = NONE;
-        }
+        if (item->length == 0)
+            drop_pending(table, table->first);
     }
     if (full && count == 0)
         return -ENOSPC;

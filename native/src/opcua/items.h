@@ -42,11 +42,19 @@ struct cw_ua_block {
     int64_t utc_ns;        /* the server's timestamp */
 };
 
+/* What the queues of all tables may take together. The last quarter is for first places only, so that
+ * one client's long queues keep no other one's items out. */
+struct cw_ua_budget {
+    size_t used;
+    size_t most;
+};
+
 struct cw_ua_table;
 
-/* A table over these tags, which outlive it, or NULL without memory. Its queues take at most `most_bytes`;
- * beyond, an item's queue is as long as it is then. */
-struct cw_ua_table *cw_ua_new(const struct cw_ua_tag *tags, size_t tag_count, size_t most_bytes);
+/* A table over these tags, which outlive it as the budget does, or NULL without memory. Its own queues
+ * take at most `most_bytes`; beyond either bound an item's queue is as long as it is then. */
+struct cw_ua_table *cw_ua_new(const struct cw_ua_tag *tags, size_t tag_count, size_t most_bytes,
+                              struct cw_ua_budget *budget);
 void cw_ua_free(struct cw_ua_table *table);
 
 /* Bytes that the table holds, items and queues. */

@@ -13,6 +13,7 @@ from asyncua.server.monitored_item_service import MonitoredItemData
 from asyncua.ua.uaprotocol_auto import DataChangeFilter
 
 from cellwright.opcua_model.address_space.ids import status_code
+from cellwright.opcua_model.address_space.values import utc_now
 from cellwright.opcua_model.services.subscriptions.owner import Owner
 
 _OVERFLOW: Final = 0x480
@@ -71,12 +72,13 @@ class ItemCallback:
         if data.mode is ua.MonitoringMode.Disabled or not self._changed(value):
             return
         self.last = value
-        if not (self.times[0] and self.times[1]):
+        source, server = self.times
+        if not (source and server and value.ServerTimestamp):
             value = ua.DataValue(
                 value.Value,
                 value.StatusCode,
-                value.SourceTimestamp if self.times[0] else None,
-                value.ServerTimestamp if self.times[1] else None,
+                value.SourceTimestamp if source else None,
+                (value.ServerTimestamp or utc_now()) if server else None,
             )
         queue = self.queue
         if len(queue) >= data.queue_size:

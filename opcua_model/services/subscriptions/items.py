@@ -50,6 +50,8 @@ class CellItems(MonitoredItemService):
         self._callbacks: dict[int, ItemCallback] = {}
         self._links: dict[int, dict[int, None]] = {}
         """Triggering item to the items that report with it (OPC 10000-4, 5.12.1.6)."""
+        self._linked_to: dict[int, set[int]] = {}
+        """The other way round."""
         self._wanted_times = _BOTH
 
     @property
@@ -102,12 +104,14 @@ class CellItems(MonitoredItemService):
         removed = []
         for identifier in remove:
             known = links.pop(identifier, 0) is None
+            self._linked_to.get(identifier, set()).discard(triggering)
             removed.append(_status(known))
         added = []
         for identifier in add:
             known = identifier in self._monitored_items
             if known:
                 links[identifier] = None
+                self._linked_to.setdefault(identifier, set()).add(triggering)
             added.append(_status(known))
         if not links:
             del self._links[triggering]
@@ -300,8 +304,9 @@ class CellItems(MonitoredItemService):
             self.aspace.delete_datachange_callback(handle)
         else:
             return super()._delete_monitored_items(mid)
-        self._links.pop(mid, None)
-        for triggering in [one for one, links in self._links.items() if mid in links]:
+        for linked in self._links.pop(mid, ()):
+            self._linked_to[linked].discard(mid)
+        for triggering in list(self._linked_to.pop(mid, ())):
             self.set_triggering(triggering, (), (mid,))
         return status_code(ua.StatusCodes.Good)
 

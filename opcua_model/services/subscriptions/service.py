@@ -16,6 +16,9 @@ from cellwright.opcua_model.services import limits
 from cellwright.opcua_model.services.subscriptions.subscription import CellSubscription
 from cellwright.opcua_model.services.subscriptions.tag_items import body_buffer
 
+_FEW = 8
+"""So many subscriptions have as much room as one alone."""
+
 
 class CellSubscriptionService(SubscriptionService):
     """Creates subscriptions within the advertised limits."""
@@ -57,6 +60,7 @@ class CellSubscriptionService(SubscriptionService):
             self._tags,
             self._body,
             most_notifications=int(params.MaxNotificationsPerPublish),
+            kept_share=self._kept_share,
             callback=callback,
             session_id=session_id,
             request_callback=request_callback,
@@ -110,6 +114,10 @@ class CellSubscriptionService(SubscriptionService):
             and subscription.session_id == session_id
             and subscription.expired
         ]
+
+    def _kept_share(self) -> int:
+        """Bytes of sent messages that each subscription may keep now."""
+        return limits.MAX_KEPT_BYTES // max(_FEW, len(self.subscriptions))
 
     def sample_now(self) -> None:
         """Compare every item on a tag of every subscription with the newest snapshot."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC
 from typing import Any, Final
 
@@ -18,7 +19,6 @@ from asyncua.server.monitored_item_service import MonitoredItemData
 
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.tag_values import TagValues
-from cellwright.opcua_model.services import limits
 from cellwright.opcua_model.services.subscriptions import notifications
 from cellwright.opcua_model.services.subscriptions.item_callback import ItemCallback
 from cellwright.opcua_model.services.subscriptions.items import CellItems
@@ -38,9 +38,11 @@ class CellSubscription(InternalSubscription):
         body: Any,
         *,
         most_notifications: int = 0,
+        kept_share: Callable[[], int],
         **more: Any,
     ) -> None:
-        """``body`` is the buffer that all subscriptions write their notifications into."""
+        """``body`` is the buffer that all subscriptions write their notifications into,
+        ``kept_share`` says how many bytes of sent messages it may keep."""
         super().__init__(data, aspace, **more)
         self.items_service = CellItems(self, aspace, tags)
         self.monitored_item_srv = self.items_service
@@ -49,6 +51,7 @@ class CellSubscription(InternalSubscription):
         self.expired = False
         """Its client was silent for too long: only that is still to be told."""
         self._body = body
+        self._kept_share = kept_share
         self._waiting: dict[ItemCallback, None] = {}
         self._wake = asyncio.Event()
         self._kept_bytes: dict[int, int] = {}
@@ -83,7 +86,9 @@ class CellSubscription(InternalSubscription):
         self.data.RevisedLifetimeCount = ua.UInt32(lifetime)
         self.most_notifications = most
         self._keep_alive_count = self._publish_cycles_count = 0
-        self.publish_due_ns = time.monotonic_ns() + self._period_ns
+        now_ns = time.monotonic_ns()
+        self.publish_due_ns = now_ns + self._period_ns
+        self.items_service.tag_items.align(now_ns, self.publish_due_ns)
         self.wake()
 
     async def resend(self) -> None:
@@ -252,7 +257,7 @@ class CellSubscription(InternalSubscription):
         kept[number] = result
         sizes[number] = notifications.size(result.NotificationMessage)
         while len(kept) > self._no_acks_limit or (
-            sum(sizes.values()) > limits.MAX_KEPT_BYTES and len(kept) > 1
+            sum(sizes.values()) > self._kept_share() and len(kept) > 1
         ):
             self.publish([next(iter(kept))])
 

@@ -62,7 +62,9 @@ class TagItems:
     def __init__(self, tags: TagValues) -> None:
         self._tags = tags
         count = len(tags.plan.tags)
-        self._table = ffi.gc(lib.cw_ua_new(tags.table, count, MOST_BYTES), lib.cw_ua_free)
+        self._table = ffi.gc(
+            lib.cw_ua_new(tags.table, count, MOST_BYTES, tags.budget), lib.cw_ua_free
+        )
         if self._table == ffi.NULL:
             raise MemoryError("no memory for a table of monitored items")
         self._groups: dict[int, _Group] = {}
@@ -113,6 +115,11 @@ class TagItems:
         code = int(lib.cw_ua_change(self._table, number, self._filled(settings)))
         if code < 0:
             raise ItemRefusedError(f"change of item {number} refused ({code})")
+
+    def align(self, now_ns: int, publish_ns: int) -> None:
+        """Sample each group so that one sample falls on ``publish_ns``."""
+        for group in self._groups.values():
+            group.due_ns = _first_due(now_ns, publish_ns, group.interval_ns)
 
     def remove(self, number: int) -> None:
         """Take an item out, with what it has queued."""
@@ -185,10 +192,8 @@ class TagItems:
     def _join(self, number: int, interval_ns: int, now_ns: int, publish_ns: int) -> None:
         group = self._groups.get(interval_ns)
         if group is None:
-            whole = max(0, publish_ns - now_ns) // interval_ns
-            group = self._groups[interval_ns] = _Group(
-                interval_ns, publish_ns - whole * interval_ns
-            )
+            due_ns = _first_due(now_ns, publish_ns, interval_ns)
+            group = self._groups[interval_ns] = _Group(interval_ns, due_ns)
         group.places[number] = len(group.items)
         group.items.append(number)
         self._group_of[number] = group
@@ -201,6 +206,10 @@ class TagItems:
             group.places[last] = place
         if not group.items:
             del self._groups[group.interval_ns]
+
+
+def _first_due(now_ns: int, publish_ns: int, interval_ns: int) -> int:
+    return publish_ns - max(0, publish_ns - now_ns) // interval_ns * interval_ns
 
 
 def body_buffer(tags: TagValues) -> Any:

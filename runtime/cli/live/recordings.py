@@ -13,8 +13,6 @@ from typing import Annotated, Final
 
 import typer
 from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
 from cellwright.io.plan import Plan, Tag, quality
 from cellwright.io.recording.cycle import CycleRecord, RecordError
@@ -35,8 +33,9 @@ from cellwright.runtime.cli.common import (
     fail,
 )
 from cellwright.runtime.cli.compiling import compiled
-from cellwright.runtime.cli.console import out
+from cellwright.runtime.cli.console import columns, out
 from cellwright.runtime.cli.running import attached
+from cellwright.runtime.cli.views.folding import FoldedTable
 from cellwright.runtime.cli.views.words import shown
 from cellwright.runtime.diagnosis import scope as scopes
 from cellwright.runtime.recorder.provenance import ReplayError
@@ -133,14 +132,17 @@ def recordings(
     if not found:
         out.print(f"there are no recordings in {folder}", highlight=False, markup=False)
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("file", "at (UTC)", "cause"):
-        table.add_column(title, overflow="fold")
-    table.add_column("MiB", justify="right")
-    for one in found:
-        at = one.at.replace("T", " ").removesuffix("Z")
-        table.add_row(Text(one.path.name), at, escape(one.cause), f"{one.size / (1 << 20):.1f}")
-    out.print(table)
+    table = FoldedTable(("file", "at (UTC)", "MiB", "cause"), columns())
+    for line in table.lines(
+        (
+            one.path.name,
+            one.at.replace("T", " ").removesuffix("Z"),
+            f"{one.size / (1 << 20):.1f}",
+            one.cause,
+        )
+        for one in found
+    ):
+        typer.echo(line)
 
 
 def replay(

@@ -14,8 +14,8 @@ import typer
 from cellwright.runtime.cli import referenced_files
 from cellwright.runtime.cli.common import FileArgument, counted
 from cellwright.runtime.cli.compiling import compiled
-from cellwright.runtime.cli.console import out
-from cellwright.runtime.cli.views.tags import cross_reference_table
+from cellwright.runtime.cli.console import columns
+from cellwright.runtime.cli.views.tags import cross_reference_lines
 from cellwright.runtime.config import cross_reference, json_schema
 
 
@@ -44,7 +44,8 @@ def check(file: FileArgument = Path()) -> None:
 
 def xref(file: FileArgument = Path()) -> None:
     """Print who reads and who writes each tag."""
-    out.print(cross_reference_table(cross_reference(compiled(file))))
+    for line in cross_reference_lines(cross_reference(compiled(file)), columns()):
+        typer.echo(line)
 
 
 def schema() -> None:

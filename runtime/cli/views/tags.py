@@ -13,6 +13,7 @@ from cellwright.io.image import Image
 from cellwright.io.plan import CellState, Plan, Tag, Value, quality
 from cellwright.runtime.cell.freshness import staleness
 from cellwright.runtime.cell.tag_lookup import matching
+from cellwright.runtime.cli.views.folding import FoldedTable
 from cellwright.runtime.cli.views.words import shown
 
 STATE_STYLE = {"RUN": "bold green", "STOP": "bold yellow", "FAULT": "bold red"}
@@ -90,11 +91,10 @@ class WatchView:
         return Group(head, *([Text(old, style="bold red")] if old else []), table)
 
 
-def cross_reference_table(rows: Iterable[tuple[str, str, str, Sequence[str]]]) -> Table:
+def cross_reference_lines(
+    rows: Iterable[tuple[str, str, str, Sequence[str]]], width: int
+) -> list[str]:
     """Who writes and who reads each tag."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("tag", "address", "written by", "read by"):
-        table.add_column(column)
-    for name, address, writer, readers in rows:
-        table.add_row(name, address, writer or "", ", ".join(readers))
-    return table
+    return FoldedTable(("tag", "address", "written by", "read by"), width).lines(
+        (name, address, writer or "", ", ".join(readers)) for name, address, writer, readers in rows
+    )

@@ -286,7 +286,7 @@ def test_raw_sql_adds_no_row_for_another_tenant(raw):
             with tenants.store.session(OWN) as session:
                 session.connection().execute(insert(table).values(row))
 
-        with pytest.raises(StoreError, match="row-level security"):
+        with pytest.raises(StoreError, match="row of another tenant or site"):
             add()
 
 
@@ -298,7 +298,7 @@ def test_no_row_moves_to_another_tenant_by_raw_sql(raw):
             with tenants.store.session(OWN) as session:
                 session.execute(text(f"UPDATE {name} SET tenant_id = 2"))
 
-        with pytest.raises(StoreError, match="row-level security"):
+        with pytest.raises(StoreError, match="row of another tenant or site"):
             move()
 
 
