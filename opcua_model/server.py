@@ -39,6 +39,9 @@ from cellwright.opcua_model.nodes.standard import StandardNodes
 from cellwright.opcua_model.nodes.tags import TagTree
 from cellwright.opcua_model.security.access import ServiceRules
 from cellwright.opcua_model.security.certificate import own_certificate
+from cellwright.opcua_model.security.checks import Rules
+from cellwright.opcua_model.security.clients import ClientCertificates
+from cellwright.opcua_model.security.trust_list import TrustList
 from cellwright.opcua_model.security.users import Authenticator, FileUsers
 from cellwright.opcua_model.services.command_sender import CommandSender
 from cellwright.opcua_model.services.internal_server import CellInternalServer
@@ -96,7 +99,7 @@ class CellServer:
         self._control = CellControl(commands)
         self._authenticator = Authenticator({} if self._users is None else self._users, clock)
         self._mes = MesView(mes) if mes is not None else None
-        self._user_watch: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._mes_task: asyncio.Task[None] | None = None
         self._mes_news: MesState | None = None
         self._once = LogOnce(_log)
@@ -121,8 +124,15 @@ class CellServer:
         uri = application_uri(plan)
         structures.register()
         own = own_certificate(self._pki, uri, plan.cell, self._clock.utc_ns())
+        trust = TrustList(self._pki)
+        trust.make()
+        rules = Rules(settings.clients == "trusted", frozenset(settings.suppress))
         internal = CellInternalServer(
-            self._authenticator, self._writes, self._tags, anonymous=settings.anonymous == "read"
+            self._authenticator,
+            ClientCertificates(trust, rules, self._clock),
+            self._writes,
+            self._tags,
+            anonymous=settings.anonymous == "read",
         )
         self._internal = internal
         if self._users is not None:
@@ -153,7 +163,7 @@ class CellServer:
             policies.append(ua.SecurityPolicyType.NoSecurity)
         server.set_security_policy(policies, ServiceRules())
         await server.start()
-        self._user_watch = asyncio.create_task(internal.watch_users())
+        self._watch = asyncio.create_task(internal.watch())
 
     def _build(self) -> None:
         """Everything below Objects, before the port opens."""
@@ -209,9 +219,9 @@ class CellServer:
         if self._mes_task is not None:
             self._mes_task.cancel()
             await asyncio.gather(self._mes_task, return_exceptions=True)
-        if self._user_watch is not None:
-            self._user_watch.cancel()
-            await asyncio.gather(self._user_watch, return_exceptions=True)
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
         await self._server.stop()
         if self._mes is not None:
             await asyncio.to_thread(self._mes.close)

@@ -25,6 +25,8 @@ from cellwright.opcua_model.address_space import standard_cache
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.security.access import ANONYMOUS, CellUser
+from cellwright.opcua_model.security.checks import CertificateRefusedError
+from cellwright.opcua_model.security.clients import ClientCertificates
 from cellwright.opcua_model.security.users import Authenticator
 from cellwright.opcua_model.services import limits
 from cellwright.opcua_model.services.methods import CellMethods
@@ -47,10 +49,17 @@ class CellInternalServer(InternalServer):
     """Sessions, subscriptions and services of one cell's server."""
 
     def __init__(
-        self, authenticator: Authenticator, writes: WritePath, tags: TagValues, *, anonymous: bool
+        self,
+        authenticator: Authenticator,
+        clients: ClientCertificates,
+        writes: WritePath,
+        tags: TagValues,
+        *,
+        anonymous: bool,
     ) -> None:
         super().__init__(user_manager=_NoUsers())
         self.authenticator = authenticator
+        self.clients = clients
         self.writes = writes
         self.tags = tags
         self.anonymous = anonymous
@@ -137,12 +146,33 @@ class CellInternalServer(InternalServer):
         _log.info("logged in", user=name, session=session.session_id.to_string())
         return CellUser(UserRole.User, name, user.roles)
 
-    async def watch_users(self) -> None:
-        """Look for other users once a second, between two logins, until cancelled."""
-        while self.user_changes is not None:
-            async with self._login:
-                await self.user_changes.look()
+    async def watch(self) -> None:
+        """Look for other users and other trusted clients once a second, until cancelled."""
+        while True:
+            if self.user_changes is not None:
+                async with self._login:
+                    await self.user_changes.look()
+            if await self.clients.look():
+                await self._check_clients_again()
             await asyncio.sleep(LOOK_S)
+
+    async def _check_clients_again(self) -> None:
+        """Close the sessions of clients that are trusted no more."""
+        for session in self.sessions:
+            channel = session.channel
+            if channel is None or not channel.client_chain:
+                continue
+            try:
+                self.clients.check(channel.client_chain)
+            except CertificateRefusedError as error:
+                _log.warning(
+                    "session closed: its client is trusted no more",
+                    session=session.session_id.to_string(),
+                    client=str(session.name),
+                    why=str(error),
+                )
+                await session.close_session(True)
+                channel.end()
 
     def _password(
         self, session: CellSession, token: ua.UserNameIdentityToken, channel_encrypts: bool

@@ -7,6 +7,7 @@ sent it and touches nothing else.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import struct
 import time
@@ -24,19 +25,23 @@ from asyncua.server.uaprocessor import UaProcessor
 from asyncua.ua.ua_binary import header_from_binary, struct_from_binary, uatcp_to_binary
 
 from cellwright.opcua_model.address_space.ids import status_code
+from cellwright.opcua_model.security import checks
 from cellwright.opcua_model.security.access import SERVICES
+from cellwright.opcua_model.security.clients import ClientCertificates
 from cellwright.opcua_model.services import limits, slices
 from cellwright.opcua_model.services.internal_server import CellInternalServer
 from cellwright.opcua_model.services.session import CellSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _log = structlog.get_logger(__name__)
 
 _FRAME: Final = struct.Struct("<3scI")
 _KINDS: Final = frozenset({b"HEL", b"OPN", b"MSG", b"CLO"})
 _LARGEST_HELLO: Final = 4096 + 32
+_LEAST_NONCE: Final = 32
+"""Bytes of a client's nonce in CreateSession (OPC 10000-4, 5.6.2)."""
 
 
 _CREATE: Final = slices.request("CreateSession")
@@ -57,15 +62,61 @@ _SESSIONLESS: Final = frozenset(
 
 
 class CellConnection(SecureConnection):
-    """A secure channel whose token lives within our limits."""
+    """A secure channel whose client was checked, and whose token lives within our limits."""
+
+    def __init__(self, limits: TransportLimits, clients: ClientCertificates) -> None:
+        super().__init__(SecurityPolicyNone(), limits)
+        self._clients = clients
+        self.sent: list[Any] = []
+        """The client's certificate, and its issuers as far as it sent them."""
 
     def open(self, params: Any, server: Any) -> ua.OpenSecureChannelResult:
         """Open or renew; the requested lifetime is revised."""
+        nonce = params.ClientNonce or b""
+        if len(nonce) != self.security_policy.secure_channel_nonce_length:
+            raise ua.UaStatusCodeError(ua.StatusCodes.BadNonceInvalid)
         params.RequestedLifetime = min(
             max(params.RequestedLifetime, limits.MIN_CHANNEL_LIFETIME_MS),
             limits.MAX_CHANNEL_LIFETIME_MS,
         )
         return super().open(params, server)
+
+    def select_policy(
+        self, uri: str, peer_certificate: bytes | None, mode: ua.MessageSecurityMode | None = None
+    ) -> None:
+        """Take the policy that the client asks for.
+
+        asyncua calls it twice: before it verifies the signature, where only what that takes is
+        checked, and then with the mode, when the client has proven that the key is its own.
+        Raises CertificateRefusedError and UaStatusCodeError.
+        """
+        if uri != SecurityPolicyNone.URI:
+            self.sent = checks.split(peer_certificate)
+            if mode is None:
+                checks.check_key(self.sent[0])
+            else:
+                self._clients.check(self.sent)
+            peer_certificate = uacrypto.der_from_x509(self.sent[0])
+        try:
+            super().select_policy(uri, peer_certificate, mode)
+        except ua.UaError as error:
+            raise ua.UaStatusCodeError(ua.StatusCodes.BadSecurityPolicyRejected) from error
+
+    def receive_from_header_and_body(self, header: ua.Header, body: Buffer) -> Any:
+        """One frame; a channel is opened only for who means this server (Part 6, 6.7.2.3)."""
+        kind: Any = header.MessageType
+        if kind == ua.MessageType.SecureOpen:
+            asked = struct_from_binary(ua.AsymmetricAlgorithmHeader, body.copy(header.body_size))
+            if asked.SecurityPolicyURI != SecurityPolicyNone.URI:
+                named = asked.ReceiverCertificateThumbPrint or b""
+                if not any(named == hashlib.sha1(own).digest() for own in self._own()):
+                    raise ua.UaStatusCodeError(ua.StatusCodes.BadCertificateInvalid)
+        return super().receive_from_header_and_body(header, body)
+
+    def _own(self) -> Iterator[bytes]:
+        for policy in self._policies:
+            if policy.certificate is not None:
+                yield uacrypto.der_from_x509(policy.certificate)
 
 
 class CellProcessor(UaProcessor):
@@ -74,12 +125,21 @@ class CellProcessor(UaProcessor):
     def __init__(self, server: CellInternalServer, transport: Any, policies: list[Any]) -> None:
         super().__init__(server, transport, _transport_limits())
         self.cell = server
-        self._connection = CellConnection(SecurityPolicyNone(), self._limits)
+        self._connection: CellConnection = CellConnection(self._limits, server.clients)
         self._offered = frozenset((policy.cls.URI, policy.mode) for policy in policies)
         # asyncua's processor has no annotations; these calls go through an untyped name.
         self._untyped = cast(Any, self)
         self._untyped.set_policies(policies)
         self._greeted = False
+
+    @property
+    def client_chain(self) -> list[Any]:
+        """The client's certificate and the issuers that it sent; empty without security."""
+        return self._connection.sent
+
+    def end(self) -> None:
+        """Close the connection."""
+        self._untyped._transport.close()
 
     async def process(self, header: ua.Header, body: Buffer) -> bool:
         """One frame; False ends the connection."""
@@ -93,8 +153,30 @@ class CellProcessor(UaProcessor):
             kind != ua.MessageType.SecureOpen and not self._connection.is_open()
         ):
             raise ua.UaStatusCodeError(ua.StatusCodes.BadTcpSecureChannelUnknown)
+        opens = kind == ua.MessageType.SecureOpen and not self._connection.is_open()
+        if opens:
+            await self.cell.clients.look()
         parent: Any = super()
-        return bool(await parent.process(header, body))
+        try:
+            return bool(await parent.process(header, body))
+        except checks.CertificateRefusedError as error:
+            await self._refuse(error)
+            raise ua.UaStatusCodeError(error.code) from error
+
+    async def _refuse(self, error: checks.CertificateRefusedError) -> None:
+        """Tell the people here why, and keep the certificate for them to decide."""
+        self.cell.counters.security_rejected_requests += 1
+        sent = self._connection.sent
+        _log.warning(
+            "client certificate refused",
+            client=str(self.name),
+            certificate=checks.name_of(sent[0]) if sent else "",
+            thumbprint=checks.thumbprint(sent[0]) if sent else "",
+            why=str(error),
+            status=status_code(error.code).name,
+        )
+        if sent and error.code == ua.StatusCodes.BadCertificateUntrusted:
+            await self.cell.clients.refused(sent[0])
 
     async def _process_message(
         self, typeid: ua.NodeId, requesthdr: Any, seqhdr: Any, body: Buffer
@@ -111,7 +193,7 @@ class CellProcessor(UaProcessor):
         self, typeid: ua.NodeId, requesthdr: Any, seqhdr: Any, body: Buffer
     ) -> bool:
         if typeid == _CREATE:
-            self._check_may_create()
+            await self._check_may_create(body)
         elif typeid == _ACTIVATE:
             await self._activate(requesthdr, seqhdr, body)
             return True
@@ -147,7 +229,7 @@ class CellProcessor(UaProcessor):
             self.session.client_certificate = self._connection.security_policy.peer_certificate
         return done
 
-    def _check_may_create(self) -> None:
+    async def _check_may_create(self, body: Buffer) -> None:
         policy = self._connection.security_policy
         # A channel without security may always be opened to ask for endpoints (OPC 10000-4,
         # 5.5.4); a session on it needs an endpoint that offers it.
@@ -156,6 +238,20 @@ class CellProcessor(UaProcessor):
             raise ServiceError(ua.StatusCodes.BadSecurityPolicyRejected)
         if self.session is not None and self.session.state is not SessionState.Closed:
             raise ServiceError(ua.StatusCodes.BadTooManySessions)
+        if not self._connection.sent:
+            return
+        params = struct_from_binary(ua.CreateSessionParameters, body.copy())
+        if len(params.ClientNonce or b"") < _LEAST_NONCE:
+            raise ServiceError(ua.StatusCodes.BadNonceInvalid)
+        leaf = self._connection.sent[0]
+        try:
+            if checks.split(params.ClientCertificate)[0] != leaf:
+                raise ServiceError(ua.StatusCodes.BadSecurityChecksFailed)
+            checks.check_uri(leaf, params.ClientDescription.ApplicationUri)
+        except checks.CertificateRefusedError as error:
+            self.cell.counters.security_rejected_sessions += 1
+            await self._refuse(error)
+            raise ServiceError(error.code) from error
 
     async def _activate(self, requesthdr: Any, seqhdr: Any, body: Buffer) -> None:
         params = struct_from_binary(ua.ActivateSessionParameters, body)
@@ -263,6 +359,8 @@ _SECURITY_CODES: Final = frozenset(
         ua.StatusCodes.BadIdentityTokenRejected,
         ua.StatusCodes.BadIdentityTokenInvalid,
         ua.StatusCodes.BadApplicationSignatureInvalid,
+        ua.StatusCodes.BadSecurityChecksFailed,
+        ua.StatusCodes.BadNonceInvalid,
     }
 )
 
