@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import structlog
 from asyncua import ua
@@ -25,6 +26,7 @@ from cellwright.opcua_model.address_space import standard_cache
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.security.access import ANONYMOUS, CellUser
+from cellwright.opcua_model.security.addresses import plain, url_host
 from cellwright.opcua_model.security.checks import CertificateRefusedError
 from cellwright.opcua_model.security.clients import ClientCertificates
 from cellwright.opcua_model.security.users import Authenticator
@@ -38,6 +40,8 @@ from cellwright.opcua_model.services.writes import WritePath
 
 _log = structlog.get_logger(__name__)
 
+_LONGEST_HOST: Final = 253
+"""Of a DNS name (RFC 1035)."""
 _DECRYPT: Final[dict[str, Callable[..., Any]]] = {
     "http://www.w3.org/2001/04/xmlenc#rsa-oaep": uacrypto.decrypt_rsa_oaep,
     "http://opcfoundation.org/UA/security/rsa-oaep-sha2-256": uacrypto.decrypt_rsa_oaep_sha256,
@@ -88,6 +92,24 @@ class CellInternalServer(InternalServer):
     async def load_standard_address_space(self, shelf_file: Path | None = None) -> None:
         """The nodes of the OPC UA namespace."""
         await asyncio.to_thread(standard_cache.fill, self.aspace)
+
+    def _mangle_endpoint_url(
+        self,
+        ep_url: str,
+        params_ep_url: str | None = None,
+        sockname: tuple[Any, ...] | None = None,
+    ) -> str:
+        """An endpoint as its client reaches it: by the host that it asked, else by our address."""
+        ours = urlsplit(ep_url)
+        host, port = (str(sockname[0]), int(sockname[1])) if sockname else (ours.hostname, None)
+        try:
+            asked = urlsplit(params_ep_url or "")
+            if asked.hostname and len(asked.hostname) <= _LONGEST_HOST:
+                host, port = asked.hostname, asked.port or port
+        except ValueError:
+            pass  # no URL, such as an IPv6 address without brackets
+        netloc = f"{url_host(plain(host or ''))}:{port or ours.port}"
+        return ours._replace(netloc=netloc).geturl()
 
     def next_session_number(self) -> int:
         """Number in a session's NodeId; not a secret."""

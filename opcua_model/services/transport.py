@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import socket
 import struct
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -27,6 +28,7 @@ from asyncua.ua.ua_binary import header_from_binary, struct_from_binary, uatcp_t
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.security import checks
 from cellwright.opcua_model.security.access import SERVICES
+from cellwright.opcua_model.security.certificate import OwnCertificate
 from cellwright.opcua_model.security.clients import ClientCertificates
 from cellwright.opcua_model.services import limits, slices
 from cellwright.opcua_model.services.internal_server import CellInternalServer
@@ -40,6 +42,7 @@ _log = structlog.get_logger(__name__)
 _FRAME: Final = struct.Struct("<3scI")
 _KINDS: Final = frozenset({b"HEL", b"OPN", b"MSG", b"CLO"})
 _LARGEST_HELLO: Final = 4096 + 32
+_BACKLOG: Final = 100
 _LEAST_NONCE: Final = 32
 """Bytes of a client's nonce in CreateSession (OPC 10000-4, 5.6.2)."""
 
@@ -459,6 +462,21 @@ class CellBinaryServer(BinaryServer):
             limits=self.limits,
         )
 
+    async def start(self) -> None:
+        """Open the port; all addresses of IPv6 are those of IPv4 too. Raises OSError."""
+        if self.hostname != "::":
+            await super().start()
+            return
+        # asyncio would make an IPv6 wildcard one of IPv6 alone.
+        both = socket.create_server(
+            ("::", self.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG
+        )
+        self._server = await asyncio.get_running_loop().create_server(
+            self._make_protocol, sock=both
+        )
+        self.port = both.getsockname()[1]
+        self.cleanup_task = asyncio.create_task(self._close_task_loop())
+
 
 class CellTransportServer(Server):
     """asyncua's server object with our listener; `on_ready` runs before the port opens."""
@@ -469,6 +487,14 @@ class CellTransportServer(Server):
         super().__init__(iserver=iserver)
         self.limits = _transport_limits()
         self._on_ready = on_ready
+
+    def use_certificate(self, own: OwnCertificate) -> None:
+        """Show this certificate from the next connection on; open ones go on with theirs."""
+        self.iserver.certificate, self.iserver.private_key = own.certificate, own.key
+        for policy in self._policies:
+            policy.certificate, policy.private_key = own.certificate, own.key
+        for endpoint in self.iserver.endpoints:
+            endpoint.ServerCertificate = uacrypto.der_from_x509(own.certificate)
 
     async def start(self) -> None:
         """Open the endpoints; OSError when the port cannot be had."""

@@ -103,6 +103,7 @@ def cell_plan(
     reals: int = 0,
     long: bool = False,
     port: int = 0,
+    host: str = "127.0.0.1",
 ) -> Plan:
     """A small blade-marking cell, and ``reals`` further inputs named ``real_0``...
 
@@ -201,7 +202,7 @@ def cell_plan(
             _task(2, "inspect", "vision.station", 20_000_000),
         ),
         opcua=OpcUaSettings(
-            endpoint=f"opc.tcp://127.0.0.1:{port}",
+            endpoint=f"opc.tcp://{host}:{port}",
             anonymous=anonymous,
             users_file="users.yaml",
             insecure=insecure,
