@@ -69,8 +69,8 @@ def own_certificate(
             key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
             _write_key(key_file, key)
             replace_file(certificate_file, _der(maker.certificate(key, names)), durable=True)
-        found = _read(certificate_file, key_file)
-        found = _checked(found, certificate_file, key_file, application_uri)
+        pair = _read(certificate_file, key_file)
+        found = _checked(pair, certificate_file, key_file, application_uri)
         why = _why_renew(found.certificate, names, now_ns)
         if why and _made_here(found.certificate):
             renewed = maker.certificate(found.key, _united(names, found.certificate))

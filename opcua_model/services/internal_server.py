@@ -6,9 +6,13 @@ One per `CellServer`. It counts what ServerDiagnostics shows and holds the rules
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import os
 import struct
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -29,6 +33,8 @@ from cellwright.opcua_model.security.access import ANONYMOUS, CellUser
 from cellwright.opcua_model.security.addresses import plain, url_host
 from cellwright.opcua_model.security.checks import CertificateRefusedError
 from cellwright.opcua_model.security.clients import ClientCertificates
+from cellwright.opcua_model.security.lockout import Place
+from cellwright.opcua_model.security.turns import TooManyError, Turns
 from cellwright.opcua_model.security.users import Authenticator
 from cellwright.opcua_model.services import limits
 from cellwright.opcua_model.services.methods import CellMethods
@@ -40,6 +46,8 @@ from cellwright.opcua_model.services.writes import WritePath
 
 _log = structlog.get_logger(__name__)
 
+_LOW_PRIORITY: Final = 15
+"""Nice value of password checks (setpriority(2); on Linux of one thread)."""
 _LONGEST_HOST: Final = 253
 """Of a DNS name (RFC 1035)."""
 _DECRYPT: Final[dict[str, Callable[..., Any]]] = {
@@ -69,7 +77,8 @@ class CellInternalServer(InternalServer):
         self.anonymous = anonymous
         self.counters = Counters()
         self._session_numbers = itertools.count(1)
-        self._login = asyncio.Lock()
+        self._logins = Turns()
+        self._hashing = ThreadPoolExecutor(1, "password", _give_way)
         self.user_changes: UserChanges | None = None
         self.views = CellViews(self.aspace)
         self.view_service = self.views
@@ -144,11 +153,13 @@ class CellInternalServer(InternalServer):
         """This server is no discovery server."""
         raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
 
-    async def login(self, session: CellSession, token: Any, *, channel_encrypts: bool) -> CellUser:
+    async def login(
+        self, session: CellSession, token: Any, place: Place, *, channel_encrypts: bool
+    ) -> CellUser:
         """The user behind an identity token; raises ServiceError.
 
-        The password check runs in a thread, one at a time for the whole server, so that a flood
-        of logins costs neither the event loop nor memory.
+        The password check runs in a thread of low priority, one at a time for the whole server,
+        and few wait for it, so that a flood of logins costs neither the event loop nor memory.
         """
         if token is None or (isinstance(token, ua.ExtensionObject) and token.TypeId.is_null()):
             token = ua.AnonymousIdentityToken()
@@ -158,22 +169,35 @@ class CellInternalServer(InternalServer):
             raise self._refused(ua.StatusCodes.BadIdentityTokenRejected, "", session)
         name = token.UserName or ""
         password = self._password(session, token, channel_encrypts)
-        async with self._login:
-            if self.user_changes is not None:
-                await self.user_changes.look()
-            user = await asyncio.to_thread(self.authenticator.check, name, password)
+        lockout = self.authenticator.lockout
+        try:
+            if lockout.locked(name, place):
+                raise self._wrong(name, session, place)
+            async with self._logins.turn(place.address, known=lockout.known(name, place)):
+                if self.user_changes is not None:
+                    await self.user_changes.look()
+                user = await asyncio.get_running_loop().run_in_executor(
+                    self._hashing, self.authenticator.check, name, password, place
+                )
+        except TooManyError as error:
+            busy = ua.StatusCodes.BadServerTooBusy
+            raise self._refused(busy, name, session, "too many logins wait") from error
         if user is None:
-            why = self.authenticator.why_refused(name)
-            raise self._refused(ua.StatusCodes.BadUserAccessDenied, name, session, why)
+            raise self._wrong(name, session, place)
         _log.info("logged in", user=name, session=session.session_id.to_string())
         return CellUser(UserRole.User, name, user.roles)
+
+    def _wrong(self, name: str, session: CellSession, place: Place) -> ServiceError:
+        why = self.authenticator.why_refused(name, place)
+        return self._refused(ua.StatusCodes.BadUserAccessDenied, name, session, why)
 
     async def watch(self) -> None:
         """Look for other users and other trusted clients once a second, until cancelled."""
         while True:
             if self.user_changes is not None:
-                async with self._login:
-                    await self.user_changes.look()
+                with contextlib.suppress(TooManyError):  # then each login looks
+                    async with self._logins.turn(known=True):
+                        await self.user_changes.look()
             if await self.clients.look():
                 await self._check_clients_again()
             await asyncio.sleep(LOOK_S)
@@ -236,6 +260,7 @@ class CellInternalServer(InternalServer):
         for session in self.sessions:
             await session.close_session(True)
         await super().stop()
+        self._hashing.shutdown(cancel_futures=True)
 
     def is_live(self, session: CellSession) -> bool:
         """True for a session that is registered and was activated."""
@@ -243,6 +268,12 @@ class CellInternalServer(InternalServer):
             self.lookup_external_session(session.auth_token) is session
             and session.state is SessionState.Activated
         )
+
+
+def _give_way() -> None:
+    """The thread of password checks leaves the cores to whoever else wants them."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY)
 
 
 class _NoUsers(UserManager):

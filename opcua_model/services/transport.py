@@ -28,8 +28,10 @@ from asyncua.ua.ua_binary import header_from_binary, struct_from_binary, uatcp_t
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.security import checks
 from cellwright.opcua_model.security.access import SERVICES
+from cellwright.opcua_model.security.addresses import plain
 from cellwright.opcua_model.security.certificate import OwnCertificate
 from cellwright.opcua_model.security.clients import ClientCertificates
+from cellwright.opcua_model.security.lockout import Place
 from cellwright.opcua_model.services import limits, slices
 from cellwright.opcua_model.services.internal_server import CellInternalServer
 from cellwright.opcua_model.services.session import CellSession
@@ -139,6 +141,12 @@ class CellProcessor(UaProcessor):
     def client_chain(self) -> list[Any]:
         """The client's certificate and the issuers that it sent; empty without security."""
         return self._connection.sent
+
+    @property
+    def place(self) -> Place:
+        """Where the client is, and which application it is."""
+        sent = self._connection.sent
+        return Place(plain(str(self.name[0])), checks.thumbprint(sent[0]) if sent else "")
 
     def end(self) -> None:
         """Close the connection."""
@@ -270,6 +278,7 @@ class CellProcessor(UaProcessor):
         user = await self.cell.login(
             session,
             params.UserIdentityToken,
+            self.place,
             channel_encrypts=policy.Mode == ua.MessageSecurityMode.SignAndEncrypt,
         )
         result = session.activate(user)
