@@ -46,7 +46,7 @@ from cellwright.opcua_model.security.trust_list import TrustList
 from cellwright.opcua_model.security.users import Authenticator, FileUsers
 from cellwright.opcua_model.services.command_sender import CommandSender
 from cellwright.opcua_model.services.internal_server import CellInternalServer
-from cellwright.opcua_model.services.transport import CellTransportServer
+from cellwright.opcua_model.services.listener import CellTransportServer
 from cellwright.opcua_model.services.user_changes import UserChanges
 from cellwright.opcua_model.services.writes import WritePath
 

@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import os
 import struct
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.security.access import ANONYMOUS, CellUser
 from cellwright.opcua_model.security.addresses import plain, url_host
+from cellwright.opcua_model.security.admission import Admission, may_be_anonymous
 from cellwright.opcua_model.security.checks import CertificateRefusedError
 from cellwright.opcua_model.security.clients import ClientCertificates
 from cellwright.opcua_model.security.lockout import Place
@@ -93,7 +95,8 @@ class CellInternalServer(InternalServer):
         tokens: tuple[Any, ...] = (ua.UserNameIdentityToken,)
         self.supported_tokens = (ua.AnonymousIdentityToken, *tokens) if anonymous else tokens
         self.max_pending_messages_per_connection = limits.MAX_QUEUED_MESSAGES
-        self.max_connections = limits.MAX_CONNECTIONS
+        self.admission = Admission()
+        self.max_connections = sys.maxsize  # `admission` decides
         self.max_pending_activation_seconds = limits.ACTIVATION_TIMEOUT_S
         self.max_monitored_item_queue_size = limits.MAX_QUEUE_SIZE
         self.max_unacked_messages_per_subscription = 100
@@ -143,11 +146,23 @@ class CellInternalServer(InternalServer):
         """A session for a client; refused when there are too many."""
         if not external:
             return super().create_session(name, user, external)
-        if len(self.sessions) >= limits.MAX_SESSIONS:
+        if sum(each.is_activated() for each in self.sessions) >= limits.MAX_SESSIONS:
             self.counters.rejected_sessions += 1
             raise ServiceError(ua.StatusCodes.BadTooManySessions)
         self.counters.sessions += 1
         return CellSession(self, name)
+
+    def check_place(self, session: CellSession, user: CellUser) -> None:
+        """Whether there is a place for this session with this user. Raises ServiceError."""
+        if session.is_activated():
+            return
+        active = [each for each in self.sessions if each.is_activated()]
+        nobodies = [each.address for each in active if each.caller.user.anonymous]
+        if len(active) >= limits.MAX_SESSIONS or (
+            user.anonymous and not may_be_anonymous(session.address, nobodies)
+        ):
+            self.counters.rejected_sessions += 1
+            raise ServiceError(ua.StatusCodes.BadTooManySessions)
 
     def register_server(self, server: Any, conf: Any = None) -> None:
         """This server is no discovery server."""

@@ -6,30 +6,26 @@ sent it and touches nothing else.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import math
-import socket
-import struct
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
-from asyncua import Server, ua
+from asyncua import ua
 from asyncua.common.connection import SecureConnection, TransportLimits
 from asyncua.common.utils import Buffer, ServiceError
 from asyncua.crypto import uacrypto
 from asyncua.crypto.security_policies import SecurityPolicyNone
-from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.server.internal_session import SessionState
 from asyncua.server.uaprocessor import UaProcessor
-from asyncua.ua.ua_binary import header_from_binary, struct_from_binary, uatcp_to_binary
+from asyncua.ua.ua_binary import struct_from_binary
 
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.security import checks
 from cellwright.opcua_model.security.access import SERVICES
 from cellwright.opcua_model.security.addresses import plain
-from cellwright.opcua_model.security.certificate import OwnCertificate
+from cellwright.opcua_model.security.admission import Stage
 from cellwright.opcua_model.security.clients import ClientCertificates
 from cellwright.opcua_model.security.lockout import Place
 from cellwright.opcua_model.services import limits, slices
@@ -37,14 +33,10 @@ from cellwright.opcua_model.services.internal_server import CellInternalServer
 from cellwright.opcua_model.services.session import CellSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _log = structlog.get_logger(__name__)
 
-_FRAME: Final = struct.Struct("<3scI")
-_KINDS: Final = frozenset({b"HEL", b"OPN", b"MSG", b"CLO"})
-_LARGEST_HELLO: Final = 4096 + 32
-_BACKLOG: Final = 100
 _LEAST_NONCE: Final = 32
 """Bytes of a client's nonce in CreateSession (OPC 10000-4, 5.6.2)."""
 
@@ -74,6 +66,8 @@ class CellConnection(SecureConnection):
         self._clients = clients
         self.sent: list[Any] = []
         """The client's certificate, and its issuers as far as it sent them."""
+        self.trusted = False
+        """It was accepted, and the client has proven to hold its key."""
 
     def open(self, params: Any, server: Any) -> ua.OpenSecureChannelResult:
         """Open or renew; the requested lifetime is revised."""
@@ -101,6 +95,7 @@ class CellConnection(SecureConnection):
                 checks.check_key(self.sent[0])
             else:
                 self._clients.check(self.sent)
+                self.trusted = True
             peer_certificate = uacrypto.der_from_x509(self.sent[0])
         try:
             super().select_policy(uri, peer_certificate, mode)
@@ -128,7 +123,7 @@ class CellProcessor(UaProcessor):
     """The services of one connection; holds at most one session."""
 
     def __init__(self, server: CellInternalServer, transport: Any, policies: list[Any]) -> None:
-        super().__init__(server, transport, _transport_limits())
+        super().__init__(server, transport, transport_limits())
         self.cell = server
         self._connection: CellConnection = CellConnection(self._limits, server.clients)
         self._offered = frozenset((policy.cls.URI, policy.mode) for policy in policies)
@@ -141,6 +136,29 @@ class CellProcessor(UaProcessor):
     def client_chain(self) -> list[Any]:
         """The client's certificate and the issuers that it sent; empty without security."""
         return self._connection.sent
+
+    @property
+    def has_session(self) -> bool:
+        """A session was made on it that is not closed."""
+        return self.session is not None and self.session.state is not SessionState.Closed
+
+    @property
+    def activated(self) -> bool:
+        """Somebody has logged in on it, and be it nobody in particular."""
+        return self.session is not None and self.session.is_activated()
+
+    @property
+    def stage(self) -> Stage:
+        """How far it has come."""
+        session = self.session
+        if isinstance(session, CellSession) and session.is_activated():
+            return Stage.ANONYMOUS if session.caller.user.anonymous else Stage.NAMED
+        return Stage.TRUSTED if self._connection.trusted else Stage.UNPROVEN
+
+    @property
+    def held_bytes(self) -> int:
+        """Of a message whose end has not come."""
+        return int(self._connection._incoming_size)
 
     @property
     def place(self) -> Place:
@@ -237,6 +255,7 @@ class CellProcessor(UaProcessor):
         done = bool(await parent._process_message(typeid, requesthdr, seqhdr, body))
         if typeid == _CREATE and isinstance(self.session, CellSession):
             self.session.channel = self
+            self.session.address = self.place.address
             self.session.client_certificate = self._connection.security_policy.peer_certificate
         return done
 
@@ -281,6 +300,7 @@ class CellProcessor(UaProcessor):
             self.place,
             channel_encrypts=policy.Mode == ua.MessageSecurityMode.SignAndEncrypt,
         )
+        self.cell.check_place(session, user)
         result = session.activate(user)
         if session is not self.session:
             self._take_over(session)
@@ -381,141 +401,11 @@ def _acceptable(hello: ua.Hello) -> bool:
     return min(hello.ReceiveBufferSize, hello.SendBufferSize) >= limits.MIN_CHUNK_BYTES
 
 
-def _transport_limits() -> TransportLimits:
+def transport_limits() -> TransportLimits:
+    """What a chunk and a message may be, for asyncua."""
     return TransportLimits(
         max_recv_buffer=limits.MAX_CHUNK_BYTES,
         max_send_buffer=limits.MAX_CHUNK_BYTES,
         max_chunk_count=limits.MAX_CHUNKS,
         max_message_size=limits.MAX_MESSAGE_BYTES,
     )
-
-
-class CellProtocol(OPCUAProtocol):
-    """Cuts the byte stream into frames and feeds them to the processor one by one."""
-
-    def __init__(self, **more: Any) -> None:
-        super().__init__(**more)
-        self._bytes = bytearray()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Accept, with our processor."""
-        super().connection_made(transport)
-        if self.processor is not None:
-            assert isinstance(self.iserver, CellInternalServer)
-            self.processor = CellProcessor(self.iserver, transport, self.policies)
-
-    def data_received(self, data: bytes) -> None:
-        """Queue every whole frame; a frame of a wrong kind or size ends the connection."""
-        held = self._bytes
-        held += data
-        while len(held) >= _FRAME.size:
-            kind, chunk, size = _FRAME.unpack_from(held)
-            largest = _LARGEST_HELLO if kind == b"HEL" else limits.MAX_CHUNK_BYTES
-            if kind not in _KINDS or chunk not in b"FCA":
-                self._abort(ua.StatusCodes.BadTcpMessageTypeInvalid, "unknown message type")
-                return
-            if not _FRAME.size < size <= largest:
-                self._abort(ua.StatusCodes.BadTcpMessageTooLarge, f"frame of {size} bytes")
-                return
-            if len(held) < size:
-                return
-            frame = Buffer(bytes(held[:size]))
-            del held[:size]
-            try:
-                self.messages.put_nowait((header_from_binary(frame), frame))
-            except asyncio.QueueFull:
-                self._abort(ua.StatusCodes.BadTcpNotEnoughResources, "too many requests waiting")
-                return
-            except (ua.UaError, ValueError, struct.error) as error:
-                self._abort(ua.StatusCodes.BadDecodingError, f"frame header: {error}")
-                return
-
-    async def _process_received_message_loop(self) -> None:
-        while True:
-            header, frame = await self.messages.get()
-            if header is None:
-                return
-            try:
-                if not await self._process_one_msg(header, frame):
-                    return
-            except Exception as error:  # noqa: BLE001 - the connection's outermost edge
-                code = getattr(error, "code", ua.StatusCodes.BadDecodingError)
-                self._abort(code, f"{type(error).__name__}: {error}")
-                return
-
-    def _abort(self, code: int, why: str) -> None:
-        _log.warning(
-            "connection closed",
-            client=str(self.peer_name),
-            why=why[:200],
-            status=status_code(code).name,
-        )
-        self._bytes.clear()
-        if self.transport is None or self.transport.is_closing():
-            return
-        message = ua.ErrorMessage(status_code(code), ua.String("refused"))
-        kind: Any = ua.MessageType.Error
-        self.transport.write(uatcp_to_binary(kind, message))
-        self.transport.close()
-
-
-class CellBinaryServer(BinaryServer):
-    """Listens with `CellProtocol`."""
-
-    def _make_protocol(self) -> OPCUAProtocol:
-        return CellProtocol(
-            iserver=self.iserver,
-            policies=self._policies,
-            clients=self.clients,
-            closing_tasks=self.closing_tasks,
-            limits=self.limits,
-        )
-
-    async def start(self) -> None:
-        """Open the port; all addresses of IPv6 are those of IPv4 too. Raises OSError."""
-        if self.hostname != "::":
-            await super().start()
-            return
-        # asyncio would make an IPv6 wildcard one of IPv6 alone.
-        both = socket.create_server(
-            ("::", self.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG
-        )
-        self._server = await asyncio.get_running_loop().create_server(
-            self._make_protocol, sock=both
-        )
-        self.port = both.getsockname()[1]
-        self.cleanup_task = asyncio.create_task(self._close_task_loop())
-
-
-class CellTransportServer(Server):
-    """asyncua's server object with our listener; `on_ready` runs before the port opens."""
-
-    iserver: CellInternalServer
-
-    def __init__(self, iserver: CellInternalServer, on_ready: Callable[[], None]) -> None:
-        super().__init__(iserver=iserver)
-        self.limits = _transport_limits()
-        self._on_ready = on_ready
-
-    def use_certificate(self, own: OwnCertificate) -> None:
-        """Show this certificate from the next connection on; open ones go on with theirs."""
-        self.iserver.certificate, self.iserver.private_key = own.certificate, own.key
-        for policy in self._policies:
-            policy.certificate, policy.private_key = own.certificate, own.key
-        for endpoint in self.iserver.endpoints:
-            endpoint.ServerCertificate = uacrypto.der_from_x509(own.certificate)
-
-    async def start(self) -> None:
-        """Open the endpoints; OSError when the port cannot be had."""
-        await self._setup_server_nodes()
-        await self.iserver.start()
-        self._on_ready()
-        host, port = self._get_bind_socket_info()
-        listener = CellBinaryServer(self.iserver, host or "0.0.0.0", port or 0, self.limits)
-        listener.set_policies(self._policies)
-        try:
-            await listener.start()
-        except OSError:
-            await self.iserver.stop()
-            raise
-        self.bserver = listener
