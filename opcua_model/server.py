@@ -25,7 +25,7 @@ from cellwright.opcua_model.address_space.builder import Builder
 from cellwright.opcua_model.address_space.ids import type_id, type_numbers
 from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.address_space.values import utc_datetime
-from cellwright.opcua_model.errors import ModelError
+from cellwright.opcua_model.errors import CertificateError, ModelError
 from cellwright.opcua_model.isa95 import structures
 from cellwright.opcua_model.isa95.action_methods import add_action_methods
 from cellwright.opcua_model.isa95.job_control import JobControl
@@ -38,11 +38,15 @@ from cellwright.opcua_model.nodes.server_methods import ServerMethods
 from cellwright.opcua_model.nodes.standard import StandardNodes
 from cellwright.opcua_model.nodes.tags import TagTree
 from cellwright.opcua_model.security.access import ServiceRules
-from cellwright.opcua_model.security.certificate import own_certificate
+from cellwright.opcua_model.security.addresses import reached_by, url_host
+from cellwright.opcua_model.security.certificate import OwnCertificate, own_certificate
+from cellwright.opcua_model.security.checks import Rules, thumbprint
+from cellwright.opcua_model.security.clients import ClientCertificates
+from cellwright.opcua_model.security.trust_list import TrustList
 from cellwright.opcua_model.security.users import Authenticator, FileUsers
 from cellwright.opcua_model.services.command_sender import CommandSender
 from cellwright.opcua_model.services.internal_server import CellInternalServer
-from cellwright.opcua_model.services.transport import CellTransportServer
+from cellwright.opcua_model.services.listener import CellTransportServer
 from cellwright.opcua_model.services.user_changes import UserChanges
 from cellwright.opcua_model.services.writes import WritePath
 
@@ -55,6 +59,9 @@ STANDARD_NS: Final = 1_000_000_000
 """How often ServerDiagnostics is written."""
 MES_NS: Final = 500_000_000
 """How often the MES is read; a job order method reads it at once."""
+
+CERTIFICATE_S: Final = 60.0
+"""How often the server's certificate is compared with its names and its time."""
 
 _POLICIES: Final = [
     ua.SecurityPolicyType.Basic256Sha256_Sign,
@@ -96,7 +103,8 @@ class CellServer:
         self._control = CellControl(commands)
         self._authenticator = Authenticator({} if self._users is None else self._users, clock)
         self._mes = MesView(mes) if mes is not None else None
-        self._user_watch: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._certificate_watch: asyncio.Task[None] | None = None
         self._mes_task: asyncio.Task[None] | None = None
         self._mes_news: MesState | None = None
         self._once = LogOnce(_log)
@@ -120,9 +128,16 @@ class CellServer:
         plan, settings = self._plan, self._settings
         uri = application_uri(plan)
         structures.register()
-        own = own_certificate(self._pki, uri, plan.cell, self._clock.utc_ns())
+        own = self._own_certificate()
+        trust = TrustList(self._pki)
+        trust.make()
+        rules = Rules(settings.clients == "trusted", frozenset(settings.suppress))
         internal = CellInternalServer(
-            self._authenticator, self._writes, self._tags, anonymous=settings.anonymous == "read"
+            self._authenticator,
+            ClientCertificates(trust, rules, self._clock),
+            self._writes,
+            self._tags,
+            anonymous=settings.anonymous == "read",
         )
         self._internal = internal
         if self._users is not None:
@@ -153,7 +168,8 @@ class CellServer:
             policies.append(ua.SecurityPolicyType.NoSecurity)
         server.set_security_policy(policies, ServiceRules())
         await server.start()
-        self._user_watch = asyncio.create_task(internal.watch_users())
+        self._watch = asyncio.create_task(internal.watch())
+        self._certificate_watch = asyncio.create_task(self._watch_certificate())
 
     def _build(self) -> None:
         """Everything below Objects, before the port opens."""
@@ -202,16 +218,62 @@ class CellServer:
         host = urlparse(self._settings.endpoint).hostname or "0.0.0.0"
         if host in ("0.0.0.0", "::"):
             host = socket.gethostname()
-        return f"opc.tcp://{host}:{self.port}"
+        return f"opc.tcp://{url_host(host)}:{self.port}"
+
+    def _own_certificate(self) -> OwnCertificate:
+        """Read it, renew it where that is due, and tell. Raises CertificateError."""
+        own = own_certificate(
+            self._pki,
+            application_uri(self._plan),
+            self._plan.cell,
+            self._clock.utc_ns(),
+            reached_by(self._settings.endpoint),
+        )
+        if own.renewed:
+            _log.warning(
+                "the server has a new certificate; clients that kept the former one must trust it",
+                why=own.renewed,
+                thumbprint=thumbprint(own.certificate),
+            )
+        if own.warning:
+            self._once.trouble(
+                "certificate",
+                "the server's certificate should be replaced by a new one in pki/own",
+                level="warning",
+                cause=own.warning,
+                why=own.warning,
+            )
+        else:
+            self._once.well("certificate")
+        return own
+
+    async def look_at_certificate(self) -> None:
+        """Show another certificate when there is one, or when it is time for one."""
+        try:
+            own = await asyncio.to_thread(self._own_certificate)
+        except CertificateError as error:
+            self._once.trouble(
+                "pki", "the server's certificate stays", cause=str(error), why=str(error)
+            )
+            return
+        self._once.well("pki", "the server's certificate can be read again")
+        if own.certificate != self._internal.certificate:
+            self._server.use_certificate(own)
+
+    async def _watch_certificate(self) -> None:
+        while True:
+            await asyncio.sleep(CERTIFICATE_S)
+            await self.look_at_certificate()
 
     async def stop(self) -> None:
         """Close every connection and the port."""
         if self._mes_task is not None:
             self._mes_task.cancel()
             await asyncio.gather(self._mes_task, return_exceptions=True)
-        if self._user_watch is not None:
-            self._user_watch.cancel()
-            await asyncio.gather(self._user_watch, return_exceptions=True)
+        for task in (self._watch, self._certificate_watch):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self._server.stop()
         if self._mes is not None:
             await asyncio.to_thread(self._mes.close)

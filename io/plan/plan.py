@@ -388,6 +388,10 @@ class OpcUaSettings(msgspec.Struct, frozen=True, kw_only=True):
     users_file: str
     insecure: bool = False
     """Also offer SecurityPolicy None."""
+    clients: str = "trusted"
+    """Whose certificates are accepted: ``trusted`` or ``any``."""
+    suppress: tuple[str, ...] = ()
+    """Checks of certificates that may fail: ``validity``, ``usage``, ``revocation``."""
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +23,9 @@ from ruamel.yaml.error import YAMLError
 
 from cellwright.io.timing.clock import Clock
 from cellwright.opcua_model.errors import UsersError
+from cellwright.opcua_model.security.lockout import LockOut, Place
 
-LOCK_AFTER: Final = 5
-"""Failed logins in a row that lock a user name."""
-LOCK_NS: Final = 30_000_000_000
-"""How long a user name stays locked, and how long failures are remembered."""
-_REMEMBERED: Final = 10_000
+NOWHERE: Final = Place()
 MAX_PASSWORD_BYTES: Final = 1024
 
 STRONG: Final = argon2.PasswordHasher()
@@ -268,14 +264,8 @@ class FileUsers:
         )
 
 
-@dataclass(slots=True)
-class _Failures:
-    count: int
-    last_ns: int
-
-
 class Authenticator:
-    """Checks names and passwords, and locks a name after `LOCK_AFTER` failures for `LOCK_NS`.
+    """Checks names and passwords, and lets wait who failed too often (`LockOut`).
 
     `check` works for some tens of milliseconds on purpose: call it in a thread, one at a time.
     """
@@ -288,23 +278,13 @@ class Authenticator:
     ) -> None:
         """``hasher`` sets what an unknown user costs; it should be the one of the user file."""
         self._users = users
-        self._clock = clock
-        self._failures: OrderedDict[str, _Failures] = OrderedDict()
+        self.lockout = LockOut(clock)
         self._hasher = hasher
         self._decoy = hasher.hash(secrets.token_hex(16))
 
-    def locked(self, name: str) -> bool:
-        """True while logins under this name are refused without a look at the password."""
-        failures = self._failures.get(name)
-        return (
-            failures is not None
-            and failures.count >= LOCK_AFTER
-            and self._clock.now_ns() - failures.last_ns < LOCK_NS
-        )
-
-    def check(self, name: str, password: str) -> UserRecord | None:
-        """The user, or None for a wrong password, an unknown name or a locked one."""
-        if self.locked(name) or len(password.encode()) > MAX_PASSWORD_BYTES:
+    def check(self, name: str, password: str, place: Place = NOWHERE) -> UserRecord | None:
+        """The user, or None for a wrong password, an unknown name or one that has to wait."""
+        if self.lockout.locked(name, place) or len(password.encode()) > MAX_PASSWORD_BYTES:
             return None
         user = self._users.get(name)
         try:
@@ -312,24 +292,17 @@ class Authenticator:
         except VerificationError:
             user = None
         if user is None:
-            self._failed(name)
+            self.lockout.failed(name, place)
         else:
-            self._failures.pop(name, None)
+            self.lockout.succeeded(name, place)
         return user
 
-    def why_refused(self, name: str) -> str:
-        """For the log, never for the client: what was wrong with the last login of that name."""
-        if self.locked(name):
-            return f"locked for {LOCK_NS / 1e9:g} s after {LOCK_AFTER} failures"
-        return "unknown user" if self._users.get(name) is None else "wrong password"
+    def user(self, name: str) -> UserRecord | None:
+        """The user of that name, who has proven by other means to be it."""
+        return self._users.get(name)
 
-    def _failed(self, name: str) -> None:
-        now_ns = self._clock.now_ns()
-        failures = self._failures.pop(name, None)
-        if failures is None or now_ns - failures.last_ns >= LOCK_NS:
-            failures = _Failures(0, now_ns)
-        failures.count += 1
-        failures.last_ns = now_ns
-        self._failures[name] = failures
-        if len(self._failures) > _REMEMBERED:
-            self._failures.popitem(last=False)
+    def why_refused(self, name: str, place: Place = NOWHERE) -> str:
+        """For the log, never for the client: what was wrong with the last login of that name."""
+        if self.lockout.locked(name, place):
+            return "locked after too many failures from there"
+        return "unknown user" if self._users.get(name) is None else "wrong password"

@@ -6,11 +6,17 @@ One per `CellServer`. It counts what ServerDiagnostics shows and holds the rules
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import os
 import struct
+import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import structlog
 from asyncua import ua
@@ -25,6 +31,12 @@ from cellwright.opcua_model.address_space import standard_cache
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.security.access import ANONYMOUS, CellUser
+from cellwright.opcua_model.security.addresses import plain, url_host
+from cellwright.opcua_model.security.admission import Admission, may_be_anonymous
+from cellwright.opcua_model.security.checks import CertificateRefusedError
+from cellwright.opcua_model.security.clients import ClientCertificates
+from cellwright.opcua_model.security.lockout import Place
+from cellwright.opcua_model.security.turns import TooManyError, Turns
 from cellwright.opcua_model.security.users import Authenticator
 from cellwright.opcua_model.services import limits
 from cellwright.opcua_model.services.methods import CellMethods
@@ -36,6 +48,10 @@ from cellwright.opcua_model.services.writes import WritePath
 
 _log = structlog.get_logger(__name__)
 
+_LOW_PRIORITY: Final = 15
+"""Nice value of password checks (setpriority(2); on Linux of one thread)."""
+_LONGEST_HOST: Final = 253
+"""Of a DNS name (RFC 1035)."""
 _DECRYPT: Final[dict[str, Callable[..., Any]]] = {
     "http://www.w3.org/2001/04/xmlenc#rsa-oaep": uacrypto.decrypt_rsa_oaep,
     "http://opcfoundation.org/UA/security/rsa-oaep-sha2-256": uacrypto.decrypt_rsa_oaep_sha256,
@@ -47,16 +63,24 @@ class CellInternalServer(InternalServer):
     """Sessions, subscriptions and services of one cell's server."""
 
     def __init__(
-        self, authenticator: Authenticator, writes: WritePath, tags: TagValues, *, anonymous: bool
+        self,
+        authenticator: Authenticator,
+        clients: ClientCertificates,
+        writes: WritePath,
+        tags: TagValues,
+        *,
+        anonymous: bool,
     ) -> None:
         super().__init__(user_manager=_NoUsers())
         self.authenticator = authenticator
+        self.clients = clients
         self.writes = writes
         self.tags = tags
         self.anonymous = anonymous
         self.counters = Counters()
         self._session_numbers = itertools.count(1)
-        self._login = asyncio.Lock()
+        self._logins = Turns()
+        self._hashing = ThreadPoolExecutor(1, "password", _give_way)
         self.user_changes: UserChanges | None = None
         self.views = CellViews(self.aspace)
         self.view_service = self.views
@@ -71,7 +95,8 @@ class CellInternalServer(InternalServer):
         tokens: tuple[Any, ...] = (ua.UserNameIdentityToken,)
         self.supported_tokens = (ua.AnonymousIdentityToken, *tokens) if anonymous else tokens
         self.max_pending_messages_per_connection = limits.MAX_QUEUED_MESSAGES
-        self.max_connections = limits.MAX_CONNECTIONS
+        self.admission = Admission()
+        self.max_connections = sys.maxsize  # `admission` decides
         self.max_pending_activation_seconds = limits.ACTIVATION_TIMEOUT_S
         self.max_monitored_item_queue_size = limits.MAX_QUEUE_SIZE
         self.max_unacked_messages_per_subscription = 100
@@ -79,6 +104,24 @@ class CellInternalServer(InternalServer):
     async def load_standard_address_space(self, shelf_file: Path | None = None) -> None:
         """The nodes of the OPC UA namespace."""
         await asyncio.to_thread(standard_cache.fill, self.aspace)
+
+    def _mangle_endpoint_url(
+        self,
+        ep_url: str,
+        params_ep_url: str | None = None,
+        sockname: tuple[Any, ...] | None = None,
+    ) -> str:
+        """An endpoint as its client reaches it: by the host that it asked, else by our address."""
+        ours = urlsplit(ep_url)
+        host, port = (str(sockname[0]), int(sockname[1])) if sockname else (ours.hostname, None)
+        try:
+            asked = urlsplit(params_ep_url or "")
+            if asked.hostname and len(asked.hostname) <= _LONGEST_HOST:
+                host, port = asked.hostname, asked.port or port
+        except ValueError:
+            pass  # no URL, such as an IPv6 address without brackets
+        netloc = f"{url_host(plain(host or ''))}:{port or ours.port}"
+        return ours._replace(netloc=netloc).geturl()
 
     def next_session_number(self) -> int:
         """Number in a session's NodeId; not a secret."""
@@ -103,21 +146,35 @@ class CellInternalServer(InternalServer):
         """A session for a client; refused when there are too many."""
         if not external:
             return super().create_session(name, user, external)
-        if len(self.sessions) >= limits.MAX_SESSIONS:
+        if sum(each.is_activated() for each in self.sessions) >= limits.MAX_SESSIONS:
             self.counters.rejected_sessions += 1
             raise ServiceError(ua.StatusCodes.BadTooManySessions)
         self.counters.sessions += 1
         return CellSession(self, name)
 
+    def check_place(self, session: CellSession, user: CellUser) -> None:
+        """Whether there is a place for this session with this user. Raises ServiceError."""
+        if session.is_activated():
+            return
+        active = [each for each in self.sessions if each.is_activated()]
+        nobodies = [each.address for each in active if each.caller.user.anonymous]
+        if len(active) >= limits.MAX_SESSIONS or (
+            user.anonymous and not may_be_anonymous(session.address, nobodies)
+        ):
+            self.counters.rejected_sessions += 1
+            raise ServiceError(ua.StatusCodes.BadTooManySessions)
+
     def register_server(self, server: Any, conf: Any = None) -> None:
         """This server is no discovery server."""
         raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
 
-    async def login(self, session: CellSession, token: Any, *, channel_encrypts: bool) -> CellUser:
+    async def login(
+        self, session: CellSession, token: Any, place: Place, *, channel_encrypts: bool
+    ) -> CellUser:
         """The user behind an identity token; raises ServiceError.
 
-        The password check runs in a thread, one at a time for the whole server, so that a flood
-        of logins costs neither the event loop nor memory.
+        The password check runs in a thread of low priority, one at a time for the whole server,
+        and few wait for it, so that a flood of logins costs neither the event loop nor memory.
         """
         if token is None or (isinstance(token, ua.ExtensionObject) and token.TypeId.is_null()):
             token = ua.AnonymousIdentityToken()
@@ -127,22 +184,56 @@ class CellInternalServer(InternalServer):
             raise self._refused(ua.StatusCodes.BadIdentityTokenRejected, "", session)
         name = token.UserName or ""
         password = self._password(session, token, channel_encrypts)
-        async with self._login:
-            if self.user_changes is not None:
-                await self.user_changes.look()
-            user = await asyncio.to_thread(self.authenticator.check, name, password)
+        lockout = self.authenticator.lockout
+        try:
+            if lockout.locked(name, place):
+                raise self._wrong(name, session, place)
+            async with self._logins.turn(place.address, known=lockout.known(name, place)):
+                if self.user_changes is not None:
+                    await self.user_changes.look()
+                user = await asyncio.get_running_loop().run_in_executor(
+                    self._hashing, self.authenticator.check, name, password, place
+                )
+        except TooManyError as error:
+            busy = ua.StatusCodes.BadServerTooBusy
+            raise self._refused(busy, name, session, "too many logins wait") from error
         if user is None:
-            why = self.authenticator.why_refused(name)
-            raise self._refused(ua.StatusCodes.BadUserAccessDenied, name, session, why)
+            raise self._wrong(name, session, place)
         _log.info("logged in", user=name, session=session.session_id.to_string())
         return CellUser(UserRole.User, name, user.roles)
 
-    async def watch_users(self) -> None:
-        """Look for other users once a second, between two logins, until cancelled."""
-        while self.user_changes is not None:
-            async with self._login:
-                await self.user_changes.look()
+    def _wrong(self, name: str, session: CellSession, place: Place) -> ServiceError:
+        why = self.authenticator.why_refused(name, place)
+        return self._refused(ua.StatusCodes.BadUserAccessDenied, name, session, why)
+
+    async def watch(self) -> None:
+        """Look for other users and other trusted clients once a second, until cancelled."""
+        while True:
+            if self.user_changes is not None:
+                with contextlib.suppress(TooManyError):  # then each login looks
+                    async with self._logins.turn(known=True):
+                        await self.user_changes.look()
+            if await self.clients.look():
+                await self._check_clients_again()
             await asyncio.sleep(LOOK_S)
+
+    async def _check_clients_again(self) -> None:
+        """Close the sessions of clients that are trusted no more."""
+        for session in self.sessions:
+            channel = session.channel
+            if channel is None or not channel.client_chain:
+                continue
+            try:
+                self.clients.check(channel.client_chain)
+            except CertificateRefusedError as error:
+                _log.warning(
+                    "session closed: its client is trusted no more",
+                    session=session.session_id.to_string(),
+                    client=str(session.name),
+                    why=str(error),
+                )
+                await session.close_session(True)
+                channel.end()
 
     def _password(
         self, session: CellSession, token: ua.UserNameIdentityToken, channel_encrypts: bool
@@ -184,6 +275,7 @@ class CellInternalServer(InternalServer):
         for session in self.sessions:
             await session.close_session(True)
         await super().stop()
+        self._hashing.shutdown(cancel_futures=True)
 
     def is_live(self, session: CellSession) -> bool:
         """True for a session that is registered and was activated."""
@@ -191,6 +283,12 @@ class CellInternalServer(InternalServer):
             self.lookup_external_session(session.auth_token) is session
             and session.state is SessionState.Activated
         )
+
+
+def _give_way() -> None:
+    """The thread of password checks leaves the cores to whoever else wants them."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY)
 
 
 class _NoUsers(UserManager):

@@ -20,10 +20,16 @@ MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 MAX_CHUNKS: Final = MAX_MESSAGE_BYTES // MIN_CHUNK_BYTES
 MAX_QUEUED_MESSAGES: Final = 128
 """Requests of one connection that wait for their turn."""
-MAX_CONNECTIONS: Final = 200
 MAX_SESSIONS: Final = 100
+"""Activated ones; how many without a user: `security/admission.py`."""
 ACTIVATION_TIMEOUT_S: Final = 20.0
-"""How long a connection may live without an activated session."""
+"""How long a connection may live with a session that is not activated."""
+IDLE_TIMEOUT_S: Final = 5.0
+"""How long a connection may live without a session."""
+MAX_UNREAD_BYTES: Final = 32 * 1024 * 1024
+"""Answers that a client has not read."""
+MAX_UNREAD_UNPROVEN_BYTES: Final = 256 * 1024
+"""The same, of one without an activated session."""
 
 MAX_NODES_PER_READ: Final = 10_000
 MAX_NODES_PER_WRITE: Final = 1_000

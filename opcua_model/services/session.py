@@ -85,6 +85,8 @@ class CellSession(InternalSession):
         self.channel: Any = None
         """The connection that the session is bound to."""
         self.client_certificate: bytes | None = None
+        self.address = ""
+        """The client's IP address when it made the session."""
         self.description = ua.ApplicationDescription()
         self.timed_out = False
         """The session was closed because its client had been silent for too long."""

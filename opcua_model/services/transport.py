@@ -6,37 +6,39 @@ sent it and touches nothing else.
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
 import math
-import struct
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
-from asyncua import Server, ua
+from asyncua import ua
 from asyncua.common.connection import SecureConnection, TransportLimits
 from asyncua.common.utils import Buffer, ServiceError
 from asyncua.crypto import uacrypto
 from asyncua.crypto.security_policies import SecurityPolicyNone
-from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.server.internal_session import SessionState
 from asyncua.server.uaprocessor import UaProcessor
-from asyncua.ua.ua_binary import header_from_binary, struct_from_binary, uatcp_to_binary
+from asyncua.ua.ua_binary import struct_from_binary
 
 from cellwright.opcua_model.address_space.ids import status_code
+from cellwright.opcua_model.security import checks
 from cellwright.opcua_model.security.access import SERVICES
+from cellwright.opcua_model.security.addresses import plain
+from cellwright.opcua_model.security.admission import Stage
+from cellwright.opcua_model.security.clients import ClientCertificates
+from cellwright.opcua_model.security.lockout import Place
 from cellwright.opcua_model.services import limits, slices
 from cellwright.opcua_model.services.internal_server import CellInternalServer
 from cellwright.opcua_model.services.session import CellSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
 _log = structlog.get_logger(__name__)
 
-_FRAME: Final = struct.Struct("<3scI")
-_KINDS: Final = frozenset({b"HEL", b"OPN", b"MSG", b"CLO"})
-_LARGEST_HELLO: Final = 4096 + 32
+_LEAST_NONCE: Final = 32
+"""Bytes of a client's nonce in CreateSession (OPC 10000-4, 5.6.2)."""
 
 
 _CREATE: Final = slices.request("CreateSession")
@@ -57,29 +59,116 @@ _SESSIONLESS: Final = frozenset(
 
 
 class CellConnection(SecureConnection):
-    """A secure channel whose token lives within our limits."""
+    """A secure channel whose client was checked, and whose token lives within our limits."""
+
+    def __init__(self, limits: TransportLimits, clients: ClientCertificates) -> None:
+        super().__init__(SecurityPolicyNone(), limits)
+        self._clients = clients
+        self.sent: list[Any] = []
+        """The client's certificate, and its issuers as far as it sent them."""
+        self.trusted = False
+        """It was accepted, and the client has proven to hold its key."""
 
     def open(self, params: Any, server: Any) -> ua.OpenSecureChannelResult:
         """Open or renew; the requested lifetime is revised."""
+        nonce = params.ClientNonce or b""
+        if len(nonce) != self.security_policy.secure_channel_nonce_length:
+            raise ua.UaStatusCodeError(ua.StatusCodes.BadNonceInvalid)
         params.RequestedLifetime = min(
             max(params.RequestedLifetime, limits.MIN_CHANNEL_LIFETIME_MS),
             limits.MAX_CHANNEL_LIFETIME_MS,
         )
         return super().open(params, server)
 
+    def select_policy(
+        self, uri: str, peer_certificate: bytes | None, mode: ua.MessageSecurityMode | None = None
+    ) -> None:
+        """Take the policy that the client asks for.
+
+        asyncua calls it twice: before it verifies the signature, where only what that takes is
+        checked, and then with the mode, when the client has proven that the key is its own.
+        Raises CertificateRefusedError and UaStatusCodeError.
+        """
+        if uri != SecurityPolicyNone.URI:
+            self.sent = checks.split(peer_certificate)
+            if mode is None:
+                checks.check_key(self.sent[0])
+            else:
+                self._clients.check(self.sent)
+                self.trusted = True
+            peer_certificate = uacrypto.der_from_x509(self.sent[0])
+        try:
+            super().select_policy(uri, peer_certificate, mode)
+        except ua.UaError as error:
+            raise ua.UaStatusCodeError(ua.StatusCodes.BadSecurityPolicyRejected) from error
+
+    def receive_from_header_and_body(self, header: ua.Header, body: Buffer) -> Any:
+        """One frame; a channel is opened only for who means this server (Part 6, 6.7.2.3)."""
+        kind: Any = header.MessageType
+        if kind == ua.MessageType.SecureOpen:
+            asked = struct_from_binary(ua.AsymmetricAlgorithmHeader, body.copy(header.body_size))
+            if asked.SecurityPolicyURI != SecurityPolicyNone.URI:
+                named = asked.ReceiverCertificateThumbPrint or b""
+                if not any(named == hashlib.sha1(own).digest() for own in self._own()):
+                    raise ua.UaStatusCodeError(ua.StatusCodes.BadCertificateInvalid)
+        return super().receive_from_header_and_body(header, body)
+
+    def _own(self) -> Iterator[bytes]:
+        for policy in self._policies:
+            if policy.certificate is not None:
+                yield uacrypto.der_from_x509(policy.certificate)
+
 
 class CellProcessor(UaProcessor):
     """The services of one connection; holds at most one session."""
 
     def __init__(self, server: CellInternalServer, transport: Any, policies: list[Any]) -> None:
-        super().__init__(server, transport, _transport_limits())
+        super().__init__(server, transport, transport_limits())
         self.cell = server
-        self._connection = CellConnection(SecurityPolicyNone(), self._limits)
+        self._connection: CellConnection = CellConnection(self._limits, server.clients)
         self._offered = frozenset((policy.cls.URI, policy.mode) for policy in policies)
         # asyncua's processor has no annotations; these calls go through an untyped name.
         self._untyped = cast(Any, self)
         self._untyped.set_policies(policies)
         self._greeted = False
+
+    @property
+    def client_chain(self) -> list[Any]:
+        """The client's certificate and the issuers that it sent; empty without security."""
+        return self._connection.sent
+
+    @property
+    def has_session(self) -> bool:
+        """A session was made on it that is not closed."""
+        return self.session is not None and self.session.state is not SessionState.Closed
+
+    @property
+    def activated(self) -> bool:
+        """Somebody has logged in on it, and be it nobody in particular."""
+        return self.session is not None and self.session.is_activated()
+
+    @property
+    def stage(self) -> Stage:
+        """How far it has come."""
+        session = self.session
+        if isinstance(session, CellSession) and session.is_activated():
+            return Stage.ANONYMOUS if session.caller.user.anonymous else Stage.NAMED
+        return Stage.TRUSTED if self._connection.trusted else Stage.UNPROVEN
+
+    @property
+    def held_bytes(self) -> int:
+        """Of a message whose end has not come."""
+        return int(self._connection._incoming_size)
+
+    @property
+    def place(self) -> Place:
+        """Where the client is, and which application it is."""
+        sent = self._connection.sent
+        return Place(plain(str(self.name[0])), checks.thumbprint(sent[0]) if sent else "")
+
+    def end(self) -> None:
+        """Close the connection."""
+        self._untyped._transport.close()
 
     async def process(self, header: ua.Header, body: Buffer) -> bool:
         """One frame; False ends the connection."""
@@ -93,8 +182,30 @@ class CellProcessor(UaProcessor):
             kind != ua.MessageType.SecureOpen and not self._connection.is_open()
         ):
             raise ua.UaStatusCodeError(ua.StatusCodes.BadTcpSecureChannelUnknown)
+        opens = kind == ua.MessageType.SecureOpen and not self._connection.is_open()
+        if opens:
+            await self.cell.clients.look()
         parent: Any = super()
-        return bool(await parent.process(header, body))
+        try:
+            return bool(await parent.process(header, body))
+        except checks.CertificateRefusedError as error:
+            await self._refuse(error)
+            raise ua.UaStatusCodeError(error.code) from error
+
+    async def _refuse(self, error: checks.CertificateRefusedError) -> None:
+        """Tell the people here why, and keep the certificate for them to decide."""
+        self.cell.counters.security_rejected_requests += 1
+        sent = self._connection.sent
+        _log.warning(
+            "client certificate refused",
+            client=str(self.name),
+            certificate=checks.name_of(sent[0]) if sent else "",
+            thumbprint=checks.thumbprint(sent[0]) if sent else "",
+            why=str(error),
+            status=status_code(error.code).name,
+        )
+        if sent and error.code == ua.StatusCodes.BadCertificateUntrusted:
+            await self.cell.clients.refused(sent[0])
 
     async def _process_message(
         self, typeid: ua.NodeId, requesthdr: Any, seqhdr: Any, body: Buffer
@@ -111,7 +222,7 @@ class CellProcessor(UaProcessor):
         self, typeid: ua.NodeId, requesthdr: Any, seqhdr: Any, body: Buffer
     ) -> bool:
         if typeid == _CREATE:
-            self._check_may_create()
+            await self._check_may_create(body)
         elif typeid == _ACTIVATE:
             await self._activate(requesthdr, seqhdr, body)
             return True
@@ -144,10 +255,11 @@ class CellProcessor(UaProcessor):
         done = bool(await parent._process_message(typeid, requesthdr, seqhdr, body))
         if typeid == _CREATE and isinstance(self.session, CellSession):
             self.session.channel = self
+            self.session.address = self.place.address
             self.session.client_certificate = self._connection.security_policy.peer_certificate
         return done
 
-    def _check_may_create(self) -> None:
+    async def _check_may_create(self, body: Buffer) -> None:
         policy = self._connection.security_policy
         # A channel without security may always be opened to ask for endpoints (OPC 10000-4,
         # 5.5.4); a session on it needs an endpoint that offers it.
@@ -156,6 +268,20 @@ class CellProcessor(UaProcessor):
             raise ServiceError(ua.StatusCodes.BadSecurityPolicyRejected)
         if self.session is not None and self.session.state is not SessionState.Closed:
             raise ServiceError(ua.StatusCodes.BadTooManySessions)
+        if not self._connection.sent:
+            return
+        params = struct_from_binary(ua.CreateSessionParameters, body.copy())
+        if len(params.ClientNonce or b"") < _LEAST_NONCE:
+            raise ServiceError(ua.StatusCodes.BadNonceInvalid)
+        leaf = self._connection.sent[0]
+        try:
+            if checks.split(params.ClientCertificate)[0] != leaf:
+                raise ServiceError(ua.StatusCodes.BadSecurityChecksFailed)
+            checks.check_uri(leaf, params.ClientDescription.ApplicationUri)
+        except checks.CertificateRefusedError as error:
+            self.cell.counters.security_rejected_sessions += 1
+            await self._refuse(error)
+            raise ServiceError(error.code) from error
 
     async def _activate(self, requesthdr: Any, seqhdr: Any, body: Buffer) -> None:
         params = struct_from_binary(ua.ActivateSessionParameters, body)
@@ -171,8 +297,10 @@ class CellProcessor(UaProcessor):
         user = await self.cell.login(
             session,
             params.UserIdentityToken,
+            self.place,
             channel_encrypts=policy.Mode == ua.MessageSecurityMode.SignAndEncrypt,
         )
+        self.cell.check_place(session, user)
         result = session.activate(user)
         if session is not self.session:
             self._take_over(session)
@@ -263,6 +391,8 @@ _SECURITY_CODES: Final = frozenset(
         ua.StatusCodes.BadIdentityTokenRejected,
         ua.StatusCodes.BadIdentityTokenInvalid,
         ua.StatusCodes.BadApplicationSignatureInvalid,
+        ua.StatusCodes.BadSecurityChecksFailed,
+        ua.StatusCodes.BadNonceInvalid,
     }
 )
 
@@ -271,118 +401,11 @@ def _acceptable(hello: ua.Hello) -> bool:
     return min(hello.ReceiveBufferSize, hello.SendBufferSize) >= limits.MIN_CHUNK_BYTES
 
 
-def _transport_limits() -> TransportLimits:
+def transport_limits() -> TransportLimits:
+    """What a chunk and a message may be, for asyncua."""
     return TransportLimits(
         max_recv_buffer=limits.MAX_CHUNK_BYTES,
         max_send_buffer=limits.MAX_CHUNK_BYTES,
         max_chunk_count=limits.MAX_CHUNKS,
         max_message_size=limits.MAX_MESSAGE_BYTES,
     )
-
-
-class CellProtocol(OPCUAProtocol):
-    """Cuts the byte stream into frames and feeds them to the processor one by one."""
-
-    def __init__(self, **more: Any) -> None:
-        super().__init__(**more)
-        self._bytes = bytearray()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Accept, with our processor."""
-        super().connection_made(transport)
-        if self.processor is not None:
-            assert isinstance(self.iserver, CellInternalServer)
-            self.processor = CellProcessor(self.iserver, transport, self.policies)
-
-    def data_received(self, data: bytes) -> None:
-        """Queue every whole frame; a frame of a wrong kind or size ends the connection."""
-        held = self._bytes
-        held += data
-        while len(held) >= _FRAME.size:
-            kind, chunk, size = _FRAME.unpack_from(held)
-            largest = _LARGEST_HELLO if kind == b"HEL" else limits.MAX_CHUNK_BYTES
-            if kind not in _KINDS or chunk not in b"FCA":
-                self._abort(ua.StatusCodes.BadTcpMessageTypeInvalid, "unknown message type")
-                return
-            if not _FRAME.size < size <= largest:
-                self._abort(ua.StatusCodes.BadTcpMessageTooLarge, f"frame of {size} bytes")
-                return
-            if len(held) < size:
-                return
-            frame = Buffer(bytes(held[:size]))
-            del held[:size]
-            try:
-                self.messages.put_nowait((header_from_binary(frame), frame))
-            except asyncio.QueueFull:
-                self._abort(ua.StatusCodes.BadTcpNotEnoughResources, "too many requests waiting")
-                return
-            except (ua.UaError, ValueError, struct.error) as error:
-                self._abort(ua.StatusCodes.BadDecodingError, f"frame header: {error}")
-                return
-
-    async def _process_received_message_loop(self) -> None:
-        while True:
-            header, frame = await self.messages.get()
-            if header is None:
-                return
-            try:
-                if not await self._process_one_msg(header, frame):
-                    return
-            except Exception as error:  # noqa: BLE001 - the connection's outermost edge
-                code = getattr(error, "code", ua.StatusCodes.BadDecodingError)
-                self._abort(code, f"{type(error).__name__}: {error}")
-                return
-
-    def _abort(self, code: int, why: str) -> None:
-        _log.warning(
-            "connection closed",
-            client=str(self.peer_name),
-            why=why[:200],
-            status=status_code(code).name,
-        )
-        self._bytes.clear()
-        if self.transport is None or self.transport.is_closing():
-            return
-        message = ua.ErrorMessage(status_code(code), ua.String("refused"))
-        kind: Any = ua.MessageType.Error
-        self.transport.write(uatcp_to_binary(kind, message))
-        self.transport.close()
-
-
-class CellBinaryServer(BinaryServer):
-    """Listens with `CellProtocol`."""
-
-    def _make_protocol(self) -> OPCUAProtocol:
-        return CellProtocol(
-            iserver=self.iserver,
-            policies=self._policies,
-            clients=self.clients,
-            closing_tasks=self.closing_tasks,
-            limits=self.limits,
-        )
-
-
-class CellTransportServer(Server):
-    """asyncua's server object with our listener; `on_ready` runs before the port opens."""
-
-    iserver: CellInternalServer
-
-    def __init__(self, iserver: CellInternalServer, on_ready: Callable[[], None]) -> None:
-        super().__init__(iserver=iserver)
-        self.limits = _transport_limits()
-        self._on_ready = on_ready
-
-    async def start(self) -> None:
-        """Open the endpoints; OSError when the port cannot be had."""
-        await self._setup_server_nodes()
-        await self.iserver.start()
-        self._on_ready()
-        host, port = self._get_bind_socket_info()
-        listener = CellBinaryServer(self.iserver, host or "0.0.0.0", port or 0, self.limits)
-        listener.set_policies(self._policies)
-        try:
-            await listener.start()
-        except OSError:
-            await self.iserver.stop()
-            raise
-        self.bserver = listener

@@ -37,6 +37,7 @@ PANELS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "offline.cell_file", "Print the JSON Schema of the cell file, for editors."
         ),
         "user": Entry("offline.users", "Users of the OPC UA server."),
+        "trust": Entry("live.trust", "Clients that the OPC UA server trusts."),
         "simulate": Entry(
             "offline.simulate",
             "Run a cell in simulated time, with its own programs and simulated devices.",

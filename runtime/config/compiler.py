@@ -175,14 +175,7 @@ class _Compiler:
             devices=device_table,
             tags=table,
             tasks=task_table,
-            opcua=None
-            if opcua is None
-            else OpcUaSettings(
-                endpoint=opcua.endpoint,
-                anonymous=opcua.anonymous,
-                users_file=users or "",
-                insecure=opcua.insecure,
-            ),
+            opcua=None if opcua is None else _opcua(opcua, users or ""),
             database=sqlite_url_in(data, mes.database) if mes is not None else None,
             master_data=master_data,
             metrics=compile_metrics(metrics.listen if metrics is not None else None),
@@ -346,6 +339,17 @@ class _Compiler:
             )
             return None
         return path
+
+
+def _opcua(section: model.OpcUa, users_file: str) -> OpcUaSettings:
+    return OpcUaSettings(
+        endpoint=section.endpoint,
+        anonymous=section.anonymous,
+        users_file=users_file,
+        insecure=section.insecure,
+        clients=section.clients,
+        suppress=tuple(dict.fromkeys(section.suppress)),
+    )
 
 
 def _tag_table(bindings: Bindings) -> tuple[tuple[Tag, ...], int]:

@@ -18,7 +18,9 @@ def taken(plan: Plan) -> list[str]:
     wanted: list[tuple[str, str, int]] = []
     if plan.opcua is not None:
         endpoint = urlsplit(plan.opcua.endpoint)
-        wanted.append(("opcua.endpoint", endpoint.hostname or "", endpoint.port or 0))
+        host = endpoint.hostname or ""
+        host = f"[{host}]" if ":" in host else host
+        wanted.append(("opcua.endpoint", host, endpoint.port or 0))
     if plan.metrics is not None:
         wanted.append(("metrics.listen", plan.metrics.host, plan.metrics.port))
     if plan.web is not None:

@@ -10,7 +10,7 @@ from cellwright.io.drivers import poll_loop
 from cellwright.io.journal import writer
 from cellwright.io.timing.backoff import BackOffLimits
 from cellwright.mes.service import background_store
-from cellwright.opcua_model.security import certificate, users
+from cellwright.opcua_model.security import certificate, lockout
 from cellwright.runtime.cell import logs
 from cellwright.runtime.config import compile_file
 from cellwright.runtime.scan import cycle
@@ -38,7 +38,7 @@ SAID = [
     ("howto/add_a_device.md", f"first after {BACK_OFF.first_ns / 1e6:g} ms"),
     ("howto/add_a_device.md", f"grow to {BACK_OFF.longest_ns / 1e9:g} s"),
     ("howto/logs_and_journal.md", f"files of {logs.MAX_BYTES / 1e6:g} MB"),
-    ("howto/opcua_clients.md", f"lock a name for {users.LOCK_NS / 1e9:g} s"),
+    ("howto/opcua_clients.md", f"lock a name for {lockout.LOCK_NS / 1e9:g} s"),
     ("howto/write_a_lua_template.md", f"{LuaLimits().instructions:,} instructions"),
     ("howto/write_a_lua_template.md", f"{LuaLimits().memory_bytes / 2**20:g} MiB"),
     ("howto/write_a_lua_template.md", f"may take {LUA_MS:g} ms"),
@@ -54,6 +54,6 @@ def test_a_number_in_a_page_is_the_one_in_the_code(page: str, words: str):
 def test_numbers_that_pages_spell_out_are_those_of_the_code():
     assert logs.KEPT_FILES + 1 == 4  # "four files": the present one and those kept
     assert writer.KEEP_NS == 7 * 86_400 * 10**9  # "seven days"
-    assert users.LOCK_AFTER == 5  # "Five wrong passwords"
+    assert lockout.LOCK_AFTER == 5  # "Five wrong passwords"
     assert certificate.VALID_DAYS // 365 == 10  # "for ten years"
     assert background_store.RETRY_S == 2  # "every two seconds"

@@ -264,7 +264,13 @@ tasks:
       capture_timeout_s: 1.0
       inspect_timeout_s: 5.0
       keep_rejected: 10
-opcua: {endpoint: "opc.tcp://127.0.0.1:4840", anonymous: read, users: users.yaml, insecure: false}
+opcua:
+  endpoint: "opc.tcp://127.0.0.1:4840"
+  anonymous: read
+  users: users.yaml
+  insecure: false
+  clients: any
+  suppress: [validity, usage, revocation]
 mes: {database: "sqlite:///mes.db", master_data: parts.yaml}
 metrics: {listen: "127.0.0.1:9464"}
 web:

@@ -98,9 +98,12 @@ def cell_plan(
     *,
     anonymous: str = "none",
     insecure: bool = False,
+    clients: str = "any",
+    suppress: tuple[str, ...] = (),
     reals: int = 0,
     long: bool = False,
     port: int = 0,
+    host: str = "127.0.0.1",
 ) -> Plan:
     """A small blade-marking cell, and ``reals`` further inputs named ``real_0``...
 
@@ -199,10 +202,12 @@ def cell_plan(
             _task(2, "inspect", "vision.station", 20_000_000),
         ),
         opcua=OpcUaSettings(
-            endpoint=f"opc.tcp://127.0.0.1:{port}",
+            endpoint=f"opc.tcp://{host}:{port}",
             anonymous=anonymous,
             users_file="users.yaml",
             insecure=insecure,
+            clients=clients,
+            suppress=suppress,
         ),
         database=None,
         value_size=size,

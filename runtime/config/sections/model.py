@@ -422,6 +422,13 @@ class OpcUa(Section):
     """File with users and roles; relative to this file."""
     insecure: bool = False
     """Also offer connections without signature and encryption. For the test bench only."""
+    clients: Literal["trusted", "any"] = "trusted"
+    """Whose certificates are accepted: `trusted`, those that `cellwright trust list` shows as
+    trusted; `any`, all that pass the other checks and were not rejected."""
+    suppress: list[Literal["validity", "usage", "revocation"]] = Field(default_factory=list)
+    """Checks of client certificates that may fail: `validity`, its time and that of its issuers;
+    `usage`, what its key may be used for; `revocation`, that no current list of its issuer is
+    there."""
 
 
 class Mes(Section):

@@ -40,6 +40,13 @@ def test_an_address_that_another_program_has_is_named_with_its_key(plan: Plan, h
     assert web.startswith("web.listen: ")
 
 
+def test_an_address_of_ipv6_is_named_as_it_stands_in_the_file(plan: Plan) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
+        port = other.getsockname()[1]
+        opcua, *_ = taken(listening_at(plan, "[::1]", port))
+    assert opcua.startswith(f"opcua.endpoint: [::1]:{port} is not available (")
+
+
 def test_an_address_of_another_computer_is_named(plan: Plan) -> None:
     opcua, *_ = taken(listening_at(plan, "192.0.2.1", 4840))
     assert "(cannot assign requested address)" in opcua
