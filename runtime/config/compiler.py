@@ -347,7 +347,7 @@ def _opcua(section: model.OpcUa, users_file: str) -> OpcUaSettings:
         anonymous=section.anonymous,
         users_file=users_file,
         insecure=section.insecure,
-        clients=section.clients,
+        clients=section.whose_clients,
         suppress=tuple(dict.fromkeys(section.suppress)),
     )
 

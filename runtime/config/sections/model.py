@@ -16,7 +16,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 from cellwright.io.files.problems import nearest
 from cellwright.io.plan import Code, Edge, Encoding, OverrunPolicy, TagType, WireOrder, units
 from cellwright.io.plan.iec import meant
-from cellwright.runtime.config.sections.addresses import Listen
+from cellwright.runtime.config.sections.addresses import Listen, on_this_machine
 from cellwright.runtime.config.sections.durations import Duration, DurationOrZero, problem
 from cellwright.runtime.config.sections.limits import (
     DeadlineField,
@@ -422,13 +422,20 @@ class OpcUa(Section):
     """File with users and roles; relative to this file."""
     insecure: bool = False
     """Also offer connections without signature and encryption. For the test bench only."""
-    clients: Literal["trusted", "any"] = "trusted"
+    clients: Literal["trusted", "any"] | None = None
     """Whose certificates are accepted: `trusted`, those that `cellwright trust list` shows as
-    trusted; `any`, all that pass the other checks and were not rejected."""
+    trusted; `any`, all that pass the other checks and were not rejected. Without it `trusted`, or
+    `any` where `endpoint` cannot be reached from another machine."""
     suppress: list[Literal["validity", "usage", "revocation"]] = Field(default_factory=list)
     """Checks of client certificates that may fail: `validity`, its time and that of its issuers;
     `usage`, what its key may be used for; `revocation`, that no current list of its issuer is
     there."""
+
+    @property
+    def whose_clients(self) -> str:
+        """``clients``, or what holds without it."""
+        near = on_this_machine(urlsplit(self.endpoint).hostname or "")
+        return self.clients or ("any" if near else "trusted")
 
 
 class Mes(Section):

@@ -178,6 +178,25 @@ def test_the_first_cell_takes_a_port_that_nobody_listens_on(tmp_path):
     assert endpoints[0] != endpoints[1]
 
 
+@pytest.mark.parametrize(
+    ("host", "said", "holds"),
+    [
+        ("127.0.0.1", "", "any"),
+        ("localhost", "", "any"),
+        ("[::1]", "", "any"),
+        ("0.0.0.0", "", "trusted"),
+        ("[::]", "", "trusted"),
+        ("192.168.0.5", "", "trusted"),
+        ("cell-7", "", "trusted"),
+        ("127.0.0.1", "trusted", "trusted"),
+        ("0.0.0.0", "any", "any"),
+    ],
+)
+def test_clients_must_be_trusted_where_other_machines_reach_the_server(host, said, holds):
+    section = model.OpcUa(endpoint=f"opc.tcp://{host}:4840", clients=said or None)
+    assert section.whose_clients == holds
+
+
 def test_a_folder_with_content_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(TemplateError, match=r"not empty \(it has mine\.txt\).*empty folder"):
