@@ -13,9 +13,8 @@ from typing import Final, NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from cellwright.mes.audit.merkle import leaf_hash
 from cellwright.mes.audit.tables import AuditCheckpoint, AuditTile
-from cellwright.mes.audit.tree import LENGTH, WIDTH, GrowingTree, Tile, covered
+from cellwright.mes.audit.tree import LENGTH, WIDTH, GrowingTree, Tile, covered, leaves_of
 from cellwright.mes.kernel.base import Base
 
 _tile = Base.metadata.tables[AuditTile.__tablename__]
@@ -64,8 +63,7 @@ class Evidence:
             end = begin + WIDTH - there % WIDTH
             if self._sizes:
                 end = min(end, begin + self._sizes[0] - there)
-            leaves = [leaf_hash(bytes.fromhex(each)) for each in hashes[begin:end]]
-            for tile in self._tree.add(leaves):
+            for tile in self._tree.add(leaves_of(hashes[begin:end])):
                 if fault := self._compare(tile):
                     return fault
             if fault := self._compare_roots():

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Select, bindparam, func, select, union_all
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from cellwright.mes.audit.merkle import EMPTY_ROOT, leaf_hash, node_hash
+from cellwright.mes.audit.merkle import EMPTY_ROOT, node_hash
 from cellwright.mes.audit.tables import AuditRecord, AuditTile
 from cellwright.mes.kernel.base import Base
 from cellwright.mes.kernel.scope import scope_of
@@ -56,13 +57,23 @@ def covered(level: int, position: int) -> range:
     return range(position << level * STEP, position + 1 << level * STEP)
 
 
+def leaves_of(hashes: Iterable[str]) -> list[bytes]:
+    """Hashes of the leaves of records; a leaf's data is the record's hash (32 bytes)."""
+    # `merkle.leaf_hash` without the call; see `_parents`.
+    return [sha256(b"\0" + bytes.fromhex(each)).digest() for each in hashes]
+
+
 def subtree(hashes: list[bytes]) -> bytes:
     """Hash over neighbouring hashes of one level, whose number is a power of two."""
     while len(hashes) > 1:
-        hashes = [
-            node_hash(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=True)
-        ]
+        hashes = _parents(hashes)
     return hashes[0]
+
+
+def _parents(hashes: list[bytes]) -> list[bytes]:
+    # `merkle.node_hash` of each pair, without the call: verification makes one for each record.
+    pairs = zip(hashes[::2], hashes[1::2], strict=True)
+    return [sha256(b"\1" + left + right).digest() for left, right in pairs]
 
 
 class GrowingTree:
@@ -86,9 +97,9 @@ class GrowingTree:
             tile = self._open[level]
             done = len(tile) >> STEP
             tile += coming
-            coming = [
-                subtree(tile[at << STEP : at + 1 << STEP]) for at in range(done, len(tile) >> STEP)
-            ]
+            coming = tile[done << STEP : len(tile) >> STEP << STEP]
+            for _ in range(STEP):
+                coming = _parents(coming)
             if len(tile) == WIDTH:
                 self._open[level] = []
                 yield Tile(level, (self.size >> level * STEP) // WIDTH - 1, tile)
@@ -198,7 +209,7 @@ def read_leaves(session: Session, chain_id: int, indexes: range) -> list[bytes]:
     found = session.connection().scalars(
         _LEAVES, {"chain_id": chain_id, "begin": indexes.start, "end": indexes.stop}
     )
-    return [leaf_hash(bytes.fromhex(each)) for each in found]
+    return leaves_of(found)
 
 
 def store_tiles(session: Session, chain_id: int, size: int) -> None:
