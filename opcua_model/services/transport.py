@@ -239,6 +239,8 @@ class CellProcessor(UaProcessor):
             raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
         slices.check_length(typeid, body)
         if typeid in slices.SERVICES:
+            # The library's watch over silent sessions looks at this.
+            self._untyped.session_last_activity = time.monotonic()
             self._activated().begin_request()
             response, results = await slices.SERVICES[typeid].answer(self._activated(), body)
             self._send_encoded(requesthdr, seqhdr, response, results)
