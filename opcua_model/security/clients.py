@@ -22,7 +22,7 @@ class ClientCertificates:
     """Which clients may connect."""
 
     def __init__(self, trust: TrustList, rules: checks.Rules, clock: Clock) -> None:
-        self._trust, self._rules, self._clock = trust, rules, clock
+        self._trust, self._rules, self.clock = trust, rules, clock
         self._disk = asyncio.Lock()
 
     async def look(self) -> bool:
@@ -35,7 +35,7 @@ class ClientCertificates:
 
         Raises CertificateRefusedError.
         """
-        now = utc_datetime(self._clock.utc_ns())
+        now = utc_datetime(self.clock.utc_ns())
         for why in checks.check(sent, self._trust.known, self._rules, now):
             _log.warning(
                 "client certificate accepted although a check failed, as configured",

@@ -273,6 +273,14 @@ def _passing(name: str) -> bool:
     return name.startswith(".") or name.endswith(".new")
 
 
+def certificates_of(file: Path) -> list[x509.Certificate]:
+    """The certificates of a file, DER or PEM. Raises CertificateError when there is none."""
+    found = _decoded(_content(file))
+    if not found:
+        raise CertificateError(f"{file} holds no certificate, in DER or PEM; export it once more")
+    return found
+
+
 def _content(file: Path) -> bytes:
     try:
         with file.open("rb") as stream:

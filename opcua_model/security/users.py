@@ -9,9 +9,10 @@ a wrong password.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -25,6 +26,9 @@ from cellwright.io.timing.clock import Clock
 from cellwright.opcua_model.errors import UsersError
 from cellwright.opcua_model.security.lockout import LockOut, Place
 
+_FINGERPRINT: Final = re.compile(r"[0-9a-fA-F]{64}")
+MAX_CERTIFICATES: Final = 10
+"""Of one user; the oldest gives way."""
 NOWHERE: Final = Place()
 MAX_PASSWORD_BYTES: Final = 1024
 
@@ -39,6 +43,8 @@ class UserRecord:
     name: str
     password_hash: str
     roles: frozenset[str]
+    certificates: frozenset[str] = frozenset()
+    """SHA-256 fingerprints in hexadecimal digits; with the key of one of them the user logs in."""
 
 
 def load_users(path: Path) -> dict[str, UserRecord]:
@@ -72,7 +78,23 @@ def add_user(
     if not roles or not all(roles):
         raise UsersError(f"user {name} has no role; give at least one, for example Operator")
     entries = _read(path)
+    former = entries.get(name)
     entries[name] = {"password": hasher.hash(password), "roles": list(roles)}
+    if isinstance(former, Mapping) and former.get("certificates"):
+        entries[name]["certificates"] = list(former["certificates"])
+    _write(path, entries)
+
+
+def add_certificate(path: Path, name: str, fingerprint: str) -> None:
+    """Let a user log in with the key of a certificate too. Raises UsersError for a stranger."""
+    record = load_users(path).get(name)
+    if record is None:
+        raise UsersError(
+            f"there is no user '{name}' in {path}; `cellwright user add {name}` makes one"
+        )
+    entries = _read(path)
+    former = [each for each in entries[name].get("certificates", []) if each != fingerprint]
+    entries[name] = {**entries[name], "certificates": [*former, fingerprint][-MAX_CERTIFICATES:]}
     _write(path, entries)
 
 
@@ -134,11 +156,11 @@ def _record(path: Path, name: str, entry: object) -> UserRecord:
     where = f"{path}: user {name}"
     if not isinstance(entry, Mapping):
         raise UsersError(f"{where}: expected 'password' and 'roles'")
-    unknown = set(entry) - {"password", "roles"}
+    unknown = set(entry) - {"password", "roles", "certificates"}
     if unknown:
         raise UsersError(
             f"{where}: unknown key {', '.join(sorted(map(str, unknown)))}; "
-            "a user has 'password' and 'roles'"
+            "a user has 'password', 'roles' and, with a certificate, 'certificates'"
         )
     password, roles = entry.get("password"), entry.get("roles")
     if not isinstance(password, str) or not password.startswith("$argon2"):
@@ -153,7 +175,19 @@ def _record(path: Path, name: str, entry: object) -> UserRecord:
         argon2.extract_parameters(password)
     except InvalidHashError as error:
         raise UsersError(f"{where}: the argon2 hash is damaged; set the password anew") from error
-    return UserRecord(name, password, frozenset(roles))
+    return UserRecord(name, password, frozenset(roles), _fingerprints(where, entry))
+
+
+def _fingerprints(where: str, entry: Mapping[Any, Any]) -> frozenset[str]:
+    found = entry.get("certificates", [])
+    if not isinstance(found, list) or not all(
+        isinstance(each, str) and _FINGERPRINT.fullmatch(each) for each in found
+    ):
+        raise UsersError(
+            f"{where}: 'certificates' must be a list of SHA-256 fingerprints; "
+            "`cellwright user certificate` writes them"
+        )
+    return frozenset(each.lower() for each in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +199,7 @@ class UsersChange:
     roles: tuple[str, ...] = ()
     """Names of those who have other roles now."""
     passwords: tuple[str, ...] = ()
-    """Names of those whose password was changed."""
+    """Names of those whose password was changed, or their certificates."""
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.roles or self.passwords)
@@ -179,7 +213,10 @@ def changes(old: Mapping[str, UserRecord], new: Mapping[str, UserRecord]) -> Use
         removed=tuple(sorted(old.keys() - new.keys())),
         roles=tuple(name for name in both if old[name].roles != new[name].roles),
         passwords=tuple(
-            name for name in both if old[name].password_hash != new[name].password_hash
+            name
+            for name in both
+            if (old[name].password_hash, old[name].certificates)
+            != (new[name].password_hash, new[name].certificates)
         ),
     )
 
@@ -189,6 +226,9 @@ class UserSource(Protocol):
 
     def get(self, name: str, /) -> UserRecord | None:
         """The user of that name, None where there is none. Must not wait."""
+
+    def values(self) -> Iterable[UserRecord]:
+        """All users. Must not wait."""
 
 
 class WatchedUsers(UserSource, Protocol):
@@ -227,6 +267,10 @@ class FileUsers:
     def get(self, name: str, /) -> UserRecord | None:
         """The user of that name as of the last look."""
         return self._users.get(name)
+
+    def values(self) -> Iterable[UserRecord]:
+        """The users as of the last look."""
+        return list(self._users.values())
 
     def look(self) -> UsersChange:
         """Read the file if it has changed. Raises UsersError at each look until it can be read."""
@@ -297,9 +341,11 @@ class Authenticator:
             self.lockout.succeeded(name, place)
         return user
 
-    def user(self, name: str) -> UserRecord | None:
-        """The user of that name, who has proven by other means to be it."""
-        return self._users.get(name)
+    def owner(self, fingerprint: str) -> UserRecord | None:
+        """Whose certificate it is, by its SHA-256 fingerprint."""
+        return next(
+            (each for each in self._users.values() if fingerprint in each.certificates), None
+        )
 
     def why_refused(self, name: str, place: Place = NOWHERE) -> str:
         """For the log, never for the client: what was wrong with the last login of that name."""

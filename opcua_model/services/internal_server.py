@@ -30,10 +30,12 @@ from asyncua.server.user_managers import UserManager
 from cellwright.opcua_model.address_space import standard_cache
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.tag_values import TagValues
+from cellwright.opcua_model.address_space.values import utc_datetime
+from cellwright.opcua_model.security import user_tokens
 from cellwright.opcua_model.security.access import ANONYMOUS, CellUser
 from cellwright.opcua_model.security.addresses import plain, url_host
 from cellwright.opcua_model.security.admission import Admission, may_be_anonymous
-from cellwright.opcua_model.security.checks import CertificateRefusedError
+from cellwright.opcua_model.security.checks import CertificateRefusedError, name_of
 from cellwright.opcua_model.security.clients import ClientCertificates
 from cellwright.opcua_model.security.lockout import Place
 from cellwright.opcua_model.security.turns import TooManyError, Turns
@@ -92,7 +94,7 @@ class CellInternalServer(InternalServer):
         self.isession.subscription_service = self.subscriptions
         self.allow_remote_admin = False
         self.disabled_clock = True  # `StandardNodes.refresh` writes the time
-        tokens: tuple[Any, ...] = (ua.UserNameIdentityToken,)
+        tokens: tuple[Any, ...] = (ua.UserNameIdentityToken, ua.X509IdentityToken)
         self.supported_tokens = (ua.AnonymousIdentityToken, *tokens) if anonymous else tokens
         self.max_pending_messages_per_connection = limits.MAX_QUEUED_MESSAGES
         self.admission = Admission()
@@ -169,21 +171,25 @@ class CellInternalServer(InternalServer):
         raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
 
     async def login(
-        self, session: CellSession, token: Any, place: Place, *, channel_encrypts: bool
+        self, session: CellSession, asked: ua.ActivateSessionParameters, place: Place, policy: Any
     ) -> CellUser:
-        """The user behind an identity token; raises ServiceError.
+        """The user behind the identity token of ActivateSession; raises ServiceError.
 
         The password check runs in a thread of low priority, one at a time for the whole server,
         and few wait for it, so that a flood of logins costs neither the event loop nor memory.
         """
+        token: Any = asked.UserIdentityToken
         if token is None or (isinstance(token, ua.ExtensionObject) and token.TypeId.is_null()):
             token = ua.AnonymousIdentityToken()
         if isinstance(token, ua.AnonymousIdentityToken) and self.anonymous:
             return ANONYMOUS
+        if isinstance(token, ua.X509IdentityToken):
+            return await self._certified(session, token, asked.UserTokenSignature, place, policy)
         if not isinstance(token, ua.UserNameIdentityToken):
             raise self._refused(ua.StatusCodes.BadIdentityTokenRejected, "", session)
         name = token.UserName or ""
-        password = self._password(session, token, channel_encrypts)
+        encrypted = policy.Mode == ua.MessageSecurityMode.SignAndEncrypt
+        password = self._password(session, token, encrypted)
         lockout = self.authenticator.lockout
         try:
             if lockout.locked(name, place):
@@ -201,6 +207,35 @@ class CellInternalServer(InternalServer):
             raise self._wrong(name, session, place)
         _log.info("logged in", user=name, session=session.session_id.to_string())
         return CellUser(UserRole.User, name, user.roles)
+
+    async def _certified(
+        self,
+        session: CellSession,
+        token: ua.X509IdentityToken,
+        signature: ua.SignatureData,
+        place: Place,
+        policy: Any,
+    ) -> CellUser:
+        """The user whose certificate it is. No lock holds it: a key is not guessed."""
+        server = policy.host_certificate or uacrypto.der_from_x509(self.certificate)
+        now = utc_datetime(self.clients.clock.utc_ns())
+        try:
+            shown = user_tokens.proven(token, signature, server + (session.nonce or b""), now)
+            if self.user_changes is not None:
+                async with self._logins.turn(place.address, known=True):
+                    await self.user_changes.look()
+        except user_tokens.TokenRefusedError as error:
+            raise self._refused(error.code, "", session, str(error)) from error
+        except TooManyError as error:
+            busy = ua.StatusCodes.BadServerTooBusy
+            raise self._refused(busy, "", session, "too many logins wait") from error
+        user = self.authenticator.owner(user_tokens.fingerprint(shown))
+        if user is None:
+            why = f"nobody has the certificate {name_of(shown)}"
+            raise self._refused(ua.StatusCodes.BadIdentityTokenRejected, "", session, why)
+        self.authenticator.lockout.succeeded(user.name, place)
+        _log.info("logged in by certificate", user=user.name, certificate=name_of(shown))
+        return CellUser(UserRole.User, user.name, user.roles)
 
     def _wrong(self, name: str, session: CellSession, place: Place) -> ServiceError:
         why = self.authenticator.why_refused(name, place)

@@ -296,12 +296,7 @@ class CellProcessor(UaProcessor):
             )
         except uacrypto.InvalidSignature as error:
             raise ServiceError(ua.StatusCodes.BadApplicationSignatureInvalid) from error
-        user = await self.cell.login(
-            session,
-            params.UserIdentityToken,
-            self.place,
-            channel_encrypts=policy.Mode == ua.MessageSecurityMode.SignAndEncrypt,
-        )
+        user = await self.cell.login(session, params, self.place, policy)
         self.cell.check_place(session, user)
         result = session.activate(user)
         if session is not self.session:

@@ -53,6 +53,29 @@ def user_add(
     typer.echo(f"{name}: {', '.join(role or ['Operator'])}")
 
 
+@app.command("certificate")
+def user_certificate(
+    name: Annotated[str, typer.Argument(help="User name.")],
+    certificate: Annotated[
+        Path, typer.Argument(help="Their certificate, DER or PEM; never its key.")
+    ],
+    file: FileArgument = Path(),
+) -> None:
+    """Let a user log in with a certificate too, where the client has its key."""
+    from cellwright.opcua_model.errors import CertificateError, UsersError  # noqa: PLC0415
+    from cellwright.opcua_model.security.trust_list import certificates_of  # noqa: PLC0415
+    from cellwright.opcua_model.security.user_tokens import fingerprint  # noqa: PLC0415
+    from cellwright.opcua_model.security.users import add_certificate  # noqa: PLC0415
+
+    users = _users_file(cell_file(file))
+    try:
+        print_ = fingerprint(certificates_of(certificate)[0])
+        add_certificate(users, name, print_)
+    except (CertificateError, UsersError) as error:
+        fail(str(error))
+    typer.echo(f"{name}: logs in with the certificate {print_[:12]}... too")
+
+
 @app.command("list")
 def user_list(file: FileArgument = Path()) -> None:
     """List the users in the cell's users file with their roles."""
