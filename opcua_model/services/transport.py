@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+import traceback
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 from asyncua import ua
 from asyncua.common.connection import SecureConnection, TransportLimits
-from asyncua.common.utils import Buffer, ServiceError
+from asyncua.common.utils import Buffer, NotEnoughData, ServiceError
 from asyncua.crypto import uacrypto
 from asyncua.crypto.security_policies import SecurityPolicyNone
 from asyncua.server.internal_session import SessionState
 from asyncua.server.uaprocessor import UaProcessor
+from asyncua.ua import ua_binary
 from asyncua.ua.ua_binary import struct_from_binary
 
 from cellwright.opcua_model.address_space.ids import status_code
@@ -217,6 +219,11 @@ class CellProcessor(UaProcessor):
             if error.code in _SECURITY_CODES:
                 self.cell.counters.security_rejected_requests += 1
             raise
+        except Exception as error:
+            if not _while_decoding(error):
+                raise
+            self.cell.counters.rejected_requests += 1
+            raise ServiceError(ua.StatusCodes.BadDecodingError) from error
 
     async def _dispatch(
         self, typeid: ua.NodeId, requesthdr: Any, seqhdr: Any, body: Buffer
@@ -348,6 +355,7 @@ class CellProcessor(UaProcessor):
         if not session.is_activated():
             raise ServiceError(ua.StatusCodes.BadSessionNotActivated)
         session.touch()
+        self.session_last_activity = time.monotonic()  # the library's own watch looks at this one
         return session
 
     async def _browse_next(
@@ -392,6 +400,15 @@ _SECURITY_CODES: Final = frozenset(
         ua.StatusCodes.BadNonceInvalid,
     }
 )
+
+
+def _while_decoding(error: Exception) -> bool:
+    """Whether it came of reading a request, where the library lets any exception out."""
+    return isinstance(error, NotEnoughData) or any(
+        frame.f_code.co_filename == ua_binary.__file__
+        and ("from_binary" in frame.f_code.co_name or "unpack" in frame.f_code.co_name)
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
 
 
 def _acceptable(hello: ua.Hello) -> bool:

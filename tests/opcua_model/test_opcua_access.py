@@ -191,6 +191,15 @@ async def test_a_silent_session_times_out_and_a_torn_one_is_an_abort(
     silent.disconnect_socket()
 
 
+async def test_a_client_that_only_reads_or_browses_shows_that_it_lives(cell: Any) -> None:
+    async with cell.client() as client:
+        channel = cell.server._internal.sessions[-1].channel
+        for act in (client.get_node(CURRENT_TIME).read_value, client.nodes.root.get_children):
+            channel.session_last_activity = 0.0  # the library ends the session by this one
+            assert await act() is not None
+            assert channel.session_last_activity > 0.0
+
+
 class Recorder:
     """Keeps what a subscription delivers."""
 
