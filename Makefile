@@ -14,7 +14,7 @@ STAMP  := $(VENV)/.installed
 TYPED  := build/typed/.installed
 ROOMS  := $(shell find native io tasks mes opcua_model web runtime -name '*.py' -not -path '*/__pycache__/*')
 
-.PHONY: help demo test lint types imports bench docs jitter soak install clean campaign chaos chaos-retain changes mutants fuzz-rest
+.PHONY: help demo test lint types imports bench docs jitter soak install clean campaign chaos chaos-retain changes mutants fuzz-rest fuzz-opcua
 
 ## What `make` alone prints: all targets
 help:
@@ -92,6 +92,10 @@ soak: $(STAMP)
 ## So many requests, right and wrong, to every REST route: make fuzz-rest N=20000 (about 5 minutes)
 fuzz-rest: $(STAMP)
 	CELLWRIGHT_REST_REQUESTS=$(N) $(PYTEST) tests/web/test_fuzz.py --timeout 7200 $(ARGS)
+
+## Captured OPC UA messages, mutated, for so long against a server that runs: make fuzz-opcua SECONDS=600
+fuzz-opcua: $(STAMP)
+	CELLWRIGHT_FUZZ_SECONDS=$(or $(SECONDS),60) CELLWRIGHT_SEED=$(SEED) $(PYTEST) tests/opcua_model/test_opcua_mutations.py -p no:xdist $(ARGS)
 
 CHAOS := PYTHONPATH=tests:examples/blade_marking $(BIN)/python
 
