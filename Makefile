@@ -95,7 +95,7 @@ fuzz-rest: $(STAMP)
 
 ## Captured OPC UA messages, mutated, for so long against a server that runs: make fuzz-opcua SECONDS=600
 fuzz-opcua: $(STAMP)
-	CELLWRIGHT_FUZZ_SECONDS=$(or $(SECONDS),60) CELLWRIGHT_SEED=$(SEED) $(PYTEST) tests/opcua_model/test_opcua_mutations.py -p no:xdist $(ARGS)
+	CELLWRIGHT_FUZZ_SECONDS=$(or $(SECONDS),60) CELLWRIGHT_SEED=$(SEED) $(PYTEST) tests/opcua_model/test_opcua_mutations.py --timeout 0 $(ARGS)
 
 CHAOS := PYTHONPATH=tests:examples/blade_marking $(BIN)/python
 

@@ -39,6 +39,7 @@ from cellwright.opcua_model.nodes.standard import StandardNodes
 from cellwright.opcua_model.nodes.tags import TagTree
 from cellwright.opcua_model.security.access import ServiceRules
 from cellwright.opcua_model.security.addresses import reached_by, url_host
+from cellwright.opcua_model.security.audit import AuditTrail
 from cellwright.opcua_model.security.certificate import OwnCertificate, own_certificate
 from cellwright.opcua_model.security.checks import Rules, thumbprint
 from cellwright.opcua_model.security.clients import ClientCertificates
@@ -135,6 +136,7 @@ class CellServer:
         internal = CellInternalServer(
             self._authenticator,
             ClientCertificates(trust, rules, self._clock),
+            AuditTrail(self._image.events["gateway"].put, self._clock),
             self._writes,
             self._tags,
             anonymous=settings.anonymous == "read",

@@ -2,6 +2,7 @@
 
 from cellwright.io.messages.base import OWN_TASK, Command, Event, Message
 from cellwright.io.messages.cell_events import (
+    AccessAudited,
     AlarmChanged,
     CommandRefused,
     FaultRaised,
@@ -58,6 +59,7 @@ from cellwright.io.messages.serials import SerialGranted, SerialRefused, TaskMes
 __all__ = [
     "MOST_WRITES",
     "OWN_TASK",
+    "AccessAudited",
     "AcknowledgeAlarm",
     "AlarmChanged",
     "AnyCommand",

@@ -114,3 +114,22 @@ class UsersChanged(Event, frozen=True, kw_only=True, tag="users_changed"):
     """Users whose password was changed."""
     reason: str = ""
     """What of it is not listed: of very many users only the first are."""
+
+
+class AccessAudited(Event, frozen=True, kw_only=True, tag="access_audited"):
+    """A client of the OPC UA server was refused, or a user logged in."""
+
+    step: str
+    """``channel``, ``certificate``, ``session`` or ``login``."""
+    status: str
+    """``Good``, or the status code with which it was refused, like ``BadCertificateUntrusted``."""
+    address: str
+    """The client's IP address; empty when there were too many to tell apart."""
+    user: str = ""
+    """The name that was claimed; only after ``Good`` is it who it was."""
+    subject: str = ""
+    """Name of the certificate that was shown, or of the client."""
+    times: int = 1
+    """How often within a minute; the first of equal ones is told at once, the others together."""
+    actor: str = ""
+    reason: str = ""

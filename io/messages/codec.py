@@ -13,6 +13,7 @@ import msgspec
 
 from cellwright.io.messages.base import Message
 from cellwright.io.messages.cell_events import (
+    AccessAudited,
     AlarmChanged,
     CommandRefused,
     FaultRaised,
@@ -63,6 +64,7 @@ AnyEvent = (
     | AlarmChanged
     | CommandRefused
     | UsersChanged
+    | AccessAudited
 )
 
 

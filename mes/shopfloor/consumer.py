@@ -14,6 +14,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from cellwright.io.messages import (
+    AccessAudited,
     AlarmChanged,
     AnyEvent,
     Command,
@@ -217,5 +218,8 @@ def _record_cell(ctx: EventContext, event: AnyEvent) -> None:
             ctx.audit("command", event.command, actor=event.actor, reason=event.why)
         case UsersChanged():
             ctx.audit("users", mend_key(event.source), reason=event.reason)
+        case AccessAudited():
+            client = mend_key(event.address or "unknown")
+            ctx.audit("client", client, actor=event.actor, reason=event.reason)
         case _:
             raise AssertionError(f"{type(event).__name__} is consumed elsewhere")

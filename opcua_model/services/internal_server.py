@@ -35,6 +35,7 @@ from cellwright.opcua_model.security import user_tokens
 from cellwright.opcua_model.security.access import ANONYMOUS, CellUser
 from cellwright.opcua_model.security.addresses import plain, url_host
 from cellwright.opcua_model.security.admission import Admission, may_be_anonymous
+from cellwright.opcua_model.security.audit import AuditTrail
 from cellwright.opcua_model.security.checks import CertificateRefusedError, name_of
 from cellwright.opcua_model.security.clients import ClientCertificates
 from cellwright.opcua_model.security.lockout import Place
@@ -68,6 +69,7 @@ class CellInternalServer(InternalServer):
         self,
         authenticator: Authenticator,
         clients: ClientCertificates,
+        audit: AuditTrail,
         writes: WritePath,
         tags: TagValues,
         *,
@@ -76,6 +78,7 @@ class CellInternalServer(InternalServer):
         super().__init__(user_manager=_NoUsers())
         self.authenticator = authenticator
         self.clients = clients
+        self.audit = audit
         self.writes = writes
         self.tags = tags
         self.anonymous = anonymous
@@ -206,6 +209,7 @@ class CellInternalServer(InternalServer):
         if user is None:
             raise self._wrong(name, session, place)
         _log.info("logged in", user=name, session=session.session_id.to_string())
+        self.audit.record("login", "Good", place.address, user=name, subject=session.label)
         return CellUser(UserRole.User, name, user.roles)
 
     async def _certified(
@@ -235,6 +239,7 @@ class CellInternalServer(InternalServer):
             raise self._refused(ua.StatusCodes.BadIdentityTokenRejected, "", session, why)
         self.authenticator.lockout.succeeded(user.name, place)
         _log.info("logged in by certificate", user=user.name, certificate=name_of(shown))
+        self.audit.record("login", "Good", place.address, user=user.name, subject=name_of(shown))
         return CellUser(UserRole.User, user.name, user.roles)
 
     def _wrong(self, name: str, session: CellSession, place: Place) -> ServiceError:
@@ -248,6 +253,7 @@ class CellInternalServer(InternalServer):
                 with contextlib.suppress(TooManyError):  # then each login looks
                     async with self._logins.turn(known=True):
                         await self.user_changes.look()
+            self.audit.flush()
             if await self.clients.look():
                 await self._check_clients_again()
             await asyncio.sleep(LOOK_S)
@@ -295,6 +301,14 @@ class CellInternalServer(InternalServer):
     def _refused(self, code: int, name: str, session: CellSession, why: str = "") -> ServiceError:
         self.counters.security_rejected_sessions += 1
         self.counters.rejected_sessions += 1
+        self.audit.record(
+            "login",
+            status_code(code).name,
+            session.address,
+            user=name,
+            subject=session.label,
+            why=why,
+        )
         _log.warning(
             "login refused",
             user=name[:64],

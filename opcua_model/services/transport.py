@@ -22,12 +22,14 @@ from asyncua.server.internal_session import SessionState
 from asyncua.server.uaprocessor import UaProcessor
 from asyncua.ua import ua_binary
 from asyncua.ua.ua_binary import struct_from_binary
+from cryptography.exceptions import InvalidSignature
 
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.security import checks
 from cellwright.opcua_model.security.access import SERVICES
 from cellwright.opcua_model.security.addresses import plain
 from cellwright.opcua_model.security.admission import Stage
+from cellwright.opcua_model.security.audit import Step
 from cellwright.opcua_model.security.clients import ClientCertificates
 from cellwright.opcua_model.security.lockout import Place
 from cellwright.opcua_model.services import limits, slices
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
+_BAD_SIGNATURE: Final = (InvalidSignature, uacrypto.InvalidSignature)
+"""The library has one of its own and lets that of its library through."""
 _LEAST_NONCE: Final = 32
 """Bytes of a client's nonce in CreateSession (OPC 10000-4, 5.6.2)."""
 
@@ -193,11 +197,31 @@ class CellProcessor(UaProcessor):
         except checks.CertificateRefusedError as error:
             await self._refuse(error)
             raise ua.UaStatusCodeError(error.code) from error
+        except ua.UaStatusCodeError as error:
+            if opens:
+                self.audit("channel", error.code, "")
+            raise
+        except (*_BAD_SIGNATURE, ValueError) as error:
+            secured = bool(self._connection.sent)
+            if isinstance(error, ValueError) and not (opens and secured):
+                raise  # it does not decode; of one that opens a channel it was not for this server
+            code = ua.StatusCodes.BadSecurityChecksFailed
+            if opens:
+                self.audit("channel", code, "signature or encryption does not fit the certificate")
+            raise ua.UaStatusCodeError(code) from error
+
+    def audit(self, step: Step, code: int, why: str) -> None:
+        """Put a refusal on record."""
+        sent = self._connection.sent
+        subject = checks.name_of(sent[0]) if sent else ""
+        status = status_code(code).name
+        self.cell.audit.record(step, status, self.place.address, subject=subject, why=why)
 
     async def _refuse(self, error: checks.CertificateRefusedError) -> None:
         """Tell the people here why, and keep the certificate for them to decide."""
         self.cell.counters.security_rejected_requests += 1
         sent = self._connection.sent
+        self.audit("certificate", error.code, str(error))
         _log.warning(
             "client certificate refused",
             client=str(self.name),
@@ -229,7 +253,11 @@ class CellProcessor(UaProcessor):
         self, typeid: ua.NodeId, requesthdr: Any, seqhdr: Any, body: Buffer
     ) -> bool:
         if typeid == _CREATE:
-            await self._check_may_create(body)
+            try:
+                await self._check_may_create(body)
+            except ServiceError as error:
+                self.audit("session", error.code, "")
+                raise
         elif typeid == _ACTIVATE:
             await self._activate(requesthdr, seqhdr, body)
             return True
@@ -301,7 +329,7 @@ class CellProcessor(UaProcessor):
             policy.asymmetric_cryptography.verify(
                 challenge, params.ClientSignature.Signature or b""
             )
-        except uacrypto.InvalidSignature as error:
+        except _BAD_SIGNATURE as error:
             raise ServiceError(ua.StatusCodes.BadApplicationSignatureInvalid) from error
         user = await self.cell.login(session, params, self.place, policy)
         self.cell.check_place(session, user)

@@ -16,8 +16,6 @@ from support.campaign import times
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CURRENT_TIME = ua.NodeId(ua.ObjectIds.Server_ServerStatus_CurrentTime)
-CODE_AT = 16
-"""Where the code of a fault stands: after its type, the time and the handle."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -133,3 +131,19 @@ async def test_a_request_that_does_not_decode_is_told_so_and_the_channel_goes_on
             protocol.check_answer(response, "")
         assert caught.value.code == ua.StatusCodes.BadDecodingError
         assert await client.get_node(CURRENT_TIME).read_value() is not None
+
+
+async def test_who_does_not_sign_for_the_session_does_not_get_it(plant: Any) -> None:
+    client: Client = await plant.unconnected("op")
+    await client.connect_socket()
+    await client.send_hello()
+    await client.open_secure_channel()
+    await client.create_session()
+    params = ua.ActivateSessionParameters()
+    params.UserIdentityToken = ua.AnonymousIdentityToken()
+    for signature in (None, b"", bytes(256)):
+        params.ClientSignature.Signature = signature
+        with pytest.raises(ua.UaStatusCodeError) as caught:
+            await client.uaclient.session.activate_session(params)
+        assert caught.value.code == ua.StatusCodes.BadApplicationSignatureInvalid
+    client.disconnect_socket()

@@ -15,6 +15,7 @@ import msgspec
 
 from cellwright.io.journal.journal import CORRUPT, StoredRow
 from cellwright.io.messages import (
+    AccessAudited,
     AlarmChanged,
     AnyEvent,
     CommandRefused,
@@ -146,6 +147,10 @@ def _what(event: AnyEvent) -> str:
                 ("password of", event.passwords),
             )  # fmt: skip
             what = "; ".join(f"{word} {', '.join(names)}" for word, names in lists if names)
+        case AccessAudited():
+            parts = (event.step, event.user, event.subject, event.address, event.status)
+            what = " ".join(part for part in parts if part)
+            what += f" ({event.times} times)" if event.times > 1 else ""
         case _:
             what = _of_part(event)
     return what
