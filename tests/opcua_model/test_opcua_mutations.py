@@ -71,10 +71,10 @@ def target(folder: Path) -> Iterator[tuple[psutil.Process, int, Any]]:
     assert process.stdin is not None
     assert process.stdout is not None
 
-    def end() -> dict[str, Any]:
+    def end(witness_port: int) -> dict[str, Any]:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write("end\n")
+        process.stdin.write(f"{witness_port}\n")
         process.stdin.flush()
         report: dict[str, Any] = json.loads(process.stdout.readline())
         return report
@@ -289,6 +289,7 @@ async def test_mutated_captures_let_nobody_in_disturb_nobody_and_leave_no_memory
     caplog.set_level(100, logger="asyncua")
     with target(tmp_path) as (process, port, end):
         client, token = await witness(port, tmp_path)
+        own_port = client.uaclient.protocol.transport.get_extra_info("sockname")[1]
         fuzzer = Fuzzer(port, random.Random(SEED))
         await fuzzer.capture()
         stop, times_s = asyncio.Event(), list[float]()
@@ -303,10 +304,11 @@ async def test_mutated_captures_let_nobody_in_disturb_nobody_and_leave_no_memory
             )
             most = max(most, process.memory_info().rss)
         stop.set()
-        await reading
+        await asyncio.wait([reading])
+        report = end(own_port)
+        assert (reading.exception(), report["witness"]) == (None, []), report
         assert client.uaclient.session.authentication_token == token
-        await client.disconnect()
-        report = end()
+        await asyncio.gather(client.disconnect(), return_exceptions=True)
     times_s.sort()
     with capsys.disabled():
         print(

@@ -1,7 +1,8 @@
 """The OPC UA server in a process of its own, to be attacked.
 
 ``python opcua_target.py FOLDER`` prints its port when clients may come. On a line at its standard
-input it prints, as JSON, what came of the attacks, and ends.
+input, the port of a client that is to have no harm, it prints as JSON what came of the attacks, and
+ends.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ async def serve(folder: Path) -> None:
     print(server.port, flush=True)
     stop = asyncio.Event()
     running = asyncio.create_task(server.run(stop, 0.05))
-    await asyncio.to_thread(sys.stdin.readline)
+    mine = f", {(await asyncio.to_thread(sys.stdin.readline)).strip()})"
     stop.set()
     await running
     print(
@@ -69,6 +70,7 @@ async def serve(folder: Path) -> None:
                 "logins": sum(entry["event"] == "logged in" for entry in capture.entries),
                 "commands": len(scan.received),
                 "unhandled": unhandled.found,
+                "witness": [str(each) for each in capture.entries if mine in str(each)],
                 "closed": sum(entry["event"] == "connection closed" for entry in capture.entries),
             }
         ),
