@@ -47,7 +47,9 @@ async def closed(protocol: Any) -> None:
 
 @pytest.mark.campaign
 async def test_guessed_tokens_open_nothing(plant: Any) -> None:
-    async with plant.client("op") as victim, plant.client(None) as intruder:
+    intruder = await plant.unconnected(None)
+    intruder._watchdog_intervall = 3600.0  # the library looks after itself with the same token
+    async with plant.client("op") as victim, intruder:
         session = intruder.uaclient.session
         own, counters = session.authentication_token, plant.server._internal.counters
         before = counters.security_rejected_requests
