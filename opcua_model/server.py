@@ -100,7 +100,7 @@ class CellServer:
         file = plan.opcua.users_file
         # Without a users file nobody can log in; anonymous reading does not need one.
         self._users = FileUsers(Path(plan.folder) / file) if file else None
-        self._writes = WritePath(commands)
+        self._writes = WritePath(commands, self._tags.paths)
         self._control = CellControl(commands)
         self._authenticator = Authenticator({} if self._users is None else self._users, clock)
         self._mes = MesView(mes) if mes is not None else None
@@ -188,8 +188,9 @@ class CellServer:
         ServerMethods(self._internal).register()
         tree = CellTree(builder, plan, VERSION)
         nodes = tree.build()
-        tags = TagTree(builder, plan, self._writes, self._tags, OBJECTS).build(nodes.system)
-        tree.stations(nodes.machine, tags)
+        tags = TagTree(builder, plan, self._tags, OBJECTS)
+        tags.build(nodes.system, self._internal.nodes)
+        tree.stations(nodes.machine, tags.show)
         self._control.build(builder, self._internal.methods, nodes.resource)
         self._diagnostics = Diagnostics(self._image, nodes)
         self._work_orders = WorkOrders(builder, plan.cell, nodes.mes)

@@ -54,6 +54,15 @@ def attribute(node: NodeData, attribute_id: ua.AttributeIds) -> Any:
     return held.value.Value.Value
 
 
+def type_definition(node: NodeData) -> ua.NodeId:
+    """The type of an Object or Variable; the null NodeId for one without."""
+    for item in node.references:
+        if item.IsForward and item.ReferenceTypeId == TYPE_DEFINITION:
+            definition: ua.NodeId = item.NodeId
+            return definition
+    return _NULL_ID
+
+
 def replace(node: NodeData, value: ua.DataValue) -> None:
     """Put a new value into a Variable and offer it to the monitored items."""
     held = node.attributes[_A.Value]
@@ -61,6 +70,18 @@ def replace(node: NodeData, value: ua.DataValue) -> None:
     watchers: Mapping[int, Any] = held.datachange_callbacks
     for watcher in watchers.values():
         watcher.sample(value)
+
+
+def own(value: Any, variant: ua.VariantType) -> AttributeValue:
+    """An attribute of one node, that never changes."""
+    return AttributeValue(ua.DataValue(ua.Variant(value, variant)))
+
+
+def dimensions(*lengths: int) -> AttributeValue:
+    """ArrayDimensions; 0 where the length is not fixed (OPC 10000-3, 5.6.2)."""
+    return AttributeValue(
+        ua.DataValue(ua.Variant(list(lengths), ua.VariantType.UInt32, is_array=True))
+    )
 
 
 class Builder:
@@ -72,9 +93,17 @@ class Builder:
         """Time of the values that never change."""
         self._shared: dict[tuple[int, Any], AttributeValue] = {}
 
-    def folder(self, parent: ua.NodeId, node_id: ua.NodeId, name: str, text: str = "") -> ua.NodeId:
-        """A folder below ``parent``; gives its NodeId."""
-        return self.object(parent, node_id, name, FOLDER_TYPE, reference=ORGANIZES, text=text)
+    def folder(
+        self, parent: ua.NodeId, node_id: ua.NodeId, name: str, text: str = "", *, title: str = ""
+    ) -> ua.NodeId:
+        """A folder below ``parent``; gives its NodeId. ``title`` is shown instead of the name."""
+        node = self._object(node_id, name, text)
+        if title:
+            node.attributes[_A.DisplayName] = own(
+                ua.LocalizedText(title), ua.VariantType.LocalizedText
+            )
+        self._insert(node, parent, ORGANIZES, FOLDER_TYPE)
+        return node_id
 
     def object(
         self,
@@ -87,9 +116,7 @@ class Builder:
         text: str = "",
     ) -> ua.NodeId:
         """An Object below ``parent``; gives its NodeId."""
-        node = self._node(node_id, name, ua.NodeClass.Object, text)
-        node.attributes[_A.EventNotifier] = self._constant(_A.EventNotifier, 0, ua.VariantType.Byte)
-        self._insert(node, parent, reference, type_definition)
+        self._insert(self._object(node_id, name, text), parent, reference, type_definition)
         return node_id
 
     def variable(
@@ -102,40 +129,48 @@ class Builder:
         *,
         type_definition: ua.NodeId = DATA_VARIABLE_TYPE,
         reference: ua.NodeId = COMPONENT,
-        dimensions: Sequence[int] = (),
-        access: int = READ,
         text: str = "",
-        sampling_ms: float = 0.0,
-        data_value: ua.DataValue | None = None,
+        namespace: int | None = None,
     ) -> NodeData:
-        """A Variable below ``parent``; gives the node, whose value `replace` replaces."""
-        node = self._node(node_id, name, ua.NodeClass.Variable, text)
-        attributes = node.attributes
-        attributes[_A.Value] = AttributeValue(
-            data_value or ua.DataValue(value, SourceTimestamp=self.made)
-        )
-        attributes[_A.DataType] = self._constant(_A.DataType, data_type, ua.VariantType.NodeId)
-        rank = 1 if value.is_array else -1
-        attributes[_A.ValueRank] = self._constant(_A.ValueRank, rank, ua.VariantType.Int32)
-        if value.is_array:
-            attributes[_A.ArrayDimensions] = AttributeValue(
-                ua.DataValue(
-                    ua.Variant(list(dimensions) or [0], ua.VariantType.UInt32, is_array=True)
-                )
-            )
-        for level in (_A.AccessLevel, _A.UserAccessLevel):
-            attributes[level] = self._constant(level, access, ua.VariantType.Byte)
-        self.extend_access(node, access)
-        attributes[_A.MinimumSamplingInterval] = self._constant(
-            _A.MinimumSamplingInterval, sampling_ms, ua.VariantType.Double
-        )
-        attributes[_A.Historizing] = self._constant(_A.Historizing, False, ua.VariantType.Boolean)
+        """A Variable below ``parent``; gives the node, whose value `replace` replaces.
+
+        Its BrowseName is in the namespace of its NodeId or in the one that is given.
+        """
+        node = self.loose_variable(node_id, name, value, data_type, text=text, namespace=namespace)
         self._insert(node, parent, reference, type_definition)
+        return node
+
+    def loose_variable(
+        self,
+        node_id: ua.NodeId,
+        name: str,
+        value: ua.Variant,
+        data_type: ua.NodeId,
+        *,
+        text: str = "",
+        namespace: int | None = None,
+    ) -> NodeData:
+        """A Variable without references that is in no space."""
+        node = self._node(node_id, name, ua.NodeClass.Variable, text, namespace)
+        attributes = node.attributes
+        attributes[_A.Value] = AttributeValue(ua.DataValue(value, SourceTimestamp=self.made))
+        attributes[_A.DataType] = self.constant(_A.DataType, data_type, ua.VariantType.NodeId)
+        rank = 1 if value.is_array else -1
+        attributes[_A.ValueRank] = self.constant(_A.ValueRank, rank, ua.VariantType.Int32)
+        if value.is_array:
+            attributes[_A.ArrayDimensions] = dimensions(0)
+        for level in (_A.AccessLevel, _A.UserAccessLevel):
+            attributes[level] = self.constant(level, READ, ua.VariantType.Byte)
+        self.extend_access(node, READ)
+        attributes[_A.MinimumSamplingInterval] = self.constant(
+            _A.MinimumSamplingInterval, 0.0, ua.VariantType.Double
+        )
+        attributes[_A.Historizing] = self.constant(_A.Historizing, False, ua.VariantType.Boolean)
         return node
 
     def extend_access(self, node: NodeData, access: int) -> None:
         """Give a Variable its AccessLevelEx: the access level in 32 bits (OPC 10000-3, 8.58)."""
-        node.attributes[_A.AccessLevelEx] = self._constant(
+        node.attributes[_A.AccessLevelEx] = self.constant(
             _A.AccessLevelEx, access, ua.VariantType.UInt32
         )
 
@@ -150,7 +185,7 @@ class Builder:
         namespace: int = 0,
     ) -> NodeData:
         """A Property of ``parent``. Names of the standard are in namespace 0."""
-        node = self.variable(
+        return self.variable(
             parent,
             node_id,
             name,
@@ -158,10 +193,8 @@ class Builder:
             data_type,
             type_definition=PROPERTY_TYPE,
             reference=PROPERTY,
+            namespace=namespace,
         )
-        if namespace != node_id.NamespaceIndex:
-            self._rename(node, parent, ua.QualifiedName(name, namespace))
-        return node
 
     def method(
         self,
@@ -176,7 +209,7 @@ class Builder:
         """A Method of ``parent`` with its argument properties; `services` holds what it does."""
         node = self._node(node_id, name, ua.NodeClass.Method, text)
         for level in (_A.Executable, _A.UserExecutable):
-            node.attributes[level] = self._constant(level, True, ua.VariantType.Boolean)
+            node.attributes[level] = self.constant(level, True, ua.VariantType.Boolean)
         self._insert(node, parent, COMPONENT, None)
         for label, arguments in (("InputArguments", inputs), ("OutputArguments", outputs)):
             if arguments:
@@ -192,9 +225,7 @@ class Builder:
     def object_type(self, node_id: ua.NodeId, name: str, text: str = "") -> None:
         """A subtype of BaseObjectType."""
         node = self._node(node_id, name, ua.NodeClass.ObjectType, text)
-        node.attributes[_A.IsAbstract] = self._constant(
-            _A.IsAbstract, False, ua.VariantType.Boolean
-        )
+        node.attributes[_A.IsAbstract] = self.constant(_A.IsAbstract, False, ua.VariantType.Boolean)
         self._insert(node, standard(ua.ObjectIds.BaseObjectType), SUBTYPE, None)
 
     def structure(
@@ -202,28 +233,18 @@ class Builder:
     ) -> None:
         """A structure DataType and its Default Binary encoding (OPC 10000-3, 5.8.2)."""
         node = self._node(node_id, name, ua.NodeClass.DataType, text)
-        node.attributes[_A.IsAbstract] = self._constant(
-            _A.IsAbstract, False, ua.VariantType.Boolean
-        )
+        node.attributes[_A.IsAbstract] = self.constant(_A.IsAbstract, False, ua.VariantType.Boolean)
         node.attributes[_A.DataTypeDefinition] = AttributeValue(
             ua.DataValue(ua.Variant(definition, ua.VariantType.ExtensionObject))
         )
         self._insert(node, standard(ua.ObjectIds.Structure), SUBTYPE, None)
-        encoding = self._node(definition.DefaultEncodingId, "Default Binary", ua.NodeClass.Object)
-        encoding.attributes[_A.BrowseName] = AttributeValue(
-            ua.DataValue(
-                ua.Variant(ua.QualifiedName("Default Binary", 0), ua.VariantType.QualifiedName)
-            )
-        )
-        encoding.attributes[_A.EventNotifier] = self._constant(
-            _A.EventNotifier, 0, ua.VariantType.Byte
-        )
+        encoding = self._object(definition.DefaultEncodingId, "Default Binary", namespace=0)
         self._insert(encoding, node_id, ENCODING, standard(ua.ObjectIds.DataTypeEncodingType))
 
     def reference(self, source: ua.NodeId, kind: ua.NodeId, target: ua.NodeId) -> None:
         """A further reference between two nodes that exist, in both directions."""
-        self.space[source].references.append(self._description(kind, target, forward=True))
-        self.space[target].references.append(self._description(kind, source, forward=False))
+        self.space[source].references.append(self.describe(kind, target, forward=True))
+        self.space[target].references.append(self.describe(kind, source, forward=False))
 
     def remove(self, node_ids: Iterable[ua.NodeId]) -> None:
         """Take nodes out, with every reference to them; monitored items learn that they went."""
@@ -260,38 +281,40 @@ class Builder:
             )
         return list(seen)
 
-    def _node(
-        self, node_id: ua.NodeId, name: str, class_: ua.NodeClass, text: str = ""
+    def _object(
+        self, node_id: ua.NodeId, name: str, text: str = "", namespace: int | None = None
     ) -> NodeData:
-        if node_id in self.space:
-            raise ModelError(f"two nodes want the NodeId {node_id.to_string()}; rename one of them")
-        node = NodeData(node_id)
-        attributes = node.attributes
-        attributes[_A.NodeId] = AttributeValue(
-            ua.DataValue(ua.Variant(node_id, ua.VariantType.NodeId))
-        )
-        attributes[_A.NodeClass] = self._constant(_A.NodeClass, class_, ua.VariantType.Int32)
-        attributes[_A.BrowseName] = AttributeValue(
-            ua.DataValue(
-                ua.Variant(
-                    ua.QualifiedName(name, node_id.NamespaceIndex), ua.VariantType.QualifiedName
-                )
-            )
-        )
-        attributes[_A.DisplayName] = AttributeValue(
-            ua.DataValue(ua.Variant(ua.LocalizedText(name), ua.VariantType.LocalizedText))
-        )
-        if text:
-            attributes[_A.Description] = AttributeValue(
-                ua.DataValue(ua.Variant(ua.LocalizedText(text), ua.VariantType.LocalizedText))
-            )
-        for mask in (_A.WriteMask, _A.UserWriteMask):
-            attributes[mask] = self._constant(mask, 0, ua.VariantType.UInt32)
+        node = self._node(node_id, name, ua.NodeClass.Object, text, namespace)
+        node.attributes[_A.EventNotifier] = self.constant(_A.EventNotifier, 0, ua.VariantType.Byte)
         return node
 
-    def _constant(
+    def _node(
+        self,
+        node_id: ua.NodeId,
+        name: str,
+        class_: ua.NodeClass,
+        text: str = "",
+        namespace: int | None = None,
+    ) -> NodeData:
+        node = NodeData(node_id)
+        attributes = node.attributes
+        attributes[_A.NodeId] = own(node_id, ua.VariantType.NodeId)
+        attributes[_A.NodeClass] = self.constant(_A.NodeClass, class_, ua.VariantType.Int32)
+        attributes[_A.BrowseName] = own(
+            ua.QualifiedName(name, node_id.NamespaceIndex if namespace is None else namespace),
+            ua.VariantType.QualifiedName,
+        )
+        attributes[_A.DisplayName] = own(ua.LocalizedText(name), ua.VariantType.LocalizedText)
+        if text:
+            attributes[_A.Description] = own(ua.LocalizedText(text), ua.VariantType.LocalizedText)
+        for mask in (_A.WriteMask, _A.UserWriteMask):
+            attributes[mask] = self.constant(mask, 0, ua.VariantType.UInt32)
+        return node
+
+    def constant(
         self, attribute_id: ua.AttributeIds, value: Any, variant: ua.VariantType
     ) -> AttributeValue:
+        """An attribute that many nodes have alike, made once; it must never change."""
         key = (int(attribute_id), value)
         held = self._shared.get(key)
         if held is None:
@@ -305,6 +328,10 @@ class Builder:
         reference: ua.NodeId,
         type_definition: ua.NodeId | None,
     ) -> None:
+        if node.nodeid in self.space:
+            raise ModelError(
+                f"two nodes want the NodeId {node.nodeid.to_string()}; rename one of them"
+            )
         above = self.space.get(parent)
         if above is None:
             raise ModelError(
@@ -313,23 +340,19 @@ class Builder:
             )
         self.space[node.nodeid] = node
         if type_definition is not None:
-            node.references.append(
-                self._description(TYPE_DEFINITION, type_definition, forward=True)
-            )
-        node.references.append(self._description(reference, parent, forward=False))
-        above.references.append(self._description(reference, node.nodeid, forward=True))
+            node.references.append(self.describe(TYPE_DEFINITION, type_definition, forward=True))
+        node.references.append(self.describe(reference, parent, forward=False))
+        above.references.append(self.describe(reference, node.nodeid, forward=True))
 
-    def _description(
+    def describe(
         self, kind: ua.NodeId, target: ua.NodeId, *, forward: bool
     ) -> ua.ReferenceDescription:
+        """A reference to a node that exists, as Browse tells it."""
         node = self.space[target]
         kind_of_node = node_class(node)
         definition = _NULL_ID
         if kind_of_node in (ua.NodeClass.Object, ua.NodeClass.Variable):
-            for item in node.references:
-                if item.IsForward and item.ReferenceTypeId == TYPE_DEFINITION:
-                    definition = item.NodeId
-                    break
+            definition = type_definition(node)
         return ua.ReferenceDescription(
             kind,
             forward,
@@ -339,9 +362,3 @@ class Builder:
             kind_of_node,
             definition,
         )
-
-    def _rename(self, node: NodeData, parent: ua.NodeId, name: ua.QualifiedName) -> None:
-        node.attributes[_A.BrowseName] = AttributeValue(
-            ua.DataValue(ua.Variant(name, ua.VariantType.QualifiedName))
-        )
-        self.space[parent].references[-1].BrowseName = name

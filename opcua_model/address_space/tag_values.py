@@ -16,6 +16,7 @@ from cellwright.io.image import SnapshotReader
 from cellwright.io.plan import BAD_WAITING_FOR_INITIAL_DATA, Plan, TagType, Value, is_bad
 from cellwright.native import ffi
 from cellwright.opcua_model.address_space.ids import status_code
+from cellwright.opcua_model.address_space.tag_paths import TagPaths
 from cellwright.opcua_model.address_space.values import utc_datetime, wire_type
 
 MOST_QUEUE_BYTES: Final = 256 * 1024 * 1024
@@ -32,7 +33,7 @@ class TagValues:
     def __init__(self, plan: Plan, reader: SnapshotReader) -> None:
         self.plan = plan
         self.reader = reader
-        self._tags: dict[ua.NodeId, int] = {}
+        self.paths = TagPaths(plan)
         self._encode: dict[TagType, Callable[[Value], ua.Variant]] = {}
         self._status: dict[int, ua.StatusCode] = {}
         self._times: dict[int, ua.DateTime] = {}
@@ -49,17 +50,9 @@ class TagValues:
         self.budget = ffi.new("struct cw_ua_budget *", {"most": MOST_QUEUE_BYTES})
         """What the queues of all subscriptions may take together."""
 
-    def add(self, node_id: ua.NodeId, index: int) -> None:
-        """This node is that tag; called while the tree is built."""
-        self._tags[node_id] = index
-
     def index_of(self, node_id: ua.NodeId) -> int | None:
         """The tag behind a node, or None."""
-        return self._tags.get(node_id)
-
-    def reader_of(self, index: int) -> Callable[[ua.NodeId, ua.AttributeIds], ua.DataValue]:
-        """What the address space calls for the value of a tag's node."""
-        return lambda node_id, attribute: self.data_value(index)
+        return self.paths.index_of(node_id)
 
     def refresh(self) -> bool:
         """Take the newest snapshot; True when there was a new one."""

@@ -6,7 +6,7 @@ show the same variables as IO does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from asyncua.server.address_space import NodeData
 
 from cellwright.io.image import figures
 from cellwright.io.plan import Edge, Plan, Task
-from cellwright.opcua_model.address_space.builder import COMPONENT, ORGANIZES, Builder, attribute
+from cellwright.opcua_model.address_space.builder import ORGANIZES, Builder, attribute
 from cellwright.opcua_model.address_space.ids import below, cell_id, standard, type_id
 from cellwright.opcua_model.nodes.diagnostics import variables
 
@@ -70,8 +70,11 @@ class CellTree:
         self._devices(nodes)
         return nodes
 
-    def stations(self, machine: ua.NodeId, tags: Sequence[NodeData]) -> None:
-        """Marking and Vision: one object for each station, with its task's variables."""
+    def stations(self, machine: ua.NodeId, show: Callable[[int, ua.NodeId], None]) -> None:
+        """Marking and Vision: one object for each station, with its task's variables.
+
+        ``show`` lets an object show the tag of that index.
+        """
         for folder, type_name in STATIONS.values():
             path = f"{self._plan.cell}.{folder}"
             parent = self._builder.folder(machine, cell_id(path), folder)
@@ -81,13 +84,9 @@ class CellTree:
                 station = self._builder.object(
                     parent, cell_id(f"{path}.{task.name}"), task.name, type_id(type_name)
                 )
-                mine = {
-                    tag.index
-                    for tag in self._plan.tags
-                    if tag.name.startswith(f"{task.name}.") and tag.address is None
-                }
-                for index in sorted(mine):
-                    self._builder.reference(station, COMPONENT, tags[index].nodeid)
+                for tag in self._plan.tags:
+                    if tag.name.startswith(f"{task.name}.") and tag.address is None:
+                        show(tag.index, station)
 
     def _identification(self, machine: ua.NodeId) -> None:
         plan = self._plan

@@ -1,148 +1,163 @@
 """The plan's tags as variables below IO and Controller, each under the path that its NodeId spells.
 
-Called once at start. Gives the publisher the node of every tag by index.
+Built once at start: the folders are kept, the tags' nodes are made when somebody asks for one, so
+that 100,000 tags cost neither time at the start nor memory. A folder shows 200 tags at most; more
+lie in folders below it, which their NodeIds do not name.
 """
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
 from asyncua import ua
 from asyncua.server.address_space import NodeData
 
-from cellwright.io.plan import BAD_WAITING_FOR_INITIAL_DATA, INTEGERS, REALS, Direction, Plan, Tag
-from cellwright.io.plan.units import UNECE_NAMESPACE, lookup
-from cellwright.opcua_model.address_space.builder import (
-    COMPONENT,
-    DATA_VARIABLE_TYPE,
-    ORGANIZES,
-    READ,
-    WRITE,
-    Builder,
-)
-from cellwright.opcua_model.address_space.ids import below, io_id, standard, status_code
+from cellwright.io.plan import Direction, Plan
+from cellwright.opcua_model.address_space import tag_paths
+from cellwright.opcua_model.address_space.builder import COMPONENT, ORGANIZES, Builder
+from cellwright.opcua_model.address_space.ids import io_id
 from cellwright.opcua_model.address_space.tag_values import TagValues
-from cellwright.opcua_model.address_space.values import wire_type
-from cellwright.opcua_model.services.writes import WritePath
+from cellwright.opcua_model.address_space.virtual_nodes import VirtualNodes
+from cellwright.opcua_model.errors import ModelError
+from cellwright.opcua_model.nodes.tag_nodes import TagNode, TagNodes
 
-ANALOG_UNIT_TYPE = standard(ua.ObjectIds.AnalogUnitType)
-ANALOG_UNIT_RANGE_TYPE = standard(ua.ObjectIds.AnalogUnitRangeType)
-ANALOG_ITEM_TYPE = standard(ua.ObjectIds.AnalogItemType)
-BASE_ANALOG_TYPE = standard(ua.ObjectIds.BaseAnalogType)
+MOST_CHILDREN: Final = 200
+"""Tags that a folder shows; people scroll through lists, and clients ask for whole ones."""
 
-_FOLDERS = {
-    Direction.INPUT: "Inputs",
-    Direction.OUTPUT: "Outputs",
-    Direction.MEMORY: "Memory",
-}
+
+class TagFolder(NodeData):
+    """A folder that names the tags in it when somebody looks."""
+
+    def __init__(
+        self, folder: NodeData, children: Callable[[], list[ua.ReferenceDescription]]
+    ) -> None:
+        self._children = children
+        super().__init__(folder.nodeid)
+        self.attributes = folder.attributes
+        self._own = folder.references
+
+    @property
+    def references(self) -> list[ua.ReferenceDescription]:
+        """Its type, what is above it, its folders, its tags."""
+        return [*self._own, *self._children()]
+
+    @references.setter
+    def references(self, wanted: list[ua.ReferenceDescription]) -> None:
+        self._own = wanted
 
 
 class TagTree:
-    """Builds IO/{Inputs,Outputs,Memory}/<device>/<tag> and the folder of the system tags."""
+    """IO/{Inputs,Outputs,Memory}/<device>/<tag> and the folder of the system tags."""
 
     def __init__(
         self,
         builder: Builder,
         plan: Plan,
-        writes: WritePath,
         values: TagValues,
         objects: ua.NodeId,
     ) -> None:
         self._builder = builder
-        self._values = values
         self._plan = plan
-        self._writes = writes
-        self._folders: dict[str, ua.NodeId] = {}
-        root = f"{plan.cell}.IO"
-        self._folders[root] = builder.folder(objects, io_id(root), "IO", "Tags by device")
-        for name in _FOLDERS.values():
-            self._folder(root, name)
+        self._paths = values.paths
+        self._nodes = TagNodes(builder, values, plan.scan.base_ns / 1e6)
+        self._folders: list[ua.NodeId] = []
+        """Those that hold tags."""
+        self._folder_of = array("L", bytes(array("L").itemsize * len(plan.tags)))
+        """The place in it of each tag's folder."""
+        self._shown: dict[int, list[ua.NodeId]] = {}
+        """Other objects that show a tag."""
+        self._root = builder.folder(objects, io_id(f"{plan.cell}.IO"), "IO", "Tags by device")
 
-    def build(self, system: ua.NodeId) -> list[NodeData]:
-        """Every tag's node, by tag index; ``system`` is the folder for the system tags."""
-        return [self._tag(tag, system) for tag in self._plan.tags]
+    def build(self, system: ua.NodeId, nodes: VirtualNodes) -> None:
+        """Make the folders and answer for the tags from now on; ``system`` is there already."""
+        members: dict[str, array[int]] = {}
+        known: dict[str, ua.NodeId] = {}
+        for name in tag_paths.FOLDERS.values():
+            path = f"{self._plan.cell}.IO.{name}"
+            known[path] = self._builder.folder(self._root, io_id(path), name)
+            members[path] = array("L")
+        known[str(system.Identifier)] = system
+        for tag in self._plan.tags:
+            members.setdefault(self._paths.folder(tag), array("L")).append(tag.index)
+        for path in members:
+            if path not in known:
+                known[path] = self._folder(known, path)
+        for path, indexes in members.items():
+            self._fill(known[path], indexes, 0)
+        nodes.source = self
 
-    def _folder(self, above: str, name: str) -> str:
-        path = f"{above}.{name}"
-        if path not in self._folders:
-            self._folders[path] = self._builder.folder(self._folders[above], io_id(path), name)
-        return path
-
-    def _tag(self, tag: Tag, system: ua.NodeId) -> NodeData:
-        if tag.direction is Direction.SYSTEM:
-            name = tag.name.removeprefix("sys.")
-            return self._variable(tag, system, below(system, name), name)
-        path = f"{self._plan.cell}.IO.{_FOLDERS[tag.direction]}"
-        name = tag.name
-        if tag.address is not None:
-            path = self._folder(path, tag.address.device)
-        elif "." in name:
-            owner, _, name = name.partition(".")
-            path = self._folder(path, owner)
-        return self._variable(tag, self._folders[path], io_id(f"{path}.{name}"), name)
-
-    def _variable(self, tag: Tag, parent: ua.NodeId, node_id: ua.NodeId, name: str) -> NodeData:
-        wire = wire_type(tag.type)
-        value = ua.Variant(wire.encode(tag.initial), wire.variant, is_array=tag.type.is_array)
-        node = self._builder.variable(
-            parent,
-            node_id,
-            name,
-            value,
-            wire.data_type,
-            type_definition=_type_definition(tag),
-            reference=ORGANIZES if tag.direction is not Direction.SYSTEM else COMPONENT,
-            dimensions=wire.dimensions,
-            access=READ | (WRITE if tag.write else 0),
-            text=tag.description,
-            sampling_ms=self._plan.scan.base_ns / 1e6,
-            data_value=ua.DataValue(
-                ua.Variant(None, ua.VariantType.Null), status_code(BAD_WAITING_FOR_INITIAL_DATA)
-            ),
+    def show(self, index: int, parent: ua.NodeId) -> None:
+        """Let another object show a tag as its component."""
+        tag = self._plan.tags[index]
+        self._builder.space[parent].references.append(
+            self._nodes.describe(COMPONENT, tag, self._paths.node_id(tag))
         )
-        self._values.add(node_id, tag.index)
-        node.attributes[ua.AttributeIds.Value].value_callback = self._values.reader_of(tag.index)
-        if tag.write:
-            self._writes.add(node_id, tag)
-        self._limits(tag, node_id)
-        return node
+        self._shown.setdefault(index, []).append(parent)
 
-    def _limits(self, tag: Tag, node_id: ua.NodeId) -> None:
-        def add(name: str, value: object, data_type: int) -> None:
-            self._builder.property(
-                node_id,
-                below(node_id, name),
-                name,
-                ua.Variant(value, ua.VariantType.ExtensionObject),
-                standard(data_type),
+    def node(self, node_id: ua.NodeId) -> NodeData | None:
+        """The node of a tag or of a property of a tag."""
+        tag = self._paths.tag_of(node_id)
+        if tag is not None:
+            kind = COMPONENT if tag.direction is Direction.SYSTEM else ORGANIZES
+            above = [(kind, self._folders[self._folder_of[tag.index]])]
+            above += [(COMPONENT, parent) for parent in self._shown.get(tag.index, ())]
+            return TagNode(self._nodes, tag, node_id, above)
+        found = self._paths.property_of(node_id)
+        if found is None:
+            return None
+        tag, name = found
+        return self._nodes.property(tag, name, self._paths.node_id(tag))
+
+    def node_ids(self) -> Iterator[ua.NodeId]:
+        """Of every tag and every property of one."""
+        for tag in self._plan.tags:
+            owner = self._paths.node_id(tag)
+            yield owner
+            for name in tag_paths.properties(tag):
+                yield self._nodes.describe_property(owner, name).NodeId
+
+    def _folder(self, known: dict[str, ua.NodeId], path: str) -> ua.NodeId:
+        above, _, name = path.rpartition(".")
+        node_id = io_id(path)
+        tag = self._paths.tag_of(node_id)
+        if tag is not None:
+            raise ModelError(
+                f"the tag '{tag.name}' and a folder of tags want the same NodeId {path}; "
+                "rename the tag"
             )
+        return self._builder.folder(known[above], node_id, name)
 
-        if tag.range is not None:
-            add("EURange", ua.Range(*map(float, tag.range)), ua.ObjectIds.Range)
-        if tag.scale is not None and tag.address is not None:
-            scale = tag.scale
-            ends = sorted(
-                scale.gain * raw + scale.offset for raw in (scale.raw_low, scale.raw_high)
-            )
-            add("InstrumentRange", ua.Range(*ends), ua.ObjectIds.Range)
-        if tag.unit:
-            add("EngineeringUnits", eu_information(tag.unit), ua.ObjectIds.EUInformation)
+    def _fill(self, folder: ua.NodeId, indexes: Sequence[int], first: int) -> None:
+        """Put tags into a folder, by way of further ones when they are many.
 
+        Those are named by the places of their tags, counted from ``first``, in the order of the
+        cell's file: a tag that is added at the end moves no other.
+        """
+        if len(indexes) <= MOST_CHILDREN:
+            number = len(self._folders)
+            self._folders.append(folder)
+            for index in indexes:
+                self._folder_of[index] = number
+            space = self._builder.space
+            space[folder] = TagFolder(space[folder], lambda: self._children(indexes))
+            return
+        span = MOST_CHILDREN
+        while len(indexes) > span * MOST_CHILDREN:
+            span *= MOST_CHILDREN
+        for start in range(0, len(indexes), span):
+            part = indexes[start : start + span]
+            name = f"{first + start + 1}-{first + start + span}"
+            node_id = io_id(f"{folder.Identifier!s}.{name}")
+            ends = [tag_paths.name(self._plan.tags[place]) for place in (part[0], part[-1])]
+            self._builder.folder(folder, node_id, name, title=" … ".join(ends))
+            self._fill(node_id, part, first + start)
 
-def eu_information(symbol: str) -> ua.EUInformation:
-    """A unit as OPC UA names it (OPC 10000-8, 5.6.3); raises UnknownUnitError."""
-    unit = lookup(symbol)
-    return ua.EUInformation(
-        ua.String(UNECE_NAMESPACE),
-        ua.Int32(unit.unit_id),
-        ua.LocalizedText(unit.display),
-        ua.LocalizedText(unit.description),
-    )
-
-
-def _type_definition(tag: Tag) -> ua.NodeId:
-    if tag.type.code not in INTEGERS | REALS:
-        return DATA_VARIABLE_TYPE
-    if tag.unit and tag.range is not None:
-        return ANALOG_UNIT_RANGE_TYPE
-    if tag.unit:
-        return ANALOG_UNIT_TYPE
-    return ANALOG_ITEM_TYPE if tag.range is not None else DATA_VARIABLE_TYPE
+    def _children(self, indexes: Sequence[int]) -> list[ua.ReferenceDescription]:
+        found = []
+        for index in indexes:
+            tag = self._plan.tags[index]
+            kind = COMPONENT if tag.direction is Direction.SYSTEM else ORGANIZES
+            found.append(self._nodes.describe(kind, tag, self._paths.node_id(tag)))
+        return found

@@ -32,6 +32,7 @@ from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.address_space.values import utc_datetime
 from cellwright.opcua_model.security import user_tokens
+from cellwright.opcua_model.address_space.virtual_nodes import VirtualNodes
 from cellwright.opcua_model.security.access import ANONYMOUS, CellUser
 from cellwright.opcua_model.security.addresses import plain, url_host
 from cellwright.opcua_model.security.admission import Admission, may_be_anonymous
@@ -87,6 +88,7 @@ class CellInternalServer(InternalServer):
         self._logins = Turns()
         self._hashing = ThreadPoolExecutor(1, "password", _give_way)
         self.user_changes: UserChanges | None = None
+        self.nodes = self.aspace._nodes = VirtualNodes()
         self.views = CellViews(self.aspace)
         self.view_service = self.views
         self.method_service.stop()

@@ -171,16 +171,23 @@ class CellSession(InternalSession):
         encoding = item.DataEncoding.Name if item.DataEncoding is not None else None
         if encoding not in _DEFAULT_ENCODINGS:
             return _bad(ua.StatusCodes.BadDataEncodingUnsupported)
+        if item.AttributeId == _A.Value:
+            index = self.host.tags.index_of(item.NodeId)
+            if index is not None:
+                return _chosen(item, self.host.tags.data_value(index), wanted, now)
         held = self.aspace.read_attribute_value(item.NodeId, item.AttributeId)
-        if item.AttributeId in _PER_USER:
-            return self._per_user(item, held)
         if item.AttributeId != _A.Value:
-            if item.IndexRange:
-                return _bad(ua.StatusCodes.BadIndexRangeNoData)
-            return ua.DataValue(held.Value, held.StatusCode)
+            return self._read_other(item, held)
         if held.StatusCode is not None and held.StatusCode.value in _NO_VALUE:
             return held
         return self._read_value(item, held, wanted, now)
+
+    def _read_other(self, item: ua.ReadValueId, held: ua.DataValue) -> ua.DataValue:
+        if item.AttributeId in _PER_USER:
+            return self._per_user(item, held)
+        if item.IndexRange:
+            return _bad(ua.StatusCodes.BadIndexRangeNoData)
+        return ua.DataValue(held.Value, held.StatusCode)
 
     def _read_value(
         self, item: ua.ReadValueId, held: ua.DataValue, wanted: tuple[bool, bool], now: ua.DateTime
@@ -188,19 +195,7 @@ class CellSession(InternalSession):
         level = self.aspace.read_attribute_value(item.NodeId, _A.AccessLevel).Value
         if level is not None and level.Value is not None and not level.Value & READ:
             return _bad(ua.StatusCodes.BadNotReadable)
-        value = held.Value
-        has_value = value is not None and value.Value is not None
-        if item.IndexRange and (has_value or held.StatusCode is None or held.StatusCode.is_good()):
-            try:
-                value = ranges.cut(value, item.IndexRange)
-            except ranges.RangeError as error:
-                return _bad(error.code)
-        return ua.DataValue(
-            value,
-            held.StatusCode,
-            held.SourceTimestamp if wanted[0] else None,
-            (held.ServerTimestamp or now) if wanted[1] else None,
-        )
+        return _chosen(item, held, wanted, now)
 
     def _per_user(self, item: ua.ReadValueId, held: ua.DataValue) -> ua.DataValue:
         if held.Value is None or held.Value.Value is None:
@@ -416,6 +411,25 @@ _NO_VALUE: Final = frozenset(
 
 def _bad(code: int) -> ua.DataValue:
     return ua.DataValue(StatusCode=status_code(code))
+
+
+def _chosen(
+    item: ua.ReadValueId, held: ua.DataValue, wanted: tuple[bool, bool], now: ua.DateTime
+) -> ua.DataValue:
+    """The part of a value, and those of its times, that a client wants."""
+    value = held.Value
+    has_value = value is not None and value.Value is not None
+    if item.IndexRange and (has_value or held.StatusCode is None or held.StatusCode.is_good()):
+        try:
+            value = ranges.cut(value, item.IndexRange)
+        except ranges.RangeError as error:
+            return _bad(error.code)
+    return ua.DataValue(
+        value,
+        held.StatusCode,
+        held.SourceTimestamp if wanted[0] else None,
+        (held.ServerTimestamp or now) if wanted[1] else None,
+    )
 
 
 def _timestamps(wanted: ua.TimestampsToReturn) -> tuple[bool, bool]:

@@ -20,6 +20,7 @@ from asyncua import ua
 from cellwright.io.messages import MOST_WRITES, ReplyCode, TagValue, WriteTag, WriteTags
 from cellwright.io.plan import Tag
 from cellwright.opcua_model.address_space.ids import status_code
+from cellwright.opcua_model.address_space.tag_paths import TagPaths
 from cellwright.opcua_model.address_space.values import from_client
 from cellwright.opcua_model.errors import CommandUnavailableError
 from cellwright.opcua_model.security.access import Caller, CellUser
@@ -52,19 +53,15 @@ _BATCH_BYTES: Final = 14_000
 class WritePath:
     """Knows which nodes are tags, who may write them, and the way to the scan."""
 
-    def __init__(self, commands: CommandSender) -> None:
+    def __init__(self, commands: CommandSender, paths: TagPaths) -> None:
         self._commands = commands
-        self._tags: dict[ua.NodeId, Tag] = {}
+        self._paths = paths
         self._turn = asyncio.Lock()
         """One command of writes at a time, whoever they come from: the scan's cycle stays short."""
 
-    def add(self, node_id: ua.NodeId, tag: Tag) -> None:
-        """Make a tag known; called while the tree is built."""
-        self._tags[node_id] = tag
-
     def may_write(self, user: CellUser, node_id: ua.NodeId) -> bool:
         """True when the tag's ``write`` roles include one of the user's."""
-        tag = self._tags.get(node_id)
+        tag = self._paths.tag_of(node_id)
         return tag is not None and not user.roles.isdisjoint(tag.write)
 
     async def write_all(
@@ -106,7 +103,7 @@ class WritePath:
 
     def _checked(self, caller: Caller, request: ua.WriteValue) -> TagValue | int:
         """What is to be sent, or the status code of a refusal."""
-        tag = self._tags.get(request.NodeId)
+        tag = self._paths.tag_of(request.NodeId)
         refused = self._refusal(caller, request, tag)
         if refused is not None or tag is None:
             return refused or ua.StatusCodes.BadNotWritable

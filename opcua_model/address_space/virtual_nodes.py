@@ -1,0 +1,56 @@
+"""Nodes that are made when somebody asks for them, beside those that are kept.
+
+The library's address space looks every node up in a dictionary; here is one that asks a source for
+what it does not hold. The source is the tag tree, set while the tree is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
+
+from asyncua import ua
+from asyncua.server.address_space import NodeData
+
+
+class Source(Protocol):
+    """Makes nodes on demand."""
+
+    def node(self, node_id: ua.NodeId) -> NodeData | None:
+        """The node of that NodeId; None when there is none."""
+
+    def node_ids(self) -> Iterable[ua.NodeId]:
+        """Every NodeId for which there is one."""
+
+
+class VirtualNodes(dict[ua.NodeId, NodeData]):
+    """A dictionary of nodes of which only some are in it; `len` and iterating tell of those."""
+
+    source: Source | None = None
+
+    def get(self, node_id: ua.NodeId, default: Any = None) -> Any:
+        """The node that is kept or made, or ``default``."""
+        found = dict.get(self, node_id)
+        if found is None and self.source is not None:
+            found = self.source.node(node_id)
+        return default if found is None else found
+
+    def __missing__(self, node_id: ua.NodeId) -> NodeData:
+        made = None if self.source is None else self.source.node(node_id)
+        if made is None:
+            raise KeyError(node_id)
+        return made
+
+    def __contains__(self, node_id: object) -> bool:
+        if dict.__contains__(self, node_id):
+            return True
+        return isinstance(node_id, ua.NodeId) and self.get(node_id) is not None
+
+    def keys(self) -> Any:
+        """Every NodeId, those of nodes that are not kept too."""
+        return list(self._all())
+
+    def _all(self) -> Iterator[ua.NodeId]:
+        yield from dict.keys(self)
+        if self.source is not None:
+            yield from self.source.node_ids()
