@@ -33,6 +33,7 @@ from cellwright.opcua_model.isa95.mes_view import MesState, MesStore, MesView
 from cellwright.opcua_model.isa95.work_orders import WorkOrders
 from cellwright.opcua_model.nodes.cell_tree import OBJECTS, CellTree, application_uri
 from cellwright.opcua_model.nodes.controller import CellControl
+from cellwright.opcua_model.nodes.events.cell_events import CellEvents
 from cellwright.opcua_model.nodes.publishing import Diagnostics
 from cellwright.opcua_model.nodes.server_methods import ServerMethods
 from cellwright.opcua_model.nodes.standard import StandardNodes
@@ -102,10 +103,12 @@ class CellServer:
         self._users = FileUsers(Path(plan.folder) / file) if file else None
         self._writes = WritePath(commands, self._tags.paths)
         self._control = CellControl(commands)
+        self._commands = commands
         self._authenticator = Authenticator({} if self._users is None else self._users, clock)
         self._mes = MesView(mes) if mes is not None else None
         self._watch: asyncio.Task[None] | None = None
         self._certificate_watch: asyncio.Task[None] | None = None
+        self._event_watch: asyncio.Task[None] | None = None
         self._mes_task: asyncio.Task[None] | None = None
         self._mes_news: MesState | None = None
         self._once = LogOnce(_log)
@@ -172,12 +175,13 @@ class CellServer:
         await server.start()
         self._watch = asyncio.create_task(internal.watch())
         self._certificate_watch = asyncio.create_task(self._watch_certificate())
+        self._event_watch = asyncio.create_task(self._events.run())
 
     def _build(self) -> None:
         """Everything below Objects, before the port opens."""
         plan, builder = self._plan, Builder(self._internal.aspace)
         for name in type_numbers():
-            if name.endswith("Type") and not name.startswith("ISA95"):
+            if name.endswith("Type") and not name.startswith("ISA95") and "Event" not in name:
                 builder.object_type(type_id(name), name)
         for cls in structures.STRUCTURES:
             builder.structure(
@@ -185,13 +189,19 @@ class CellServer:
             )
         self._standard = StandardNodes(builder, self._internal)
         self._standard.prepare(application_uri(plan))
-        ServerMethods(self._internal).register()
+        server_methods = ServerMethods(self._internal)
+        server_methods.register()
         tree = CellTree(builder, plan, VERSION)
         nodes = tree.build()
         tags = TagTree(builder, plan, self._tags, OBJECTS)
         tags.build(nodes.system, self._internal.nodes)
         tree.stations(nodes.machine, tags.show)
         self._control.build(builder, self._internal.methods, nodes.resource)
+        self._events = CellEvents(
+            self._image, self._clock, application_uri(plan), self._internal.subscriptions.emit
+        )
+        self._events.build(builder, nodes.machine, self._internal.nodes, self._tags.paths)
+        self._events.methods(self._internal.methods, self._commands, server_methods.find)
         self._diagnostics = Diagnostics(self._image, nodes)
         self._work_orders = WorkOrders(builder, plan.cell, nodes.mes)
         if self._mes is not None:
@@ -273,7 +283,7 @@ class CellServer:
         if self._mes_task is not None:
             self._mes_task.cancel()
             await asyncio.gather(self._mes_task, return_exceptions=True)
-        for task in (self._watch, self._certificate_watch):
+        for task in (self._watch, self._certificate_watch, self._event_watch):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)

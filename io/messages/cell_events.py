@@ -91,6 +91,18 @@ class AlarmChanged(Event, frozen=True, kw_only=True, tag="alarm_changed"):
     actor: str = ""
     """Who acknowledged or shelved it; empty when the condition changed."""
     reason: str = ""
+    shelved_s: float = 0.0
+    """For how long at most it was shelved."""
+    once: bool = False
+    """The shelf ends when the condition goes."""
+
+
+class AlarmCommented(Event, frozen=True, kw_only=True, tag="alarm_commented"):
+    """An operator wrote a note to an alarm, which keeps its state."""
+
+    alarm: str
+    text: str
+    actor: str
 
 
 class CommandRefused(Event, frozen=True, kw_only=True, tag="command_refused"):

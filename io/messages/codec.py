@@ -15,6 +15,7 @@ from cellwright.io.messages.base import Message
 from cellwright.io.messages.cell_events import (
     AccessAudited,
     AlarmChanged,
+    AlarmCommented,
     CommandRefused,
     FaultRaised,
     ForceChanged,
@@ -62,6 +63,7 @@ AnyEvent = (
     | ProgramChanged
     | FaultRaised
     | AlarmChanged
+    | AlarmCommented
     | CommandRefused
     | UsersChanged
     | AccessAudited

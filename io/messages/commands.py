@@ -84,10 +84,27 @@ class ShelveAlarm(Command, frozen=True, kw_only=True, tag="shelve_alarm"):
     alarm: str
     duration_s: float
     """Above 0, at most a day."""
+    once: bool = False
+    """End the shelf already when the condition goes, or at once where it does not hold."""
 
 
 class UnshelveAlarm(Command, frozen=True, kw_only=True, tag="unshelve_alarm"):
     """Unshelve an alarm before its time is up."""
+
+    alarm: str
+
+
+class DisableAlarm(Command, frozen=True, kw_only=True, tag="disable_alarm"):
+    """Take an alarm out of service until it is enabled again; it ends with the scan process.
+
+    One with a consequence stays in service.
+    """
+
+    alarm: str
+
+
+class EnableAlarm(Command, frozen=True, kw_only=True, tag="enable_alarm"):
+    """Put an alarm that `DisableAlarm` took out of service back into it."""
 
     alarm: str
 
@@ -153,6 +170,8 @@ AnyCommand = (
     | AcknowledgeAlarm
     | ShelveAlarm
     | UnshelveAlarm
+    | DisableAlarm
+    | EnableAlarm
     | ChangeProgram
     | ProgramsLoaded
     | UntoldChange

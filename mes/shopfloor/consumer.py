@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from cellwright.io.messages import (
     AccessAudited,
     AlarmChanged,
+    AlarmCommented,
     AnyEvent,
     Command,
     CommandRefused,
@@ -214,6 +215,8 @@ def _record_cell(ctx: EventContext, event: AnyEvent) -> None:
             ctx.audit("cell", ctx.source, reason=event.text)
         case AlarmChanged():
             ctx.audit("alarm", event.alarm, actor=event.actor, reason=event.reason or event.text)
+        case AlarmCommented():
+            ctx.audit("alarm", event.alarm, actor=event.actor, reason=event.text)
         case CommandRefused():
             ctx.audit("command", event.command, actor=event.actor, reason=event.why)
         case UsersChanged():

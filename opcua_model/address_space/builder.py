@@ -119,6 +119,18 @@ class Builder:
         self._insert(self._object(node_id, name, text), parent, reference, type_definition)
         return node_id
 
+    def loose_object(
+        self, node_id: ua.NodeId, name: str, *, namespace: int | None = None
+    ) -> NodeData:
+        """An Object without references that is in no space."""
+        return self._object(node_id, name, namespace=namespace)
+
+    def notifier(self, node_id: ua.NodeId) -> None:
+        """Let clients subscribe to events at an Object (OPC 10000-3, 5.5.1)."""
+        self.space[node_id].attributes[_A.EventNotifier] = self.constant(
+            _A.EventNotifier, 1, ua.VariantType.Byte
+        )
+
     def variable(
         self,
         parent: ua.NodeId,
@@ -227,6 +239,12 @@ class Builder:
         node = self._node(node_id, name, ua.NodeClass.ObjectType, text)
         node.attributes[_A.IsAbstract] = self.constant(_A.IsAbstract, False, ua.VariantType.Boolean)
         self._insert(node, standard(ua.ObjectIds.BaseObjectType), SUBTYPE, None)
+
+    def event_type(self, node_id: ua.NodeId, name: str, parent: ua.NodeId, text: str = "") -> None:
+        """A subtype of an event type."""
+        node = self._node(node_id, name, ua.NodeClass.ObjectType, text)
+        node.attributes[_A.IsAbstract] = self.constant(_A.IsAbstract, False, ua.VariantType.Boolean)
+        self._insert(node, parent, SUBTYPE, None)
 
     def structure(
         self, node_id: ua.NodeId, name: str, definition: ua.StructureDefinition, text: str = ""

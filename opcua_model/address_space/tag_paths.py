@@ -86,6 +86,11 @@ class TagPaths:
         path = node_id.Identifier
         return self._find(path, node_id.NamespaceIndex) if isinstance(path, str) else None
 
+    def tag_named(self, name: str) -> Tag | None:
+        """The tag of that name, or None."""
+        index = self._by_name.get(name)
+        return None if index is None else self._tags[index]
+
     def index_of(self, node_id: ua.NodeId) -> int | None:
         """The index of the tag behind a node, or None."""
         tag = self.tag_of(node_id)

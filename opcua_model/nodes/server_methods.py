@@ -42,7 +42,8 @@ class ServerMethods:
             }
         )
 
-    def _find(self, caller: Caller, number: int) -> CellSubscription | int:
+    def find(self, caller: Caller, number: int) -> CellSubscription | int:
+        """The caller's own subscription of that number, or why it is not to be had."""
         subscription = self._server.subscriptions.subscriptions.get(number)
         if not isinstance(subscription, CellSubscription):
             return ua.StatusCodes.BadSubscriptionIdInvalid
@@ -51,7 +52,7 @@ class ServerMethods:
         return subscription
 
     async def _items(self, caller: Caller, inputs: list[Any]) -> MethodOutcome:
-        found = self._find(caller, inputs[0])
+        found = self.find(caller, inputs[0])
         if isinstance(found, int):
             return MethodOutcome(status=found)
         items = found.items
@@ -65,7 +66,7 @@ class ServerMethods:
         )
 
     async def _resend(self, caller: Caller, inputs: list[Any]) -> MethodOutcome:
-        found = self._find(caller, inputs[0])
+        found = self.find(caller, inputs[0])
         if isinstance(found, int):
             return MethodOutcome(status=found)
         await found.resend()

@@ -89,7 +89,7 @@ class StandardNodes:
         array = [standard_uri(), application_uri, TYPES_URI, CELL_URI, IO_URI]
         self._set("Server_NamespaceArray", ua.Variant(array, _T.String))
         self._set("Server_ServerArray", ua.Variant([application_uri], _T.String))
-        self._set("Server_Auditing", ua.Variant(False, _T.Boolean))
+        self._set("Server_Auditing", ua.Variant(True, _T.Boolean))
         self._set("Server_ServerRedundancy_RedundancySupport", ua.Variant(0, _T.Int32))
         self._capabilities()
         self._set("Server_ServerDiagnostics_EnabledFlag", ua.Variant(True, _T.Boolean))

@@ -8,7 +8,7 @@ lie in folders below it, which their NodeIds do not name.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from asyncua import ua
@@ -21,31 +21,11 @@ from cellwright.opcua_model.address_space.ids import io_id
 from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.address_space.virtual_nodes import VirtualNodes
 from cellwright.opcua_model.errors import ModelError
+from cellwright.opcua_model.nodes.lazy_folder import LazyFolder
 from cellwright.opcua_model.nodes.tag_nodes import TagNode, TagNodes
 
 MOST_CHILDREN: Final = 200
 """Tags that a folder shows; people scroll through lists, and clients ask for whole ones."""
-
-
-class TagFolder(NodeData):
-    """A folder that names the tags in it when somebody looks."""
-
-    def __init__(
-        self, folder: NodeData, children: Callable[[], list[ua.ReferenceDescription]]
-    ) -> None:
-        self._children = children
-        super().__init__(folder.nodeid)
-        self.attributes = folder.attributes
-        self._own = folder.references
-
-    @property
-    def references(self) -> list[ua.ReferenceDescription]:
-        """Its type, what is above it, its folders, its tags."""
-        return [*self._own, *self._children()]
-
-    @references.setter
-    def references(self, wanted: list[ua.ReferenceDescription]) -> None:
-        self._own = wanted
 
 
 class TagTree:
@@ -86,7 +66,7 @@ class TagTree:
                 known[path] = self._folder(known, path)
         for path, indexes in members.items():
             self._fill(known[path], indexes, 0)
-        nodes.source = self
+        nodes.add(self)
 
     def show(self, index: int, parent: ua.NodeId) -> None:
         """Let another object show a tag as its component."""
@@ -141,7 +121,7 @@ class TagTree:
             for index in indexes:
                 self._folder_of[index] = number
             space = self._builder.space
-            space[folder] = TagFolder(space[folder], lambda: self._children(indexes))
+            LazyFolder.put(space, folder, lambda: self._children(indexes))
             return
         span = MOST_CHILDREN
         while len(indexes) > span * MOST_CHILDREN:

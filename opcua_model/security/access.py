@@ -20,6 +20,8 @@ CHANGE_ORDERS: Final = frozenset({"Admin", "Manager", "Supervisor", "Planner", "
 """Roles with U on work orders (the same table)."""
 CONTROL_CELL: Final = frozenset({"Admin", "Supervisor", "Operator"})
 """Roles that may start, pause, stop and reset the cell, as far as its keyswitch lets them."""
+AUDITORS: Final = frozenset({"Admin"})
+"""Roles that are told who connects, writes and calls."""
 ANYONE: Final = frozenset[str]()
 """For methods that only read: any session, anonymous included."""
 

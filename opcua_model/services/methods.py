@@ -68,6 +68,39 @@ class Method:
     outputs: tuple[Argument, ...] = ()
     roles: frozenset[str] = ANYONE
 
+    def on(self, owner: ua.NodeId) -> bool:
+        """True for an object that has the method without a reference that says so."""
+        return False
+
+    async def invoke(self, caller: Caller, owner: ua.NodeId, inputs: list[Any]) -> MethodOutcome:
+        """Call it on an object that has it."""
+        return await self.call(caller, inputs)
+
+
+OnObject = Callable[[Caller, ua.NodeId, list[Any]], Awaitable[MethodOutcome]]
+"""Given the caller, the object and the inputs' plain values."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMethod(Method):
+    """A method of a type, called on any of its instances."""
+
+    call: OnObject  # type: ignore[assignment] # it is told the object, too
+    owns: Callable[[ua.NodeId], bool] = lambda owner: False
+    """True for its instances, and for what lies below them and has the method."""
+
+    def on(self, owner: ua.NodeId) -> bool:
+        """True for an instance."""
+        return self.owns(owner)
+
+    async def invoke(self, caller: Caller, owner: ua.NodeId, inputs: list[Any]) -> MethodOutcome:
+        """Call it on an instance."""
+        return await self.call(caller, owner, inputs)
+
+
+Audit = Callable[[Caller, ua.CallMethodRequest, ua.CallMethodResult], None]
+"""Told of every call, after it."""
+
 
 class CellMethods(MethodService):
     """Calls methods on behalf of a user, after roles and arguments were checked."""
@@ -75,12 +108,19 @@ class CellMethods(MethodService):
     def __init__(self, aspace: AddressSpace) -> None:
         super().__init__(aspace)
         self.methods: dict[ua.NodeId, Method] = {}
+        self.audit: Audit | None = None
 
     async def call_as(
         self, caller: Caller, requests: list[ua.CallMethodRequest]
     ) -> list[ua.CallMethodResult]:
         """Call one after the other; each has its own result."""
-        return [await self._call_one(caller, request) for request in requests]
+        results = []
+        for request in requests:
+            result = await self._call_one(caller, request)
+            results.append(result)
+            if self.audit is not None:
+                self.audit(caller, request, result)
+        return results
 
     async def _call_one(self, caller: Caller, request: ua.CallMethodRequest) -> ua.CallMethodResult:
         result = ua.CallMethodResult()
@@ -92,7 +132,7 @@ class CellMethods(MethodService):
         if refused is not None or method is None:
             result.StatusCode = status_code(refused or ua.StatusCodes.BadMethodInvalid)
             return result
-        outcome = await method.call(caller, [item.Value for item in inputs])
+        outcome = await method.invoke(caller, request.ObjectId, [item.Value for item in inputs])
         result.StatusCode = status_code(outcome.status)
         result.OutputArguments = outcome.outputs
         _log.info(
@@ -112,7 +152,7 @@ class CellMethods(MethodService):
             return ua.StatusCodes.BadNodeIdUnknown
         if request.MethodId not in self._aspace:
             return ua.StatusCodes.BadMethodInvalid
-        if not any(
+        if not (method is not None and method.on(request.ObjectId)) and not any(
             item.NodeId == request.MethodId and item.IsForward and item.ReferenceTypeId == COMPONENT
             for item in owner.references
         ):

@@ -18,12 +18,13 @@ from asyncua import ua
 from asyncua.common.utils import ServiceError, create_nonce
 from asyncua.server.internal_session import InternalSession, SessionState
 
+from cellwright.opcua_model.address_space import ranges
 from cellwright.opcua_model.address_space.builder import READ, WRITE
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.address_space.values import utc_now
 from cellwright.opcua_model.security.access import ANONYMOUS, Caller, CellUser
-from cellwright.opcua_model.services import limits, ranges
+from cellwright.opcua_model.services import limits
 from cellwright.opcua_model.services.methods import CellMethods
 from cellwright.opcua_model.services.subscriptions.service import CellSubscriptionService
 from cellwright.opcua_model.services.subscriptions.subscription import CellSubscription

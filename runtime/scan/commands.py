@@ -20,6 +20,8 @@ from cellwright.io.messages import (
     ChangeProgram,
     CommandRefused,
     Deliver,
+    DisableAlarm,
+    EnableAlarm,
     ForceChanged,
     ForceTag,
     MessageError,
@@ -245,11 +247,19 @@ class CommandHandler(CarriesState):
 
     @_apply.register
     def _shelve_alarm(self, command: ShelveAlarm) -> None:
-        self._alarms.shelve(command.alarm, command.duration_s, command.actor, command.reason)
+        self._alarms.shelve(command)
 
     @_apply.register
     def _unshelve_alarm(self, command: UnshelveAlarm) -> None:
         self._alarms.unshelve(command.alarm, command.actor, command.reason)
+
+    @_apply.register
+    def _disable_alarm(self, command: DisableAlarm) -> None:
+        self._alarms.disable(command.alarm, command.actor, command.reason)
+
+    @_apply.register
+    def _enable_alarm(self, command: EnableAlarm) -> None:
+        self._alarms.enable(command.alarm, command.actor, command.reason)
 
     @_apply.register
     def _reset_statistics(self, command: ResetStatistics) -> None:

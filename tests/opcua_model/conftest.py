@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from cryptography.hazmat.primitives import serialization
 
+from cellwright.io.messages import Event
 from cellwright.io.timing.clock import Clock, MonotonicClock
 from cellwright.mes.definitions import master_data
 from cellwright.mes.kernel.store import Store
@@ -28,6 +29,7 @@ from cellwright.mes.service.catalogue import open_store
 from cellwright.opcua_model.security.certificate import own_certificate
 from cellwright.opcua_model.security.users import add_user
 from cellwright.opcua_model.server import CellServer
+from support.opcua_events import Journal
 from support.opcua_support import FakeScan, ImageBench, cell_plan
 
 CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -38,6 +40,7 @@ PASSWORDS = {
     "super": "supervisor-1",
     "clumsy": "clumsy-1",
     "foreman": "foreman-1",
+    "chief": "chief-one",
 }
 PARTS = {
     "parts": [
@@ -92,6 +95,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     add_user(users, "super", PASSWORDS["super"], ["Supervisor"], hasher=CHEAP)
     add_user(users, "clumsy", PASSWORDS["clumsy"], ["Operator"], hasher=CHEAP)
     add_user(users, "foreman", PASSWORDS["foreman"], ["Operator", "Planner"], hasher=CHEAP)
+    add_user(users, "chief", PASSWORDS["chief"], ["Admin"], hasher=CHEAP)
     return Keys(root / "server", *files, users)
 
 
@@ -108,6 +112,7 @@ class Cell:
     scan: FakeScan
     keys: Keys
     store: Store | None
+    journal: Journal | None = None
 
     @property
     def url(self) -> str:
@@ -156,11 +161,18 @@ MakeCell = Callable[..., AbstractAsyncContextManager[Cell]]
 
 @pytest.fixture(scope="session")
 def make_cell(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> MakeCell:
-    """Context managers that run a server; ``anonymous``, ``insecure``, ``reals``, ``mes``."""
+    """Context managers that run a server; ``anonymous``, ``insecure``, ``reals``, ``mes``.
+
+    ``told`` are the events in the cell's journal, which is there only when they are given.
+    """
 
     @asynccontextmanager
     async def make(
-        *, mes: bool = False, clock: Clock | None = None, **options: Any
+        *,
+        mes: bool = False,
+        clock: Clock | None = None,
+        told: Sequence[Event] | None = None,
+        **options: Any,
     ) -> AsyncIterator[Cell]:
         tmp_path = tmp_path_factory.mktemp("cell")
         shutil.copy(keys.users, tmp_path / "users.yaml")
@@ -174,6 +186,10 @@ def make_cell(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> MakeCell:
             with store.session() as session:
                 data = master_data.MasterData.model_validate(PARTS)
                 master_data.apply(session, data, "tests")
+        journal = None
+        if told is not None:
+            journal = Journal(Path(plan.data))
+            journal.tell(*told)
         server = CellServer(
             image.image, scan, store, pki=tmp_path / "pki", clock=clock or MonotonicClock()
         )
@@ -181,12 +197,14 @@ def make_cell(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> MakeCell:
         stop = asyncio.Event()
         loop = asyncio.create_task(server.run(stop, 0.02))
         try:
-            yield Cell(server, image, scan, keys, store)
+            yield Cell(server, image, scan, keys, store, journal)
         finally:
             stop.set()
             await loop
             await server.stop()
             image.image.close()
+            if journal is not None:
+                journal.writer.close()
             if store is not None:
                 store.close()
 

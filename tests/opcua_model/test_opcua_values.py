@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellwright.io.plan import REALS, Code, TagType, Value, integer_range
+from cellwright.opcua_model.address_space import ranges
 from cellwright.opcua_model.address_space.values import from_client, utc_datetime, wire_type
-from cellwright.opcua_model.services import ranges
 
 
 def scalars(code: Code) -> st.SearchStrategy[Value]:

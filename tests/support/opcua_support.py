@@ -18,9 +18,14 @@ from cellwright.io.plan import (
     SYSTEM_TAGS,
     UNCERTAIN_INITIAL,
     Address,
+    AlarmGroup,
+    AlarmRule,
     Code,
+    Consequence,
     Device,
     Direction,
+    Limit,
+    LimitKind,
     OpcUaSettings,
     Plan,
     Scale,
@@ -102,12 +107,13 @@ def cell_plan(
     suppress: tuple[str, ...] = (),
     reals: int = 0,
     long: bool = False,
+    alarms: int = 0,
     port: int = 0,
     host: str = "127.0.0.1",
 ) -> Plan:
     """A small blade-marking cell, and ``reals`` further inputs named ``real_0``...
 
-    They are REAL, or with ``long`` LREAL.
+    They are REAL, or with ``long`` LREAL. ``alarms`` is the number of alarms `alarm_rules` makes.
     """
     drafts: list[dict[str, object]] = [
         _input("part_present", TagType(Code.BOOL), "discrete_inputs", 0),
@@ -210,8 +216,36 @@ def cell_plan(
             suppress=suppress,
         ),
         database=None,
+        alarms=alarm_rules(alarms),
+        alarm_groups=(AlarmGroup("air", 0), AlarmGroup("doors", 0)) if alarms else (),
         value_size=size,
         layout_hash=bytes(32),
+    )
+
+
+def alarm_rules(count: int) -> tuple[AlarmRule, ...]:
+    """``pressure.high`` on the tag of index 1 above 6, and further ones named ``door_1``..."""
+    return tuple(
+        AlarmRule(
+            index=index,
+            name=f"door_{index}" if index else "pressure.high",
+            text=f"Door {index} is open" if index else "Air pressure too high",
+            severity=700 if index else 500,
+            group=1 if index else 0,
+            acknowledge=True,
+            enabled=True,
+            consequence=Consequence.NONE,
+            on_delay_ns=0,
+            off_delay_ns=0,
+            limit=None if index else Limit(1, LimitKind.HIGH, 6.0, 0.2),
+            reads=(),
+            watches=(),
+            shows=-1 if index else 1,
+            active=0,
+            acked=0,
+            state=0,
+        )
+        for index in range(count)
     )
 
 

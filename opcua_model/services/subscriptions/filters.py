@@ -12,8 +12,9 @@ from asyncua.server.address_space import AddressSpace
 from asyncua.ua.uaprotocol_auto import DataChangeFilter
 
 from cellwright.io.plan import Plan, Tag
+from cellwright.opcua_model.address_space import ranges
 from cellwright.opcua_model.address_space.ids import standard
-from cellwright.opcua_model.services import limits, ranges
+from cellwright.opcua_model.services import limits
 
 _NUMERIC: Final = frozenset(
     standard(number) for number in (*range(2, 12), ua.ObjectIds.Duration, ua.ObjectIds.Number)

@@ -31,6 +31,7 @@ class ItemCallback:
         "isub",
         "last",
         "linked",
+        "node",
         "queue",
         "times",
         "trigger",
@@ -45,6 +46,8 @@ class ItemCallback:
         self.discard_oldest = True
         self.linked = False
         """Other items report when this one changes."""
+        self.node: Any = None
+        """What it looks at: a node that is made on demand lives as long as somebody holds it."""
         self.times = (True, True)
         """Source and server time are wanted."""
         self.configure()

@@ -1,7 +1,7 @@
 """The monitored item service of one subscription: items on tags in C, items on other nodes here.
 
 The session calls it. An item on a tag's value is compared with the image when it is due; one on any
-other node or attribute is told when the node is written; one for events by the library.
+other node or attribute is told when the node is written; one for events is offered them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from asyncua import ua
 from asyncua.server.address_space import AddressSpace
 from asyncua.server.monitored_item_service import MonitoredItemData, MonitoredItemService
 
-# The class that the codec makes; the one of the same name in `ua` is a subclass of it.
-from asyncua.ua.uaprotocol_auto import EventFilter
-
+from cellwright.opcua_model.address_space import ranges
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.tag_values import TagValues
-from cellwright.opcua_model.services import limits, ranges
-from cellwright.opcua_model.services.subscriptions import filters
+from cellwright.opcua_model.events.filters import Verdict, compile_filter
+from cellwright.opcua_model.events.types import EventTypes
+from cellwright.opcua_model.services import limits
+from cellwright.opcua_model.services.subscriptions import event_items, filters
 from cellwright.opcua_model.services.subscriptions.item_callback import ItemCallback
 from cellwright.opcua_model.services.subscriptions.owner import Owner
 from cellwright.opcua_model.services.subscriptions.tag_items import (
@@ -36,12 +36,24 @@ _NS_PER_MS = 1e6
 class CellItems(MonitoredItemService):
     """The monitored items of one subscription."""
 
-    def __init__(self, isub: Any, aspace: AddressSpace, tags: TagValues) -> None:
-        """``isub`` is the subscription: an `Owner` that the library takes for its own."""
+    def __init__(
+        self,
+        isub: Any,
+        aspace: AddressSpace,
+        tags: TagValues,
+        types: EventTypes,
+        budget: event_items.Budget,
+    ) -> None:
+        """``isub`` is the subscription: an `Owner` that the library takes for its own.
+
+        ``types`` and ``budget`` of events are shared by all subscriptions.
+        """
         super().__init__(isub, aspace)
         self.cell: Owner = isub
         self.tags = tags
         self.tag_items = TagItems(tags)
+        self.event_items = event_items.EventItems(isub, budget)
+        self._types = types
         self._fastest_ns = filters.fastest_sampling_ns(tags.plan)
         self._numbers: dict[int, tuple[int, Settings]] = {}
         """Monitored item id to the item's number in the table, and what it was given."""
@@ -125,6 +137,8 @@ class CellItems(MonitoredItemService):
                 self.tag_items.report(self._numbers[linked][0])
             elif linked in self._callbacks:
                 self.cell.pend(self._callbacks[linked])
+            elif linked in self.event_items and self.event_items[linked].queue:
+                self.cell.pend_events(self.event_items[linked])
 
     # --- making -----------------------------------------------------------------------------------
 
@@ -172,6 +186,7 @@ class CellItems(MonitoredItemService):
             return
         callback = ItemCallback(self.cell, data)
         callback.discard_oldest, callback.times = discard_oldest, self._wanted_times
+        callback.node = self.aspace.get(item.NodeId)
         result.StatusCode, handle = self.aspace.add_datachange_callback(
             item.NodeId, item.AttributeId, callback
         )
@@ -185,17 +200,38 @@ class CellItems(MonitoredItemService):
     def _create_events_monitored_item(
         self, params: ua.MonitoredItemCreateRequest
     ) -> ua.MonitoredItemCreateResult:
-        refused = None
+        result = ua.MonitoredItemCreateResult()
+        wanted = params.RequestedParameters
+        code = self._notifier_refusal(params.ItemToMonitor.NodeId)
         if len(self._monitored_items) >= limits.MAX_ITEMS_PER_SUBSCRIPTION:
-            refused = ua.StatusCodes.BadTooManyMonitoredItems
-        elif not isinstance(params.RequestedParameters.Filter, EventFilter):
-            # Without one there is nothing to report (OPC 10000-4, 7.22.3).
-            refused = ua.StatusCodes.BadEventFilterInvalid
-        if refused is not None:
-            result = ua.MonitoredItemCreateResult()
-            result.StatusCode = status_code(refused)
+            code = ua.StatusCodes.BadTooManyMonitoredItems
+        verdict = compile_filter(wanted.Filter, self._types)
+        if code == ua.StatusCodes.Good:
+            code = verdict.code
+            result.FilterResult = verdict.result
+        if code != ua.StatusCodes.Good or verdict.filter is None:
+            result.StatusCode = status_code(code)
             return result
-        return super()._create_events_monitored_item(params)
+        made, data = self._make_monitored_item_common(params)
+        result.MonitoredItemId = made.MonitoredItemId
+        self._revise_events(result, data, wanted.QueueSize)
+        self._commit_monitored_item(result, data)
+        self.event_items.add(data, verdict.filter, discard_oldest=bool(wanted.DiscardOldest))
+        return result
+
+    def _notifier_refusal(self, node_id: ua.NodeId) -> int:
+        """Why events cannot be had at a node, as a status code; Good when they can."""
+        if node_id not in self.aspace:
+            return ua.StatusCodes.BadNodeIdUnknown
+        held = self.aspace.read_attribute_value(node_id, ua.AttributeIds.EventNotifier).Value
+        if held is None or held.Value is None:
+            return ua.StatusCodes.BadAttributeIdInvalid
+        return ua.StatusCodes.Good if held.Value & 1 else ua.StatusCodes.BadNotSupported
+
+    def _revise_events(self, result: Any, data: MonitoredItemData, wanted_queue: int) -> None:
+        data.queue_size = event_items.queue_size(wanted_queue, limits.MAX_QUEUE_SIZE)
+        result.RevisedQueueSize = ua.UInt32(data.queue_size)
+        result.RevisedSamplingInterval = 0.0  # events are not sampled (OPC 10000-4, 5.12.1.2)
 
     def _make_monitored_item_common(
         self, params: ua.MonitoredItemCreateRequest
@@ -246,6 +282,9 @@ class CellItems(MonitoredItemService):
         if data is None or data.read_value_id is None:
             result.StatusCode = status_code(ua.StatusCodes.BadMonitoredItemIdInvalid)
             return result
+        if identifier in self.event_items:
+            self._modify_events(result, data, wanted)
+            return result
         on_tag, callback = self._numbers.get(identifier), self._callbacks.get(identifier)
         tag = None if on_tag is None else self.tags.plan.tags[on_tag[1].tag]
         if on_tag is not None or callback is not None:
@@ -268,6 +307,24 @@ class CellItems(MonitoredItemService):
             callback.configure()
         return result
 
+    def _modify_events(
+        self,
+        result: ua.MonitoredItemModifyResult,
+        data: MonitoredItemData,
+        wanted: ua.MonitoringParameters,
+    ) -> None:
+        verdict: Verdict = compile_filter(wanted.Filter, self._types)
+        result.FilterResult = verdict.result
+        if verdict.filter is None:
+            result.StatusCode = status_code(verdict.code)
+            return
+        assert data.monitored_item_id is not None
+        item = self.event_items[data.monitored_item_id]
+        data.client_handle, data.filter = wanted.ClientHandle, wanted.Filter
+        item.filter, item.discard_oldest = verdict.filter, bool(wanted.DiscardOldest)
+        self._revise_events(result, data, wanted.QueueSize)
+        item.shorten()
+
     async def _set_monitoring_mode(self, mode: ua.MonitoringMode, mid: int) -> ua.StatusCode:
         data = self._monitored_items.get(mid)
         if data is None:
@@ -288,6 +345,12 @@ class CellItems(MonitoredItemService):
                 self._renew(mid)
             elif mode is ua.MonitoringMode.Reporting and callback.queue:
                 self.cell.pend(callback)
+        elif mid in self.event_items:
+            item = self.event_items[mid]
+            if mode is ua.MonitoringMode.Disabled:
+                item.clear()
+            elif mode is ua.MonitoringMode.Reporting and item.queue:
+                self.cell.pend_events(item)
         return status_code(ua.StatusCodes.Good)
 
     def _delete_monitored_items(self, mid: int) -> ua.StatusCode:
@@ -302,8 +365,11 @@ class CellItems(MonitoredItemService):
             handle = self._monitored_items.pop(mid).callback_handle
             assert handle is not None
             self.aspace.delete_datachange_callback(handle)
+        elif mid in self.event_items:
+            self.event_items.remove(mid)
+            del self._monitored_items[mid]
         else:
-            return super()._delete_monitored_items(mid)
+            return status_code(ua.StatusCodes.BadMonitoredItemIdInvalid)
         for linked in self._links.pop(mid, ()):
             self._linked_to[linked].discard(mid)
         for triggering in list(self._linked_to.pop(mid, ())):
@@ -341,6 +407,8 @@ class CellItems(MonitoredItemService):
             self.tag_items.apply(number, settings)
         elif identifier in self._callbacks:
             self._callbacks[identifier].linked = linked
+        elif identifier in self.event_items:
+            self.event_items[identifier].linked = linked
 
     def _fire(self, numbers: Iterable[int]) -> None:
         for number in numbers:

@@ -20,6 +20,12 @@ class Owner(Protocol):
     def let_go(self, item: Any) -> None:
         """An item is gone, and with it what it had to report."""
 
+    def pend_events(self, item: Any) -> None:
+        """An event item has something to report."""
+
+    def let_go_events(self, item: Any) -> None:
+        """An event item is gone, and with it what it had to report."""
+
     def fire(self, identifier: int) -> None:
         """A triggering item has changed."""
 

@@ -12,7 +12,11 @@ from asyncua.server.address_space import AddressSpace
 from asyncua.server.subscription_service import SubscriptionService
 
 from cellwright.opcua_model.address_space.tag_values import TagValues
+from cellwright.opcua_model.events.record import EventRecord
+from cellwright.opcua_model.events.types import EventTypes
+from cellwright.opcua_model.security.access import AUDITORS
 from cellwright.opcua_model.services import limits
+from cellwright.opcua_model.services.subscriptions.event_items import Budget
 from cellwright.opcua_model.services.subscriptions.subscription import CellSubscription
 from cellwright.opcua_model.services.subscriptions.tag_items import body_buffer
 
@@ -29,6 +33,7 @@ class CellSubscriptionService(SubscriptionService):
         """Subscriptions since the start, for the server's diagnostics."""
         self._tags = tags
         self._body = body_buffer(tags)
+        self._events = (EventTypes(aspace), Budget())
 
     async def create_subscription(
         self,
@@ -59,6 +64,7 @@ class CellSubscriptionService(SubscriptionService):
             self.aspace,
             self._tags,
             self._body,
+            events=self._events,
             most_notifications=int(params.MaxNotificationsPerPublish),
             kept_share=self._kept_share,
             callback=callback,
@@ -124,6 +130,20 @@ class CellSubscriptionService(SubscriptionService):
         for subscription in self.subscriptions.values():
             if isinstance(subscription, CellSubscription):
                 subscription.items_service.sample_now()
+
+    def emit(self, record: EventRecord) -> None:
+        """An event has happened: every item that looks at one of its notifiers is offered it."""
+        for subscription in list(self.subscriptions.values()):
+            if not isinstance(subscription, CellSubscription):
+                continue
+            if not record.audit or self._hears_audits(subscription):
+                subscription.items_service.event_items.offer(record)
+
+    def _hears_audits(self, subscription: CellSubscription) -> bool:
+        """Audit events are for administrators (OPC 10000-4, 6.5.1)."""
+        server: Any = self.iserver
+        owner = None if server is None else server.subscription_owner(subscription)
+        return owner is not None and bool(owner.user.may(AUDITORS))
 
     def _counts(self, keep_alive: int, lifetime: int) -> tuple[int, int]:
         """Revised; the lifetime is at least three keep-alives (OPC 10000-4, 5.13.2.2)."""

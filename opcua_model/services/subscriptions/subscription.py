@@ -19,7 +19,13 @@ from asyncua.server.monitored_item_service import MonitoredItemData
 
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.tag_values import TagValues
+from cellwright.opcua_model.events.types import EventTypes
 from cellwright.opcua_model.services.subscriptions import notifications
+from cellwright.opcua_model.services.subscriptions.event_items import (
+    Budget,
+    EventItem,
+    notification,
+)
 from cellwright.opcua_model.services.subscriptions.item_callback import ItemCallback
 from cellwright.opcua_model.services.subscriptions.items import CellItems
 
@@ -37,14 +43,18 @@ class CellSubscription(InternalSubscription):
         tags: TagValues,
         body: Any,
         *,
+        events: tuple[EventTypes, Budget],
         most_notifications: int = 0,
         kept_share: Callable[[], int],
         **more: Any,
     ) -> None:
-        """``body`` is the buffer that all subscriptions write their notifications into,
-        ``kept_share`` says how many bytes of sent messages it may keep."""
+        """``body`` is the buffer that all subscriptions write their notifications into.
+
+        ``events`` is what event items of all subscriptions share; ``kept_share`` says how many
+        bytes of sent messages it may keep.
+        """
         super().__init__(data, aspace, **more)
-        self.items_service = CellItems(self, aspace, tags)
+        self.items_service = CellItems(self, aspace, tags, *events)
         self.monitored_item_srv = self.items_service
         self.most_notifications = most_notifications
         """In one message; 0: as many as there are."""
@@ -53,6 +63,7 @@ class CellSubscription(InternalSubscription):
         self._body = body
         self._kept_share = kept_share
         self._waiting: dict[ItemCallback, None] = {}
+        self._waiting_events: dict[EventItem, None] = {}
         self._wake = asyncio.Event()
         self._kept_bytes: dict[int, int] = {}
         self.publish_due_ns = time.monotonic_ns() + self._period_ns
@@ -70,6 +81,14 @@ class CellSubscription(InternalSubscription):
     def let_go(self, callback: ItemCallback) -> None:
         """An item is gone, and with it what it had to report."""
         self._waiting.pop(callback, None)
+
+    def pend_events(self, item: EventItem) -> None:
+        """An event item has something to report."""
+        self._waiting_events[item] = None
+
+    def let_go_events(self, item: EventItem) -> None:
+        """An event item is gone, and with it what it had to report."""
+        self._waiting_events.pop(item, None)
 
     def fire(self, identifier: int) -> None:
         """A triggering item has changed: its linked items report."""
@@ -149,7 +168,7 @@ class CellSubscription(InternalSubscription):
         self.expired = self._closing = True
         self.items_service.delete_all_monitored_items()
         self._waiting.clear()
-        self._triggered_events.clear()
+        self._waiting_events.clear()
         self._triggered_statuschanges = [status_code(ua.StatusCodes.BadTimeout)]
         await self.publish_results()
 
@@ -163,7 +182,7 @@ class CellSubscription(InternalSubscription):
         if self._startup or self._triggered_statuschanges:
             return True
         return self._publishing_enabled and bool(
-            self.items_service.tag_items.pending or self._waiting or self._triggered_events
+            self.items_service.tag_items.pending or self._waiting or self._waiting_events
         )
 
     # --- messages ---------------------------------------------------------------------------------
@@ -236,17 +255,14 @@ class CellSubscription(InternalSubscription):
         return left - len(taken)
 
     def _take_events(self, message: ua.NotificationMessage, left: int) -> None:
-        taken: list[ua.EventFieldList] = []
-        while self._triggered_events and len(taken) < left:
-            identifier = next(iter(self._triggered_events))
-            queue = self._triggered_events[identifier]
-            room = left - len(taken)
-            taken += queue[:room]
-            del queue[:room]
-            if not queue:
-                del self._triggered_events[identifier]
+        taken: list[bytes] = []
+        while self._waiting_events and len(taken) < left:
+            item = next(iter(self._waiting_events))
+            taken += item.take(left - len(taken))
+            if not item.queue:
+                del self._waiting_events[item]
         if taken:
-            message.NotificationData.append(ua.EventNotificationList(Events=taken))
+            message.NotificationData.append(notification(taken))
 
     def _keep(self, result: ua.PublishResult) -> None:
         """Hold the message until it is acknowledged; the oldest go when there are too many."""

@@ -17,6 +17,7 @@ from cellwright.io.journal.journal import CORRUPT, StoredRow
 from cellwright.io.messages import (
     AccessAudited,
     AlarmChanged,
+    AlarmCommented,
     AnyEvent,
     CommandRefused,
     FaultRaised,
@@ -103,6 +104,8 @@ def tell(row: StoredRow) -> Told:
         why = event.detail
     elif isinstance(event, AlarmChanged):
         why = why or event.text
+    elif isinstance(event, AlarmCommented):
+        why = event.text
     return Told(row, event, _what(event), getattr(event, "actor", event.task), why)
 
 
@@ -139,8 +142,8 @@ def _what(event: AnyEvent) -> str:
         case AlarmChanged():
             value = "" if event.value is None else f", at {shown(event.value)}"
             what = f"{event.alarm}: {event.old} -> {event.new}{value}"
-        case CommandRefused():
-            what = event.command
+        case AlarmCommented() | CommandRefused():
+            what = event.alarm if isinstance(event, AlarmCommented) else event.command
         case UsersChanged():
             lists = (
                 ("added", event.added), ("removed", event.removed), ("roles", event.roles),

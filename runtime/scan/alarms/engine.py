@@ -20,7 +20,7 @@ from cellwright.io.image import (
     AlarmState,
     alarm_state,
 )
-from cellwright.io.messages import OWN_TASK, AlarmChanged, ReplyCode
+from cellwright.io.messages import OWN_TASK, AlarmChanged, ReplyCode, ShelveAlarm
 from cellwright.io.plan import AlarmRule, Consequence, Plan, Value, quality
 from cellwright.io.process_image.process_image import ProcessImage
 from cellwright.runtime.scan.alarms.conditions import beyond, condition
@@ -54,6 +54,7 @@ class AlarmEngine(CarriesState):
         "_held",
         "_since",
         "_until",
+        "_once",
         "_first",
         "_begun",
         "_untold",
@@ -106,6 +107,8 @@ class AlarmEngine(CarriesState):
         self._held = [0] * len(rules)
         self._since: dict[int, int] = {}
         self._until: dict[int, int] = {}
+        self._once: list[int] = []
+        """Shelved alarms whose shelf ends when their condition goes."""
         self._shown = self._count_shown()
         self._begun = False
         self._dirty = True
@@ -193,13 +196,17 @@ class AlarmEngine(CarriesState):
 
     def _end_shelves(self) -> None:
         for alarm in sorted(self._until):
-            if self._moment.now_ns >= self._until[alarm]:
-                self._signal(alarm, Signal.UNSHELVE, "scan", "its time is over")
+            over = self._moment.now_ns >= self._until[alarm]
+            if over or (alarm in self._once and not self._levels[alarm]):
+                why = "its time is over" if over else "its condition is gone"
+                self._signal(alarm, Signal.UNSHELVE, "scan", why)
                 self._follow(alarm)
 
     # --- states -------------------------------------------------------------------------------
 
-    def _signal(self, alarm: int, signal: Signal, actor: str = "", reason: str = "") -> bool:
+    def _signal(
+        self, alarm: int, signal: Signal, actor: str = "", reason: str = "", **more: Any
+    ) -> bool:
         """Step the table; False when it has no row for this. What cannot be told is not done."""
         rule, old = self._rules[alarm], self._states[alarm]
         new = self._moves[alarm].get((old, signal))
@@ -221,12 +228,15 @@ class AlarmEngine(CarriesState):
                 first_out=first,
                 actor=actor,
                 reason=reason,
+                **more,
             )
         )
         self._states[alarm] = new
         self._account(rule, old, new)
         if new is not AlarmState.SHELVED:
             self._until.pop(alarm, None)
+            if alarm in self._once:
+                self._once.remove(alarm)
         if self._begun:
             self._show(alarm)
         self._dirty = True
@@ -340,8 +350,9 @@ class AlarmEngine(CarriesState):
                 f"alarm '{name}' is {self._states[alarm].name}: there is nothing to acknowledge",
             )
 
-    def shelve(self, name: str, duration_s: float, actor: str, reason: str) -> None:
+    def shelve(self, command: ShelveAlarm) -> None:
         """Shelve an alarm for a limited time. Raises RefusedError."""
+        name, duration_s, reason = command.alarm, command.duration_s, command.reason
         alarm = self._known(name)
         if not 0 < duration_s <= LONGEST_SHELF_S:
             raise RefusedError(
@@ -353,7 +364,8 @@ class AlarmEngine(CarriesState):
             raise RefusedError(
                 ReplyCode.OUT_OF_RANGE, f"alarm '{name}' is not shelved without a reason; give one"
             )
-        if not self._ask(alarm, Signal.SHELVE, actor, reason):
+        told = {"shelved_s": duration_s, "once": command.once}
+        if not self._ask(alarm, Signal.SHELVE, command.actor, reason, **told):
             rule, state = self._rules[alarm], self._states[alarm]
             why = (
                 "it is switched off by configuration"
@@ -362,6 +374,8 @@ class AlarmEngine(CarriesState):
             )
             raise RefusedError(ReplyCode.INVALID_STATE, f"alarm '{name}' is not shelved: {why}")
         self._until[alarm] = self._moment.now_ns + int(duration_s * 1e9)
+        if command.once and alarm not in self._once:
+            self._once.append(alarm)
         self._since.pop(alarm, None)
 
     def unshelve(self, name: str, actor: str, reason: str) -> None:
@@ -375,9 +389,35 @@ class AlarmEngine(CarriesState):
         # Judged with all others later in this cycle, on what the tags are then.
         self._since[alarm] = self._moment.now_ns
 
-    def _ask(self, alarm: int, signal: Signal, actor: str, reason: str) -> bool:
+    def disable(self, name: str, actor: str, reason: str) -> None:
+        """Take an alarm out of service. Raises RefusedError."""
+        alarm = self._known(name)
+        rule = self._rules[alarm]
+        if rule.consequence is not Consequence.NONE:
+            raise RefusedError(
+                ReplyCode.INVALID_STATE,
+                f"alarm '{name}' stays in service: it has the consequence '{rule.consequence}', "
+                "which must stay in force",
+            )
+        if not self._ask(alarm, Signal.SUPPRESS, actor, reason):
+            raise RefusedError(ReplyCode.INVALID_STATE, f"alarm '{name}' is out of service already")
+        self._since.pop(alarm, None)
+
+    def enable(self, name: str, actor: str, reason: str) -> None:
+        """Put an alarm back into service. Raises RefusedError."""
+        alarm = self._known(name)
+        if not self._rules[alarm].enabled:
+            raise RefusedError(
+                ReplyCode.INVALID_STATE,
+                f"alarm '{name}' is switched off by configuration; take 'enabled: false' away",
+            )
+        if not self._ask(alarm, Signal.RESTORE, actor, reason):
+            raise RefusedError(ReplyCode.INVALID_STATE, f"alarm '{name}' is in service already")
+        self._since[alarm] = self._moment.now_ns  # judged later in this cycle
+
+    def _ask(self, alarm: int, signal: Signal, actor: str, reason: str, **more: Any) -> bool:
         try:
-            return self._signal(alarm, signal, actor, reason)
+            return self._signal(alarm, signal, actor, reason, **more)
         except ValueError as error:  # an event that is longer than the journal takes
             raise RefusedError(ReplyCode.OUT_OF_RANGE, str(error)) from error
 
@@ -406,8 +446,8 @@ class AlarmEngine(CarriesState):
 
     def carry_on(self, carried: dict[str, Any]) -> None:
         """Go on from what another one with the same plan carried."""
-        # Recordings of former versions have no backlog.
-        super().carry_on({"_untold": deque(), **carried})
+        # Recordings of former versions have no backlog, and no shelf that ends with a condition.
+        super().carry_on({"_untold": deque(), "_once": [], **carried})
         self._states = [AlarmState(number) for number in self._states]
         self._shown = self._count_shown()
         self._dirty = not self._begun

@@ -25,9 +25,9 @@ class Signal(StrEnum):
     UNSHELVE = "unshelve"
     """By an operator, by the end of the time, or by a restart of the scan."""
     SUPPRESS = "suppress"
-    """The configuration says `enabled: false`."""
+    """The configuration says `enabled: false`, or an operator took it out of service."""
     RESTORE = "restore"
-    """The configuration says `enabled: true` again."""
+    """The configuration says `enabled: true` again, an operator, or a restart of the scan."""
 
 
 class Guard(StrEnum):

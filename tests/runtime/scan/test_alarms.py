@@ -9,9 +9,12 @@ import pytest
 from cellwright.io.messages import (
     AlarmChanged,
     CommandRefused,
+    DisableAlarm,
+    EnableAlarm,
     FaultRaised,
     ForceTag,
     ReplyCode,
+    ShelveAlarm,
     UnshelveAlarm,
     WriteTag,
 )
@@ -322,6 +325,54 @@ def test_a_disabled_alarm_is_suppressed_and_says_so(tmp_path: Path):
     assert bench.states() == {"air": "SUPPRESSED"}
     assert bench.value("alarm.air.active") is False
     assert acknowledge(bench, "air") is ReplyCode.INVALID_STATE
+
+
+def test_a_shelf_for_once_ends_when_the_condition_goes(tmp_path: Path):
+    bench = AlarmBench(tmp_path, AIR)
+    bench.inputs(air_ok=False)
+    bench.cycle(2)
+    once = ShelveAlarm(alarm="air", duration_s=3600.0, once=True, actor="anna", reason="known")
+    assert bench.send(once).code == ReplyCode.OK
+    bench.cycle(5)
+    assert bench.states() == {"air": "SHELVED"}
+    bench.inputs(air_ok=True)
+    bench.cycle(2)
+    assert bench.states() == {"air": "NORMAL"}
+    bench.inputs(air_ok=False)
+    bench.cycle(2)
+    assert bench.states() == {"air": "UNACKNOWLEDGED"}
+    shelved = bench.events(AlarmChanged)[1]
+    assert (shelved.new, shelved.once, shelved.shelved_s) == ("SHELVED", True, 3600.0)
+
+
+def test_an_alarm_is_taken_out_of_service_and_put_back(tmp_path: Path):
+    bench = AlarmBench(tmp_path, AIR)
+    bench.inputs(air_ok=False)
+    bench.cycle(2)
+    off, on = DisableAlarm(alarm="air", actor="anna"), EnableAlarm(alarm="air", actor="anna")
+    assert bench.send(off).code == ReplyCode.OK
+    bench.cycle(3)
+    assert bench.states() == {"air": "SUPPRESSED"}
+    assert bench.send(off).code == ReplyCode.INVALID_STATE
+    assert bench.send(on).code == ReplyCode.OK
+    bench.cycle(2)
+    assert bench.states() == {"air": "UNACKNOWLEDGED"}
+    assert bench.send(on).code == ReplyCode.INVALID_STATE
+
+
+def test_what_stops_the_cell_or_is_off_in_the_file_stays_as_it_is(tmp_path: Path):
+    bench = AlarmBench(
+        tmp_path,
+        CONSEQUENCES + '  "off": {when: "not door_shut", text: Door, enabled: false}\n',
+    )
+    bench.cycle()
+    stops = next(rule.name for rule in bench.plan.alarms if rule.consequence != "none")
+    refused = bench.send(DisableAlarm(alarm=stops, actor="anna"))
+    assert refused.code == ReplyCode.INVALID_STATE
+    assert "must stay in force" in refused.text
+    refused = bench.send(EnableAlarm(alarm="off", actor="anna"))
+    assert refused.code == ReplyCode.INVALID_STATE
+    assert "switched off by configuration" in refused.text
 
 
 # --- consequences ---------------------------------------------------------------------------------

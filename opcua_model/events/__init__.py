@@ -1,0 +1,1 @@
+"""Events as clients see them: records, event types, and the language of event filters."""

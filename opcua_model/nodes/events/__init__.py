@@ -1,0 +1,1 @@
+"""Events and alarms: what the journal tells becomes events, and alarms become conditions."""
