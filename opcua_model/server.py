@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlparse
@@ -22,22 +21,18 @@ from cellwright.io.log_once import LogOnce
 from cellwright.io.timing.clock import Clock
 from cellwright.mes.kernel.errors import MesError
 from cellwright.opcua_model.address_space.builder import Builder
-from cellwright.opcua_model.address_space.ids import type_id, type_numbers
 from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.address_space.values import utc_datetime
 from cellwright.opcua_model.errors import CertificateError, ModelError
 from cellwright.opcua_model.isa95 import structures
-from cellwright.opcua_model.isa95.action_methods import add_action_methods
-from cellwright.opcua_model.isa95.job_control import JobControl
 from cellwright.opcua_model.isa95.mes_view import MesState, MesStore, MesView
-from cellwright.opcua_model.isa95.work_orders import WorkOrders
-from cellwright.opcua_model.nodes.cell_tree import OBJECTS, CellTree, application_uri
+from cellwright.opcua_model.model import VERSION, Behind, build_model
+from cellwright.opcua_model.nodes.cell_tree import application_uri
 from cellwright.opcua_model.nodes.controller import CellControl
 from cellwright.opcua_model.nodes.events.cell_events import CellEvents
 from cellwright.opcua_model.nodes.publishing import Diagnostics
 from cellwright.opcua_model.nodes.server_methods import ServerMethods
 from cellwright.opcua_model.nodes.standard import StandardNodes
-from cellwright.opcua_model.nodes.tags import TagTree
 from cellwright.opcua_model.security.access import ServiceRules
 from cellwright.opcua_model.security.addresses import reached_by, url_host
 from cellwright.opcua_model.security.audit import AuditTrail
@@ -54,7 +49,6 @@ from cellwright.opcua_model.services.writes import WritePath
 
 _log = structlog.get_logger(__name__)
 
-VERSION: Final = version("cellwright")
 DIAGNOSTICS_NS: Final = 250_000_000
 """How often statistics are looked at."""
 STANDARD_NS: Final = 1_000_000_000
@@ -179,43 +173,35 @@ class CellServer:
 
     def _build(self) -> None:
         """Everything below Objects, before the port opens."""
-        plan, builder = self._plan, Builder(self._internal.aspace)
-        for name in type_numbers():
-            if name.endswith("Type") and not name.startswith("ISA95") and "Event" not in name:
-                builder.object_type(type_id(name), name)
-        for cls in structures.STRUCTURES:
-            builder.structure(
-                type_id(cls.__name__), cls.__name__, structures.definition(cls), cls.__doc__ or ""
-            )
-        self._standard = StandardNodes(builder, self._internal)
-        self._standard.prepare(application_uri(plan))
-        server_methods = ServerMethods(self._internal)
+        internal = self._internal
+        builder = Builder(internal.aspace)
+        self._standard = StandardNodes(builder, internal)
+        self._standard.prepare(application_uri(self._plan))
+        server_methods = ServerMethods(internal)
         server_methods.register()
-        tree = CellTree(builder, plan, VERSION)
-        nodes = tree.build()
-        tags = TagTree(builder, plan, self._tags, OBJECTS)
-        tags.build(nodes.system, self._internal.nodes)
-        tree.stations(nodes.machine, tags.show)
-        self._control.build(builder, self._internal.methods, nodes.resource)
         self._events = CellEvents(
-            self._image, self._clock, application_uri(plan), self._internal.subscriptions.emit
+            self._plan,
+            self._clock,
+            self._image.events["gateway"].put,
+            internal.subscriptions.emit,
         )
-        self._events.build(builder, nodes.machine, self._internal.nodes, self._tags.paths)
-        self._events.methods(self._internal.methods, self._commands, server_methods.find)
-        self._diagnostics = Diagnostics(self._image, nodes)
-        self._work_orders = WorkOrders(builder, plan.cell, nodes.mes)
-        if self._mes is not None:
-            JobControl(self._mes, self._work_orders, self.refresh_mes).build(
-                builder, self._internal.methods, plan.cell, nodes.machine
-            )
-            add_action_methods(
-                builder,
-                self._internal.methods,
+        model = build_model(
+            builder,
+            internal.nodes,
+            self._plan,
+            Behind(
+                self._tags.paths,
+                self._tags.data_value,
+                internal.methods,
+                self._control,
+                self._events,
                 self._mes,
-                cell=plan.cell,
-                mes_node=nodes.mes,
-                refresh=self.refresh_mes,
-            )
+                self.refresh_mes,
+            ),
+        )
+        self._events.methods(internal.methods, self._commands, server_methods.find)
+        self._diagnostics = Diagnostics(self._image, model.nodes)
+        self._work_orders = model.work_orders
 
     @property
     def port(self) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from asyncua import ua
-from asyncua.server.address_space import NodeData
+from asyncua.server.address_space import AddressSpace, NodeData
 
 
 class Source(Protocol):
@@ -55,6 +55,12 @@ class VirtualNodes(dict[ua.NodeId, NodeData]):
     def keys(self) -> Any:
         """Every NodeId, those of nodes that are not kept too."""
         return list(self._all())
+
+    @classmethod
+    def into(cls, space: AddressSpace) -> VirtualNodes:
+        """Let an address space without nodes keep its nodes so."""
+        nodes = space._nodes = cls()
+        return nodes
 
     def _made(self, node_id: ua.NodeId) -> NodeData | None:
         for source in self._sources:

@@ -24,7 +24,6 @@ from cellwright.opcua_model.address_space.builder import (
     own,
 )
 from cellwright.opcua_model.address_space.ids import below, standard
-from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.address_space.values import wire_type
 
 ANALOG_UNIT_TYPE = standard(ua.ObjectIds.AnalogUnitType)
@@ -44,9 +43,9 @@ class TagNode(NodeData):
         nodes: TagNodes,
         tag: Tag,
         node_id: ua.NodeId,
-        above: list[tuple[ua.NodeId, ua.NodeId]],
+        above: list[ua.ReferenceDescription],
     ) -> None:
-        """``above``: reference type and NodeId of what the tag lies below."""
+        """``above``: the references to what the tag lies below."""
         super().__init__(node_id)
         self.tag = tag
         self._nodes = nodes
@@ -61,7 +60,7 @@ class TagNode(NodeData):
         builder = self._nodes.builder
         return [
             builder.describe(TYPE_DEFINITION, type_of(self.tag), forward=True),
-            *(builder.describe(kind, parent, forward=False) for kind, parent in self._above),
+            *self._above,
             *(
                 self._nodes.describe_property(self.nodeid, name)
                 for name in tag_paths.properties(self.tag)
@@ -72,9 +71,11 @@ class TagNode(NodeData):
 class TagNodes:
     """Makes the nodes of tags and of their properties."""
 
-    def __init__(self, builder: Builder, values: TagValues, sampling_ms: float) -> None:
+    def __init__(
+        self, builder: Builder, read: Callable[[int], ua.DataValue], sampling_ms: float
+    ) -> None:
         self.builder = builder
-        self.values = values
+        self.read = read
         self.sampling_ms = sampling_ms
 
     def describe(self, kind: ua.NodeId, tag: Tag, node_id: ua.NodeId) -> ua.ReferenceDescription:
@@ -153,9 +154,9 @@ class _Attributes(Mapping[ua.AttributeIds, AttributeValue]):
         return self.nodes.builder.constant(attribute, value, variant)
 
     def value(self) -> AttributeValue:
-        index, values = self.tag.index, self.nodes.values
+        index, read = self.tag.index, self.nodes.read
         held = AttributeValue(ua.DataValue())
-        held.value_callback = lambda node_id, attribute: values.data_value(index)
+        held.value_callback = lambda node_id, attribute: read(index)
         return held
 
     def access(self, attribute: ua.AttributeIds, variant: ua.VariantType) -> AttributeValue:

@@ -8,17 +8,17 @@ lie in folders below it, which their NodeIds do not name.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from asyncua import ua
 from asyncua.server.address_space import NodeData
 
-from cellwright.io.plan import Direction, Plan
+from cellwright.io.plan import Direction, Plan, Tag
 from cellwright.opcua_model.address_space import tag_paths
 from cellwright.opcua_model.address_space.builder import COMPONENT, ORGANIZES, Builder
 from cellwright.opcua_model.address_space.ids import io_id
-from cellwright.opcua_model.address_space.tag_values import TagValues
+from cellwright.opcua_model.address_space.tag_paths import TagPaths
 from cellwright.opcua_model.address_space.virtual_nodes import VirtualNodes
 from cellwright.opcua_model.errors import ModelError
 from cellwright.opcua_model.nodes.lazy_folder import LazyFolder
@@ -35,15 +35,17 @@ class TagTree:
         self,
         builder: Builder,
         plan: Plan,
-        values: TagValues,
+        paths: TagPaths,
+        read: Callable[[int], ua.DataValue],
         objects: ua.NodeId,
     ) -> None:
+        """``read`` gives the value of the tag of an index."""
         self._builder = builder
         self._plan = plan
-        self._paths = values.paths
-        self._nodes = TagNodes(builder, values, plan.scan.base_ns / 1e6)
-        self._folders: list[ua.NodeId] = []
-        """Those that hold tags."""
+        self._paths = paths
+        self._nodes = TagNodes(builder, read, plan.scan.base_ns / 1e6)
+        self._folders: list[ua.ReferenceDescription] = []
+        """References up to those that hold tags."""
         self._folder_of = array("L", bytes(array("L").itemsize * len(plan.tags)))
         """The place in it of each tag's folder."""
         self._shown: dict[int, list[ua.NodeId]] = {}
@@ -80,9 +82,11 @@ class TagTree:
         """The node of a tag or of a property of a tag."""
         tag = self._paths.tag_of(node_id)
         if tag is not None:
-            kind = COMPONENT if tag.direction is Direction.SYSTEM else ORGANIZES
-            above = [(kind, self._folders[self._folder_of[tag.index]])]
-            above += [(COMPONENT, parent) for parent in self._shown.get(tag.index, ())]
+            above = [self._folders[self._folder_of[tag.index]]]
+            above += [
+                self._builder.describe(COMPONENT, parent, forward=False)
+                for parent in self._shown.get(tag.index, ())
+            ]
             return TagNode(self._nodes, tag, node_id, above)
         found = self._paths.property_of(node_id)
         if found is None:
@@ -117,7 +121,8 @@ class TagTree:
         """
         if len(indexes) <= MOST_CHILDREN:
             number = len(self._folders)
-            self._folders.append(folder)
+            kind = _kind(self._plan.tags[indexes[0]]) if indexes else ORGANIZES
+            self._folders.append(self._builder.describe(kind, folder, forward=False))
             for index in indexes:
                 self._folder_of[index] = number
             space = self._builder.space
@@ -138,6 +143,10 @@ class TagTree:
         found = []
         for index in indexes:
             tag = self._plan.tags[index]
-            kind = COMPONENT if tag.direction is Direction.SYSTEM else ORGANIZES
-            found.append(self._nodes.describe(kind, tag, self._paths.node_id(tag)))
+            found.append(self._nodes.describe(_kind(tag), tag, self._paths.node_id(tag)))
         return found
+
+
+def _kind(tag: Tag) -> ua.NodeId:
+    """How a tag lies in its folder."""
+    return COMPONENT if tag.direction is Direction.SYSTEM else ORGANIZES

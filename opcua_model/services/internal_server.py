@@ -88,7 +88,7 @@ class CellInternalServer(InternalServer):
         self._logins = Turns()
         self._hashing = ThreadPoolExecutor(1, "password", _give_way)
         self.user_changes: UserChanges | None = None
-        self.nodes = self.aspace._nodes = VirtualNodes()
+        self.nodes = VirtualNodes.into(self.aspace)
         self.views = CellViews(self.aspace)
         self.view_service = self.views
         self.method_service.stop()

@@ -36,6 +36,9 @@ PANELS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "schema": Entry(
             "offline.cell_file", "Print the JSON Schema of the cell file, for editors."
         ),
+        "nodeset": Entry(
+            "offline.nodeset", "Write the OPC UA model of a cell file as NodeSet2 (XML)."
+        ),
         "user": Entry("offline.users", "Users of the OPC UA server."),
         "trust": Entry("live.trust", "Clients that the OPC UA server trusts."),
         "simulate": Entry(

@@ -188,7 +188,9 @@ async def test_a_full_queue_tells_what_it_dropped(
         witness = Ear()
         await listen(client, witness)
         journal.tell(change("door_1", "NORMAL", "UNACKNOWLEDGED"))
-        await witness.wait(1)
+        async with asyncio.timeout(10):
+            while not any(each["condition"] for each in witness.heard):
+                await asyncio.sleep(0.02)
         mode.MonitoringMode = ua.MonitoringMode.Reporting
         await client.uaclient.set_monitoring_mode(mode)
         heard = await ear.wait(3)

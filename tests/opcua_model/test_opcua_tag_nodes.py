@@ -15,6 +15,7 @@ from asyncua.ua.uaerrors import BadAttributeIdInvalid
 from cellwright.io.plan import Direction, Plan
 from cellwright.opcua_model.address_space.tag_paths import TagPaths
 from cellwright.opcua_model.errors import ModelError
+from cellwright.opcua_model.nodes.tag_nodes import TagNodes
 from support.opcua_support import cell_plan
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -80,6 +81,23 @@ async def test_a_long_list_of_tags_lies_in_folders_of_two_hundred(long: Any) -> 
 async def test_a_tag_is_not_kept_as_a_node(long: Any, cell: Any) -> None:
     kept = [len(dict.keys(one.server._internal.aspace._nodes)) for one in (long, cell)]
     assert kept[0] - kept[1] <= 3, "the folders"
+
+
+async def test_looking_at_one_tag_makes_no_other(
+    long: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    describe = TagNodes.describe
+
+    def counted(self: TagNodes, kind: ua.NodeId, tag: Any, node: ua.NodeId) -> Any:
+        made.append(tag.name)
+        return describe(self, kind, tag, node)
+
+    monkeypatch.setattr(TagNodes, "describe", counted)
+    space = long.server._internal.aspace
+    assert len(space[node_id(f"{DEVICE}.real_7")].references) == 2
+    assert len(space[node_id(f"{DEVICE}.air_pressure.EURange")].references) == 2
+    assert made == ["air_pressure"]
 
 
 async def test_a_tag_has_all_its_attributes_and_properties(long: Any) -> None:

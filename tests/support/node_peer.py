@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -59,15 +59,19 @@ async def run_peer(
     modules: Path, url: str, keys: Path, *, command: str, user: str, password: str
 ) -> dict[str, Any]:
     """Run one command of the client and return its report."""
+    arguments = (str(modules), url, str(keys), user, password, command)
+    report, _ = await run_script("client.js", arguments, keys)
+    return report
+
+
+async def run_script(
+    script: str, arguments: Sequence[str], keys: Path
+) -> tuple[dict[str, Any], str]:
+    """Run one of the peer's scripts; its report, and all else that it printed."""
     process = await asyncio.create_subprocess_exec(
         "node",
-        str(PEER / "client.js"),
-        str(modules),
-        url,
-        str(keys),
-        user,
-        password,
-        command,
+        str(PEER / script),
+        *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         # Its own home, so that no certificate store of the machine is used or left behind.
@@ -83,4 +87,5 @@ async def run_peer(
     lines = [line for line in out.decode().splitlines() if line.startswith("{")]
     assert lines, err.decode()[-2000:]
     report: dict[str, Any] = json.loads(lines[-1])
-    return report
+    others = [line for line in out.decode().splitlines() if line != lines[-1]]
+    return report, "\n".join([*others, err.decode()]).strip()

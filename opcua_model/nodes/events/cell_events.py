@@ -15,7 +15,7 @@ from typing import Any, Final
 import structlog
 from asyncua import ua
 
-from cellwright.io.image import Image, RingError
+from cellwright.io.image import RingError
 from cellwright.io.journal.journal import JOURNAL_FILE
 from cellwright.io.messages import (
     AccessAudited,
@@ -25,6 +25,7 @@ from cellwright.io.messages import (
     TagWritten,
     encode,
 )
+from cellwright.io.plan import Plan
 from cellwright.io.timing.clock import Clock
 from cellwright.opcua_model.address_space.builder import COMPONENT, Builder
 from cellwright.opcua_model.address_space.ids import below, cell_id, standard, type_id
@@ -32,6 +33,7 @@ from cellwright.opcua_model.address_space.tag_paths import TagPaths
 from cellwright.opcua_model.address_space.values import utc_datetime, utc_now
 from cellwright.opcua_model.address_space.virtual_nodes import VirtualNodes
 from cellwright.opcua_model.events.record import SERVER, Base, EventRecord
+from cellwright.opcua_model.nodes.cell_tree import application_uri
 from cellwright.opcua_model.nodes.events import event_types
 from cellwright.opcua_model.nodes.events.audit_events import AuditEvents
 from cellwright.opcua_model.nodes.events.condition_methods import ConditionMethods
@@ -57,15 +59,15 @@ class CellEvents:
 
     def __init__(
         self,
-        image: Image,
+        plan: Plan,
         clock: Clock,
-        server_uri: str,
+        put: Callable[[bytes], Any],
         emit: Callable[[EventRecord], Any],
     ) -> None:
-        """``emit`` takes an event to all clients."""
-        self._image, self._plan, self._clock = image, image.plan, clock
-        self._emit = emit
-        self._audit = AuditEvents(server_uri)
+        """``put`` takes an encoded event to the journal, ``emit`` a record to all clients."""
+        self._plan, self._clock = plan, clock
+        self._put, self._emit = put, emit
+        self._audit = AuditEvents(application_uri(plan))
         self._ids: EventIds | None = None
         self._tail = JournalTail(
             Path(self._plan.data) / JOURNAL_FILE, _KINDS, self._begin, self._take
@@ -222,7 +224,7 @@ class CellEvents:
             task="gateway", utc_ns=self._clock.utc_ns(), alarm=alarm, text=text, actor=actor
         )
         try:
-            self._image.events["gateway"].put(encode(event))
+            self._put(encode(event))
         except RingError as error:
             _log.error("comment not recorded", alarm=alarm, error=str(error))
             return False

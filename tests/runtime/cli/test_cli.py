@@ -70,6 +70,15 @@ def test_a_file_that_is_not_there_is_a_configuration_error(cell: SmallCell, tmp_
     assert_refused(cell.command("run", str(tmp_path / "no.yaml")), 2, "no.yaml")
 
 
+def test_nodeset_writes_the_opcua_model_of_a_cell_file(cell: SmallCell, tmp_path: Path) -> None:
+    done = cell.type("nodeset", "--to", str(tmp_path / "model.xml"))
+    assert done.returncode == 0, done.stderr
+    count = (tmp_path / "model.xml").read_text().count(" NodeId=")
+    assert done.stdout == f"wrote {tmp_path / 'model.xml'}: {count} nodes\n"
+    refused = cell.type("nodeset", "--to", str(tmp_path / "no" / "model.xml"))
+    assert_refused(refused, 1, "name a file in a folder that can be written")
+
+
 @pytest.mark.behaviour(13)
 def test_xref_lists_who_writes_and_who_reads(cell: SmallCell) -> None:
     done = cell.type("xref")
