@@ -27,6 +27,7 @@ from cellwright.opcua_model.errors import CertificateError, ModelError
 from cellwright.opcua_model.isa95 import structures
 from cellwright.opcua_model.isa95.mes_view import MesState, MesStore, MesView
 from cellwright.opcua_model.model import VERSION, Behind, build_model
+from cellwright.opcua_model.nodes import roles
 from cellwright.opcua_model.nodes.cell_tree import application_uri
 from cellwright.opcua_model.nodes.controller import CellControl
 from cellwright.opcua_model.nodes.events.cell_events import CellEvents
@@ -39,6 +40,7 @@ from cellwright.opcua_model.security.audit import AuditTrail
 from cellwright.opcua_model.security.certificate import OwnCertificate, own_certificate
 from cellwright.opcua_model.security.checks import Rules, thumbprint
 from cellwright.opcua_model.security.clients import ClientCertificates
+from cellwright.opcua_model.security.permissions import Permissions
 from cellwright.opcua_model.security.trust_list import TrustList
 from cellwright.opcua_model.security.users import Authenticator, FileUsers
 from cellwright.opcua_model.services.command_sender import CommandSender
@@ -200,8 +202,21 @@ class CellServer:
             ),
         )
         self._events.methods(internal.methods, self._commands, server_methods.find)
+        self._build_roles(builder)
         self._diagnostics = Diagnostics(self._image, model.nodes)
         self._work_orders = model.work_orders
+
+    def _build_roles(self, builder: Builder) -> None:
+        """When all methods are known: every role that the cell gives rights to, or a user has."""
+        internal = self._internal
+        users = self._users
+        named = {role for tag in self._plan.tags for role in tag.write}
+        named |= {role for method in internal.methods.methods.values() for role in method.callers}
+        named |= {role for user in (users.values() if users else ()) for role in user.roles}
+        anonymous = self._settings.anonymous == "read"
+        internal.permissions = Permissions(self._plan.cell, named, anonymous=anonymous)
+        roles.build_roles(builder, internal.permissions, lambda: users.values() if users else ())
+        internal.secrets = roles.identities_of(builder.space)
 
     @property
     def port(self) -> int:

@@ -15,9 +15,9 @@ import msgspec
 import structlog
 from asyncua import ua
 
-from cellwright.mes.kernel.actions import Action, OpcUa
+from cellwright.mes.kernel.actions import Access, Action, OpcUa
 from cellwright.mes.kernel.errors import Kind, MesError
-from cellwright.mes.people.roles import names, permissions
+from cellwright.mes.people.roles import Role, names, permissions, short_name
 from cellwright.mes.service.catalogue import ACTIONS
 from cellwright.opcua_model.address_space.builder import Builder
 from cellwright.opcua_model.address_space.ids import below, cell_id, standard
@@ -76,7 +76,24 @@ def add_action_methods(
             text=action.summary,
         )
         call = _calling(action, fields, mes, refresh)
-        methods.methods[node_id] = Method(call, inputs, _OUTPUTS, ANYONE)
+        methods.methods[node_id] = Method(
+            call, inputs, _OUTPUTS, ANYONE, permitted=_permitted(action.permission)
+        )
+
+
+def _permitted(permission: str) -> frozenset[str]:
+    """Roles, by their names on this server, that the action's permission lets in."""
+    if permission == Access.PUBLIC:
+        return ANYONE
+    every = permission == Access.SIGNED_IN
+    administrator = permission == Access.ADMINISTRATOR
+    return frozenset(
+        short_name(role)
+        for role in Role
+        if every
+        or (administrator and role is Role.ADMINISTRATOR)
+        or permission in permissions([role])
+    )
 
 
 def mes_caller(caller: Caller) -> dict[str, Any]:

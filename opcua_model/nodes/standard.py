@@ -18,6 +18,7 @@ from asyncua.server.address_space import AddressSpace, NodeData
 from cellwright.opcua_model.address_space.builder import Builder, attribute, node_class, replace
 from cellwright.opcua_model.address_space.ids import CELL_URI, IO_URI, TYPES_URI, standard
 from cellwright.opcua_model.address_space.values import NO_TIME, utc_now
+from cellwright.opcua_model.events.filters import MOST_CLAUSES
 from cellwright.opcua_model.services import limits
 from cellwright.opcua_model.services.internal_server import CellInternalServer
 
@@ -36,9 +37,6 @@ _SURPLUS: Final = (
     "Server_RequestServerStateChange",
     "Server_SetSubscriptionDurable",
     "Server_ServerCapabilities_ConformanceUnits",
-    "Server_ServerCapabilities_RoleSet",
-    "Server_ServerCapabilities_MaxWhereClauseParameters",
-    "Server_ServerCapabilities_MaxSelectClauseParameters",
     "Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData",
     "Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadEvents",
     "Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryUpdateData",
@@ -160,6 +158,8 @@ class StandardNodes:
             ("MaxSubscriptions", limits.MAX_SUBSCRIPTIONS),
             ("MaxMonitoredItems", limits.MAX_SUBSCRIPTIONS * limits.MAX_ITEMS_PER_SUBSCRIPTION),
             ("MaxSubscriptionsPerSession", limits.MAX_SUBSCRIPTIONS_PER_SESSION),
+            ("MaxSelectClauseParameters", MOST_CLAUSES),
+            ("MaxWhereClauseParameters", MOST_CLAUSES),
             ("MaxMonitoredItemsPerSubscription", limits.MAX_ITEMS_PER_SUBSCRIPTION),
             ("MaxMonitoredItemsQueueSize", limits.MAX_QUEUE_SIZE),
             ("MaxByteStringLength", limits.MAX_MESSAGE_BYTES),

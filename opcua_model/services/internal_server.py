@@ -40,6 +40,7 @@ from cellwright.opcua_model.security.audit import AuditTrail
 from cellwright.opcua_model.security.checks import CertificateRefusedError, name_of
 from cellwright.opcua_model.security.clients import ClientCertificates
 from cellwright.opcua_model.security.lockout import Place
+from cellwright.opcua_model.security.permissions import Permissions
 from cellwright.opcua_model.security.turns import TooManyError, Turns
 from cellwright.opcua_model.security.users import Authenticator
 from cellwright.opcua_model.services import limits
@@ -83,6 +84,8 @@ class CellInternalServer(InternalServer):
         self.writes = writes
         self.tags = tags
         self.anonymous = anonymous
+        self.permissions = Permissions(tags.plan.cell, (), anonymous=anonymous)
+        self.secrets: frozenset[ua.NodeId] = frozenset()
         self.counters = Counters()
         self._session_numbers = itertools.count(1)
         self._logins = Turns()
@@ -129,6 +132,15 @@ class CellInternalServer(InternalServer):
             pass  # no URL, such as an IPv6 address without brackets
         netloc = f"{url_host(plain(host or ''))}:{port or ours.port}"
         return ours._replace(netloc=netloc).geturl()
+
+    def rights_on(self, node_id: ua.NodeId) -> list[ua.RolePermissionType]:
+        """Permissions of every role on a node, as the services decide."""
+        index = self.tags.index_of(node_id)
+        if index is not None:
+            return self.permissions.on(write=self.tags.plan.tags[index].write)
+        method = self.methods.methods.get(node_id)
+        callers = None if method is None else method.callers
+        return self.permissions.on(call=callers, secret=node_id in self.secrets)
 
     def next_session_number(self) -> int:
         """Number in a session's NodeId; not a secret."""

@@ -67,6 +67,13 @@ class Method:
     inputs: tuple[Argument, ...] = ()
     outputs: tuple[Argument, ...] = ()
     roles: frozenset[str] = ANYONE
+    permitted: frozenset[str] | None = None
+    """Roles that what stands behind it will let call; None: those above."""
+
+    @property
+    def callers(self) -> frozenset[str]:
+        """Roles whose call is not refused for who they are; empty: everybody's."""
+        return self.roles if self.permitted is None else self.permitted
 
     def on(self, owner: ua.NodeId) -> bool:
         """True for an object that has the method without a reference that says so."""

@@ -23,7 +23,8 @@ from cellwright.opcua_model.address_space.builder import READ, WRITE
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.address_space.values import utc_now
-from cellwright.opcua_model.security.access import ANONYMOUS, Caller, CellUser
+from cellwright.opcua_model.security.access import ANONYMOUS, AUDITORS, Caller, CellUser
+from cellwright.opcua_model.security.permissions import Permissions
 from cellwright.opcua_model.services import limits
 from cellwright.opcua_model.services.methods import CellMethods
 from cellwright.opcua_model.services.subscriptions.service import CellSubscriptionService
@@ -59,6 +60,12 @@ class SessionHost(Protocol):
     writes: WritePath
     tags: TagValues
     subscriptions: CellSubscriptionService
+    permissions: Permissions
+    secrets: frozenset[ua.NodeId]
+    """Nodes that only auditors see."""
+
+    def rights_on(self, node_id: ua.NodeId) -> list[ua.RolePermissionType]:
+        """Permissions of every role on a node."""
 
     def next_session_number(self) -> int:
         """Number in a session's NodeId; not a secret."""
@@ -172,6 +179,8 @@ class CellSession(InternalSession):
         encoding = item.DataEncoding.Name if item.DataEncoding is not None else None
         if encoding not in _DEFAULT_ENCODINGS:
             return _bad(ua.StatusCodes.BadDataEncodingUnsupported)
+        if item.AttributeId in _RIGHTS:
+            return self._read_rights(item)
         if item.AttributeId == _A.Value:
             index = self.host.tags.index_of(item.NodeId)
             if index is not None:
@@ -183,6 +192,21 @@ class CellSession(InternalSession):
             return held
         return self._read_value(item, held, wanted, now)
 
+    def _read_rights(self, item: ua.ReadValueId) -> ua.DataValue:
+        """Who may do what with the node (OPC 10000-3, 5.2.9 to 5.2.11)."""
+        if item.NodeId not in self.aspace:
+            return _bad(ua.StatusCodes.BadNodeIdUnknown)
+        if item.IndexRange:
+            return _bad(ua.StatusCodes.BadIndexRangeNoData)
+        if item.AttributeId == _A.AccessRestrictions:
+            return ua.DataValue(ua.Variant(0, ua.VariantType.UInt16))
+        user, everyone = self.caller.user, self.host.rights_on(item.NodeId)
+        if item.AttributeId == _A.UserRolePermissions:
+            everyone = self.host.permissions.of_user(user, everyone)
+        elif not user.may(AUDITORS):
+            return _bad(ua.StatusCodes.BadUserAccessDenied)
+        return ua.DataValue(ua.Variant(everyone, ua.VariantType.ExtensionObject, is_array=True))
+
     def _read_other(self, item: ua.ReadValueId, held: ua.DataValue) -> ua.DataValue:
         if item.AttributeId in _PER_USER:
             return self._per_user(item, held)
@@ -193,6 +217,8 @@ class CellSession(InternalSession):
     def _read_value(
         self, item: ua.ReadValueId, held: ua.DataValue, wanted: tuple[bool, bool], now: ua.DateTime
     ) -> ua.DataValue:
+        if item.NodeId in self.host.secrets and not self.caller.user.may(AUDITORS):
+            return _bad(ua.StatusCodes.BadUserAccessDenied)
         level = self.aspace.read_attribute_value(item.NodeId, _A.AccessLevel).Value
         if level is not None and level.Value is not None and not level.Value & READ:
             return _bad(ua.StatusCodes.BadNotReadable)
@@ -204,7 +230,7 @@ class CellSession(InternalSession):
         user = self.caller.user
         if item.AttributeId == _A.UserExecutable:
             method = self.host.methods.methods.get(item.NodeId)
-            allowed = method is not None and user.may(method.roles)
+            allowed = method is not None and user.may(method.callers)
             return ua.DataValue(ua.Variant(allowed, ua.VariantType.Boolean))
         level = int(held.Value.Value)
         if not self.host.writes.may_write(user, item.NodeId):
@@ -237,7 +263,9 @@ class CellSession(InternalSession):
     async def browse(self, params: ua.BrowseParameters) -> list[ua.BrowseResult]:
         """Browse within the wanted maximum."""
         limits.check_count(params.NodesToBrowse, limits.MAX_NODES_PER_BROWSE)
-        return self.host.views.browse_for(params, self._points)
+        auditor = self.caller.user.may(AUDITORS)
+        hidden = frozenset[ua.NodeId]() if auditor else self.host.secrets
+        return self.host.views.browse_for(params, self._points, hidden)
 
     def begin_request(self) -> None:
         """A request begins that may be served in slices."""
@@ -405,6 +433,7 @@ class CellSession(InternalSession):
 
 
 _PER_USER: Final = frozenset({_A.UserExecutable, _A.UserAccessLevel})
+_RIGHTS: Final = frozenset({_A.RolePermissions, _A.UserRolePermissions, _A.AccessRestrictions})
 _NO_VALUE: Final = frozenset(
     {ua.StatusCodes.BadAttributeIdInvalid, ua.StatusCodes.BadNodeIdUnknown}
 )

@@ -60,11 +60,22 @@ class CellViews(ViewService):
         self._subtypes: dict[ua.NodeId, frozenset[ua.NodeId]] = {}
 
     def browse_for(
-        self, params: ua.BrowseParameters, points: ContinuationPoints
+        self,
+        params: ua.BrowseParameters,
+        points: ContinuationPoints,
+        hidden: frozenset[ua.NodeId] = frozenset(),
     ) -> list[ua.BrowseResult]:
-        """Browse for one session."""
+        """Browse for one session, whose user may not see what is ``hidden``."""
         most = int(params.RequestedMaxReferencesPerNode)
-        return [self._page(self._browse(item), most, points) for item in params.NodesToBrowse]
+        results = []
+        for item in params.NodesToBrowse:
+            result = self._browse(item)
+            if hidden:
+                result.References = [
+                    each for each in result.References if each.NodeId not in hidden
+                ]
+            results.append(self._page(result, most, points))
+        return results
 
     def next_for(
         self, params: ua.BrowseNextParameters, points: ContinuationPoints
