@@ -31,8 +31,8 @@ from cellwright.opcua_model.address_space import standard_cache
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.address_space.values import utc_datetime
-from cellwright.opcua_model.security import user_tokens
 from cellwright.opcua_model.address_space.virtual_nodes import VirtualNodes
+from cellwright.opcua_model.security import user_tokens
 from cellwright.opcua_model.security.access import ANONYMOUS, CellUser
 from cellwright.opcua_model.security.addresses import plain, url_host
 from cellwright.opcua_model.security.admission import Admission, may_be_anonymous
