@@ -76,6 +76,7 @@ PANELS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "live.tags",
             "List, read and write tags of a running cell; a cell file's tags as a list.",
         ),
+        "ua": Entry("live.ua.commands", "A client for the cell's OPC UA server, or any other."),
         "alarms": Entry(
             "live.alarms",
             "List alarms that are active, unacknowledged, shelved or cannot be evaluated.",
