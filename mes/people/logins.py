@@ -22,11 +22,11 @@ from cellwright.mes.kernel.errors import Detail, MesError
 from cellwright.mes.kernel.origin import Origin, set_origin
 from cellwright.mes.kernel.scope import Scope
 from cellwright.mes.kernel.secrets import secrets_folder
-from cellwright.mes.people.credentials import passwords, refresh, totp
-from cellwright.mes.people.credentials.passwords import Passwords
-from cellwright.mes.people.credentials.tokens import tokens_of
+from cellwright.mes.people import passwords, refresh, totp
+from cellwright.mes.people.passwords import Passwords
 from cellwright.mes.people.refusals import OwnRecordError
 from cellwright.mes.people.tables import Site, Tenant, User
+from cellwright.mes.people.tokens import tokens_of
 
 DEFAULT_TENANT: Final = "default"
 _REFUSED: Final = "Unauthorized: user name or password is wrong"

@@ -49,27 +49,12 @@ _HELP: Final = {
     "trail": "Search, prove and sign the audit trail.",
     "operation": "Start, report and complete operations of work orders.",
     "part": "Parts and their engineering changes.",
-    "signature": "Electronic signatures, and where they are demanded.",
     "user": "Users of the MES, over REST and OPC UA.",
     "workcenter": "Work centres and their rates.",
     "workorder": "Create, release, hold, complete and read work orders.",
 }
 _HIDDEN: Final = frozenset({"signature"})
-"""Fields of requests that no option takes: a password is asked for, see `_signature`."""
-SignOption = Annotated[
-    str | None,
-    typer.Option("--sign", help="Sign it electronically as this user; asks for the password."),
-]
-MeaningOption = Annotated[
-    str,
-    typer.Option(
-        "--meaning",
-        help="What the signature stands for: approval, review, responsibility or authorship.",
-    ),
-]
-CodeOption = Annotated[
-    str, typer.Option("--code", help="One-time code of the signer, for who has enrolled.")
-]
+"""Fields of requests that no command line takes: a password does not belong there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,18 +168,10 @@ def _add(app: typer.Typer, action: Action[Any, Any]) -> None:
         "as_json": False,
     }
 
-    if "signature" in fields:
-        kinds |= {"sign": SignOption, "meaning": MeaningOption, "code": CodeOption}
-        defaults |= {"sign": None, "meaning": "approval", "code": ""}
-
     def run(**given: Any) -> None:
-        signature = _signature(
-            given.pop("sign", None), given.pop("meaning", ""), given.pop("code", "")
-        )
         where = Where(
             given.pop("cell_file"), given.pop("data"), given.pop("database"), given.pop("secrets")
         )
-        given |= {} if signature is None else {"signature": signature}
         _run(action, where, given, as_json=given.pop("as_json"))
 
     run.__doc__ = action.summary
@@ -211,14 +188,6 @@ def _add(app: typer.Typer, action: Action[Any, Any]) -> None:
         ]
     )
     app.command(door.name)(run)
-
-
-def _signature(name: str | None, meaning: str, code: str) -> dict[str, str] | None:
-    """What is signed with; the password is typed and never stands in a command line."""
-    if name is None:
-        return None
-    password = typer.prompt(f"Password of {name}", hide_input=True)
-    return {"username": name, "password": password, "meaning": meaning, "otp": code}
 
 
 def _kinds(kind: Any) -> list[Any]:

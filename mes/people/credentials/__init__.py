@@ -1,1 +1,0 @@
-"""What proves who somebody is: passwords, one-time codes, tokens. Knows no accounts."""
