@@ -225,6 +225,18 @@ def _link(
     return rows
 
 
+def last_of(session: Session, entity_type: str) -> tuple[str, int] | None:
+    """Id and version of the entity of that kind that the transaction has recorded last.
+
+    None when it has recorded none that is not written yet.
+    """
+    pending: list[_Pending] = session.info.get(_PENDING, [])
+    for each in reversed(pending):
+        if each.entry.entity_type == entity_type:
+            return each.entry.entity_id, each.entry.entity_version
+    return None
+
+
 def lock(session: Session) -> tuple[int, int, str]:
     """Key, last sequence and last hash of the session's chain, whose writers now wait for us."""
     held: tuple[int, int, str] | None = session.info.get(_LOCKED)

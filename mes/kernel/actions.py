@@ -37,11 +37,14 @@ class SignatureRequest(
 ):
     """An electronic signature given with a request (21 CFR 11.200)."""
 
-    username: str
+    username: str = ""
+    """Who signs. May be left out by whoever has signed in this login in the last 15 minutes."""
     password: str
     """Never stored, logged or audited."""
     meaning: str
     """What it stands for: ``approval``, ``review``, ``responsibility`` or ``authorship``."""
+    otp: str = ""
+    """One-time code, for who has enrolled; not asked for where the name may be left out."""
 
     def __repr__(self) -> str:
         return f"SignatureRequest(username={self.username!r}, meaning={self.meaning!r})"
@@ -55,7 +58,7 @@ class Change(Request, frozen=True, kw_only=True):
     version: int | None = None
     """Version of the entity that the change is meant for; another one is a conflict."""
     signature: SignatureRequest | None = None
-    """Where the action demands one."""
+    """Where the action demands one; one that is given is kept in any case."""
 
 
 class PageRequest(Request, frozen=True, kw_only=True):
@@ -247,6 +250,8 @@ class Action(Generic[R, A]):
     """True: it changes nothing and runs in a snapshot."""
     secret: bool = False
     """True: its answer is kept nowhere, also not for an idempotency key."""
+    signed: bool = False
+    """True: it always demands an electronic signature. Others do where their site says so."""
     events: tuple[type[DomainEvent], ...] = ()
     """What it may publish."""
     entity_id: Callable[[R], str] = field(default=lambda _: "")

@@ -22,7 +22,8 @@ from cellwright.mes.kernel.errors import Detail, MesError
 from cellwright.mes.kernel.origin import Origin, set_origin
 from cellwright.mes.kernel.scope import Scope
 from cellwright.mes.kernel.secrets import secrets_folder
-from cellwright.mes.people import passwords, refresh, totp
+from cellwright.mes.people import passwords, refresh
+from cellwright.mes.people.keys import totp
 from cellwright.mes.people.passwords import Passwords
 from cellwright.mes.people.refusals import OwnRecordError
 from cellwright.mes.people.tables import Site, Tenant, User

@@ -105,7 +105,11 @@ class Signature(Keyed, Scoped, Base):
     """An electronic signature (21 CFR 11.50, 11.70). Append-only by trigger."""
 
     __tablename__ = "signature"
-    __table_args__: Any = (Index(None, "tenant_id", "entity_type", "entity_id"),)
+    __table_args__: Any = (
+        Index(None, "tenant_id", "entity_type", "entity_id"),
+        Index(None, "tenant_id", "signer_id", "id"),
+        Index(None, "tenant_id", "site_id", "audit_chain", "audit_sequence", unique=True),
+    )
     retention = Retention.FOREVER
 
     signer_id: Mapped[int] = mapped_column(ForeignKey("user_account.id"))
@@ -119,7 +123,7 @@ class Signature(Keyed, Scoped, Base):
     entity_id: Mapped[str]
     entity_version: Mapped[int]
     content_hash: Mapped[str]
-    """SHA-256 of the canonical JSON of what was shown to the signer."""
+    """SHA-256 of the canonical JSON of what was signed: action, entity, version and request."""
     factors: Mapped[str]
     """``password``, ``password+totp``, or ``password (continuous session)``."""
     continuous: Mapped[bool]
@@ -128,6 +132,19 @@ class Signature(Keyed, Scoped, Base):
     """The signature that this record takes back."""
     audit_chain: Mapped[str]
     audit_sequence: Mapped[int]
+    """The record ``signature.sign`` that holds the content; the chain binds it to what it changed.
+    """
     key_id: Mapped[str]
     signature: Mapped[str]
     """Ed25519 over the canonical JSON of all fields above; hexadecimal."""
+
+
+class SignatureDemand(Keyed, Scoped, Versioned, Base):
+    """Whether an action demands a signature at a site."""
+
+    __tablename__ = "signature_demand"
+    __table_args__: Any = (UniqueConstraint("tenant_id", "site_id", "action"),)
+    retention = Retention.FOREVER
+
+    action: Mapped[str]
+    demanded: Mapped[bool]

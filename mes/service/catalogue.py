@@ -21,12 +21,19 @@ from cellwright.mes.orders import actions as order_actions
 from cellwright.mes.orders import steering
 from cellwright.mes.orders.events import OpenInspections
 from cellwright.mes.people import actions as people_actions
+from cellwright.mes.people.signatures import actions as signature_actions
 from cellwright.mes.shopfloor import actions as shopfloor_actions
 from cellwright.mes.shopfloor import part_events
+
+
+def _all() -> Actions:
+    return ACTIONS
+
 
 ACTIONS: Final[Actions] = catalogue(
     audit_actions.ACTIONS,
     people_actions.ACTIONS,
+    signature_actions.actions(_all),
     definition_actions.ACTIONS,
     order_actions.ACTIONS,
     shopfloor_actions.ACTIONS,

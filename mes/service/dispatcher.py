@@ -1,8 +1,8 @@
 """Runs actions: the one way from any door into the MES.
 
-Order of what happens: permission, text, idempotency, then the action itself in one transaction
-(lock, version, rule, change, audit, events) and the commit. Authentication and decoding are the
-door's. A refused call changes nothing but is put on record in a transaction of its own.
+Order of what happens: permission, text, idempotency, signature, then the action itself in one
+transaction (lock, version, rule, change, audit, events) and the commit. Authentication and decoding
+are the door's. A refused call changes nothing but is put on record in a transaction of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from cellwright.mes import audit
 from cellwright.mes.kernel import utc
 from cellwright.mes.kernel.actions import (
     Access,
@@ -38,6 +39,7 @@ from cellwright.mes.kernel.scope import scope_of
 from cellwright.mes.kernel.tables import AnsweredRequest
 from cellwright.mes.kernel.text import MAX_KEY, storable
 from cellwright.mes.people.refusals import OwnRecordError
+from cellwright.mes.people.signatures import demands, signing
 
 KEPT: Final = timedelta(days=7)
 """How long an answer is kept for a repetition of its request."""
@@ -139,6 +141,9 @@ class Dispatcher:
         correlation_id: str,
         key: str,
     ) -> Answered[A]:
+        given = request.signature if isinstance(request, Change) else None
+        # Hashing a password takes long, and nobody shall wait for it.
+        proof = None if given is None else signing.prove(self._store, caller, given)
         with self._store.session(caller.scope) as session:
             context = _context(session, request, caller, correlation_id)
             digest = _digest(action, request) if key else ""
@@ -146,8 +151,11 @@ class Dispatcher:
                 known = _claim(session, caller, key, digest, context)
                 if known is not None:
                     return Answered(msgspec.json.decode(known, type=action.answer), repeated=True)
+            signer = _signer(context, action, proof)
             answer = run(context, request)
             session.flush()
+            if signer is not None:
+                signing.sign(context, signer, _signed(session, action, request, answer))
             if key:
                 _keep(session, caller, key, msgspec.json.encode(answer))
             return Answered(answer, published(session))
@@ -195,6 +203,37 @@ def permit(action: Action[Any, Any], caller: Caller) -> None:
 
 def _named(needed: str) -> str:
     return "the role Administrator" if needed == Access.ADMINISTRATOR else f"permission {needed}"
+
+
+def _signer(
+    context: Context, action: Action[Any, Any], proof: signing.Proof | None
+) -> signing.Signer | None:
+    """Who signs the call; None when nobody does and nobody must."""
+    if proof is None:
+        if action.signed or demands.demanded(context.session, action.name):
+            raise signing.required(action.name)
+        return None
+    signer = signing.signer(context, action.name, proof)
+    try:
+        permit(action, signer.as_caller)
+    except MesError as error:
+        raise MesError("signature_refused", error.message) from error
+    return signer
+
+
+def _signed(
+    session: Session, action: Action[Any, Any], request: Any, answer: Any
+) -> signing.Signed:
+    """What is signed: the request without secrets, about the entity as the audit names it."""
+    entity_id, version = audit.last_of(session, action.entity) or (action.entity_id(request), 0)
+    content = _without_secrets(msgspec.to_builtins(request))
+    return signing.Signed(
+        action=action.name,
+        entity_type=action.entity,
+        entity_id=entity_id,
+        entity_version=getattr(answer, "version", version),
+        request={name: value for name, value in content.items() if name != "signature"},
+    )
 
 
 def _context(session: Session, request: Any, caller: Caller, correlation_id: str) -> Context:

@@ -7,9 +7,9 @@ that nothing is rounded on the way.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, Protocol, get_args, get_origin
 
 import msgspec
 import structlog
@@ -31,13 +31,20 @@ _T = ua.VariantType
 _STRING: Final = standard(ua.ObjectIds.String)
 BASE_OBJECT: Final = standard(ua.ObjectIds.BaseObjectType)
 _BOOLEAN: Final = standard(ua.ObjectIds.Boolean)
-_HIDDEN: Final = frozenset({"signature"})
-"""Fields that no method takes: a password belongs into the session's own login."""
+SIGNED: Final = "Signed"
+"""Ends the name of the method that takes a signature besides: ``ReleaseSigned``."""
+_SIGNATURE: Final = frozenset({"signature"})
 
 _OUTPUTS: Final = (
     Argument("Accepted", _BOOLEAN, _T.Boolean, text="False: nothing has changed"),
     Argument("Answer", _STRING, _T.String, text="Why it was refused; empty when it was not"),
     Argument("Document", _STRING, _T.String, text="What it is about now, as JSON of the REST face"),
+)
+_SIGNER: Final = (
+    Argument("SignedBy", _STRING, _T.String, text="User name of who signs"),
+    Argument("Password", _STRING, _T.String, text="Of who signs; kept nowhere"),
+    Argument("Meaning", _STRING, _T.String, text="approval, review, responsibility or authorship"),
+    Argument("Code", _STRING, _T.String, text="One-time code; empty for who has not enrolled"),
 )
 _STATUS: Final = {
     Kind.UNAUTHENTICATED: ua.StatusCodes.BadUserAccessDenied,
@@ -46,6 +53,14 @@ _STATUS: Final = {
     Kind.LIMITED: ua.StatusCodes.BadTooManyOperations,
 }
 """Refusals that end the call; the others are told by its outputs, which a Bad call has not."""
+
+
+class _Call(Protocol):
+    """Runs an action for a caller, with a signature or without."""
+
+    async def __call__(
+        self, caller: Caller, inputs: list[Any], signature: Mapping[str, str] | None = None
+    ) -> MethodOutcome: ...
 
 
 def add_action_methods(
@@ -66,19 +81,26 @@ def add_action_methods(
         owner, name = cell_id(f"{cell}.MES.{action.opcua.owner}"), action.opcua.method
         if owner not in builder.space:
             builder.object(mes_node, owner, action.opcua.owner, BASE_OBJECT)
-        node_id = below(owner, name)
-        builder.method(
-            owner,
-            node_id,
-            name,
-            inputs=[item.description() for item in inputs],
-            outputs=[item.description() for item in _OUTPUTS],
-            text=action.summary,
-        )
         call = _calling(action, fields, mes, refresh)
-        methods.methods[node_id] = Method(
-            call, inputs, _OUTPUTS, ANYONE, permitted=_permitted(action.permission)
-        )
+        may = _permitted(action.permission)
+        made = [(name, action.summary, Method(call, inputs, _OUTPUTS, ANYONE, permitted=may))]
+        if set(action.request.__struct_fields__) >= _SIGNATURE and not action.reads:
+            text = f"{action.summary} With an electronic signature; only where all is encrypted."
+            signed = Method(
+                _signing(call), inputs + _SIGNER, _OUTPUTS, ANYONE, permitted=may, secret=True
+            )
+            made.append((name + SIGNED, text, signed))
+        for each, text, method in made:
+            node_id = below(owner, each)
+            builder.method(
+                owner,
+                node_id,
+                each,
+                inputs=[item.description() for item in method.inputs],
+                outputs=[item.description() for item in _OUTPUTS],
+                text=text,
+            )
+            methods.methods[node_id] = method
 
 
 def _permitted(permission: str) -> frozenset[str]:
@@ -121,7 +143,7 @@ def _fields(request: type[msgspec.Struct]) -> list[msgspec.structs.FieldInfo]:
     found = [
         field
         for field in msgspec.structs.fields(request)
-        if field.name not in _HIDDEN and not _is_collection(field.type)
+        if field.name not in _SIGNATURE and not _is_collection(field.type)
     ]
     return sorted(found, key=lambda field: not field.required)
 
@@ -151,13 +173,17 @@ def _calling(
     fields: list[msgspec.structs.FieldInfo],
     mes: MesView,
     refresh: Callable[[], Awaitable[None]],
-) -> Callable[[Caller, list[Any]], Awaitable[MethodOutcome]]:
-    async def call(caller: Caller, inputs: list[Any]) -> MethodOutcome:
+) -> _Call:
+    async def call(
+        caller: Caller, inputs: list[Any], signature: Mapping[str, str] | None = None
+    ) -> MethodOutcome:
         given = {
             field.encode_name: value
             for field, value in zip(fields, inputs, strict=True)
             if value not in ("", None)
         }
+        if signature is not None:
+            given["signature"] = signature
         try:
             request = msgspec.convert(given, action.request, strict=False)
             answer = await mes.act(action, request, mes_caller(caller))
@@ -176,6 +202,22 @@ def _calling(
             return MethodOutcome(status=ua.StatusCodes.BadTimeout)
         await refresh()
         return _outcome(accepted=True, document=msgspec.json.encode(answer).decode())
+
+    return call
+
+
+def _signing(act: _Call) -> Callable[[Caller, list[Any]], Awaitable[MethodOutcome]]:
+    """The call of a method whose last inputs are the signature."""
+
+    async def call(caller: Caller, inputs: list[Any]) -> MethodOutcome:
+        if not caller.encrypted:
+            return MethodOutcome(status=ua.StatusCodes.BadSecurityModeInsufficient)
+        own, (username, password, meaning, code) = inputs[: -len(_SIGNER)], inputs[-len(_SIGNER) :]
+        signature = {
+            "username": username or "", "password": password or "", "meaning": meaning or "",
+            "otp": code or "",
+        }  # fmt: skip
+        return await act(caller, own, signature)
 
     return call
 

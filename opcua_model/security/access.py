@@ -52,6 +52,8 @@ class Caller:
     user: CellUser
     session_id: str
     session_name: str
+    encrypted: bool = False
+    """True: nobody on the way could read what the client sent."""
 
     @property
     def actor(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from asyncua import ua
@@ -67,6 +67,8 @@ class Method:
     inputs: tuple[Argument, ...] = ()
     outputs: tuple[Argument, ...] = ()
     roles: frozenset[str] = ANYONE
+    secret: bool = False
+    """True: no record shows its inputs, because a password is among them."""
     permitted: frozenset[str] | None = None
     """Roles that what stands behind it will let call; None: those above."""
 
@@ -126,8 +128,12 @@ class CellMethods(MethodService):
             result = await self._call_one(caller, request)
             results.append(result)
             if self.audit is not None:
-                self.audit(caller, request, result)
+                self.audit(caller, self._to_show(request), result)
         return results
+
+    def _to_show(self, request: ua.CallMethodRequest) -> ua.CallMethodRequest:
+        method = self.methods.get(request.MethodId)
+        return replace(request, InputArguments=[]) if method and method.secret else request
 
     async def _call_one(self, caller: Caller, request: ua.CallMethodRequest) -> ua.CallMethodResult:
         result = ua.CallMethodResult()

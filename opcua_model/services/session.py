@@ -92,6 +92,8 @@ class CellSession(InternalSession):
         self.external = True
         self.channel: Any = None
         """The connection that the session is bound to."""
+        self.encrypted = False
+        """It was activated over a channel that encrypts."""
         self.client_certificate: bytes | None = None
         self.address = ""
         """The client's IP address when it made the session."""
@@ -112,7 +114,7 @@ class CellSession(InternalSession):
         """Who asks, for access and audit."""
         user = self.user
         assert isinstance(user, CellUser)
-        return Caller(user, self.session_id.to_string(), self.label)
+        return Caller(user, self.session_id.to_string(), self.label, self.encrypted)
 
     def touch(self) -> None:
         """The client has given a sign of life."""

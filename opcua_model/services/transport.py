@@ -334,6 +334,7 @@ class CellProcessor(UaProcessor):
         user = await self.cell.login(session, params, self.place, policy)
         self.cell.check_place(session, user)
         result = session.activate(user)
+        session.encrypted = policy.Mode == ua.MessageSecurityMode.SignAndEncrypt
         if session is not self.session:
             self._take_over(session)
         response = ua.ActivateSessionResponse()

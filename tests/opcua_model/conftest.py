@@ -182,7 +182,7 @@ def make_cell(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> MakeCell:
         scan = FakeScan(image)
         store = None
         if mes:
-            store = open_store(f"sqlite:///{tmp_path / 'mes.db'}")
+            store = open_store(f"sqlite:///{tmp_path / 'mes.db'}", secrets=tmp_path / "keys")
             with store.session() as session:
                 data = master_data.MasterData.model_validate(PARTS)
                 master_data.apply(session, data, "tests")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,7 +19,10 @@ from cellwright.mes.kernel import utc
 from cellwright.mes.kernel.actions import OpcUa
 from cellwright.mes.orders import creation
 from cellwright.mes.orders.job_order import JobOrder
+from cellwright.mes.people import accounts, passwords
+from cellwright.mes.people.tables import Signature
 from cellwright.mes.service.catalogue import ACTIONS
+from cellwright.opcua_model.isa95.action_methods import SIGNED
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
 ORDERS = "ns=3;s=BladeMarking.MES.WorkOrders"
@@ -55,7 +59,7 @@ async def ask(client: Client, method: str, **given: Any) -> tuple[bool, str, Any
     action = next(
         each
         for each in ACTIONS.values()
-        if isinstance(each.opcua, OpcUa) and method == each.opcua.method
+        if isinstance(each.opcua, OpcUa) and method.removesuffix(SIGNED) == each.opcua.method
     )
     assert action.opcua
     node = client.get_node(f"{CONTROL}.{method}.InputArguments")
@@ -136,6 +140,36 @@ async def test_who_may_not_is_refused_and_the_unknown_is_named(cell: Any) -> Non
         assert (accepted, "version" in why) == (False, True)
         accepted, why, _ = await ask(client, "Release", Id=number, Version="7")
         assert (accepted, "is at version 1" in why) == (False, True)
+
+
+@session_loop
+async def test_a_method_takes_a_signature_where_all_is_encrypted(
+    cell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = by_hand(cell.store)
+    who = Who("tests", "", datetime(2026, 3, 14, 12, tzinfo=UTC))
+    with cell.store.session() as session:
+        hashed = passwords.STRONG.hash("correct horse 7!")
+        accounts.create(
+            session, who, username="signer", password_hash=hashed, given=["Production Supervisor"]
+        )
+    shown: list[str] = []
+    methods = cell.server._internal.methods
+    monkeypatch.setattr(methods, "audit", lambda *call: shown.append(repr(call)))
+    signature = {"SignedBy": "signer", "Password": "correct horse 7!", "Meaning": "approval"}
+    async with cell.client("super") as client:
+        with pytest.raises(ua.uaerrors.BadUserAccessDenied):
+            await ask(client, "ReleaseSigned", Id=number, **{**signature, "Password": "wrong"})
+        accepted, why, _ = await ask(client, "ReleaseSigned", Id=number, **signature)
+        assert (accepted, why) == (True, "")
+    async with cell.client("super", mode=ua.MessageSecurityMode.Sign) as client:
+        with pytest.raises(ua.uaerrors.BadSecurityModeInsufficient):
+            await ask(client, "HoldSigned", Id=number, **signature)
+    assert len(shown) == 3
+    assert "horse" not in repr(shown)
+    with cell.store.reading() as session:
+        row = session.scalars(select(Signature).where(Signature.entity_id == number)).one()
+        assert (row.meaning, row.entity_type) == ("approval", "work_order")
 
 
 def test_every_action_says_how_opc_ua_offers_it_or_why_not() -> None:

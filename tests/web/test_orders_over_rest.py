@@ -101,3 +101,24 @@ def test_pages_are_stable_while_orders_are_added(client: httpx.Client) -> None:
         page += 1
     assert len(seen) == len(set(seen))
     assert seen == sorted(seen)
+
+
+def test_a_signature_comes_with_the_request_that_it_signs(client: httpx.Client) -> None:
+    user = {"username": "boss", "password": "correct horse 7!", "roles": ["Administrator"]}
+    assert client.post("/api/v1/users", json=user).status_code == 201
+    ticket = {"username": "boss", "password": user["password"], "meaning": "approval"}
+    demand = "/api/v1/signatures/demands/workorders.hold"
+    lacking = client.put(demand, json={})
+    assert (lacking.status_code, lacking.json()["code"]) == (422, "signature_required")
+    wrong = client.put(demand, json={"signature": {**ticket, "password": "wrong horse"}})
+    assert (wrong.status_code, wrong.json()["code"]) == (403, "signature_refused")
+    assert "horse" not in wrong.text + lacking.text
+    assert client.put(demand, json={"signature": ticket}).json()["demanded"] is True
+    path = client.post(ORDERS, json=ORDER).headers["location"]
+    client.post(f"{path}/release")
+    assert client.post(f"{path}/hold").json()["code"] == "signature_required"
+    assert client.post(f"{path}/hold", json={"signature": ticket}).json()["status"] == "Held"
+    entity = {"entityType": "work_order", "entityId": path.rpartition("/")[2]}
+    (shown,) = client.get("/api/v1/signatures", params=entity).json()
+    assert (shown["signer"], shown["meaning"], shown["valid"]) == ("boss", "approval", True)
+    assert client.get("/api/v1/signatures/verify").json()["ok"] is True

@@ -269,13 +269,13 @@ def test_the_audit_of_all_tenants_can_be_searched_and_proven_after_going_down_an
             chain_id, size = checkpoints.find_chain(session, "people")
             store_tiles(session, chain_id, size)
     before = _rows(first_form)
-    for revision in ("0002", "0003"):
+    for revision in ("0002", "head"):
         move = command.downgrade if revision == "0002" else command.upgrade
         with store._engine.begin() as connection:
             move(migration_config(connection), revision)
         after = _rows(first_form)
         assert {row["level"] for row in after["audit_tile"]} == {0}
-        for table in before.keys() - {"audit_tile"}:
+        for table in before.keys() - {"audit_tile", "signature_demand"}:
             if not table.startswith("audit_search"):
                 assert after[table] == before[table], table
     for scope in (Scope(), other):

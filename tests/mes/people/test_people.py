@@ -17,8 +17,9 @@ from cellwright.mes import audit
 from cellwright.mes.kernel.errors import MesError
 from cellwright.mes.kernel.scope import DEFAULT_SCOPE
 from cellwright.mes.kernel.store import Store
-from cellwright.mes.people import accounts, passwords, refresh, roles, totp
+from cellwright.mes.people import accounts, passwords, refresh, roles
 from cellwright.mes.people.accounts import Who
+from cellwright.mes.people.keys import totp
 from cellwright.mes.people.keys.signing_keys import SigningKeys
 from cellwright.mes.people.passwords import Passwords
 from cellwright.mes.people.roles import Role

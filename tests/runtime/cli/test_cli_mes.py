@@ -260,3 +260,22 @@ def test_serial_numbers_are_skipped_with_who_and_why(cell: Path) -> None:
     ):
         refused = runner.invoke(app, [*words, *more])
         assert (refused.exit_code, why in refused.output) == (code, True), refused.output
+
+
+def test_an_action_is_signed_at_the_command_line(cell: Path) -> None:
+    def do(*words: str, typed: str = "") -> str:
+        done = runner.invoke(app, ["mes", *words, "--file", str(cell)], input=typed)
+        assert "correct horse" not in done.output
+        return done.output
+
+    add = ("user", "add", "boss", "--roles", "Administrator")
+    assert "boss" in do(*add, typed="correct horse 7!\n" * 2)
+    demand = ("signatures", "demand", "workorders.release")
+    assert "demands an electronic signature" in do(*demand)
+    signed = (*demand, "--signed-by", "boss")
+    assert "signature is refused" in do(*signed, typed="correct horse 8!\n")
+    assert "workorders.release" in do(*signed, typed="correct horse 7!\n")
+    assert "Boss" not in do("signatures", "list")
+    (listed,) = json.loads(do("signatures", "list", "--json"))["items"]
+    assert (listed["signer"], listed["meaning"], listed["valid"]) == ("boss", "approval", True)
+    assert json.loads(do("signatures", "verify", "--json"))["ok"] is True

@@ -48,13 +48,25 @@ SecretsOption = Annotated[
 _HELP: Final = {
     "trail": "Search, prove and sign the audit trail.",
     "operation": "Start, report and complete operations of work orders.",
+    "signatures": "Show, verify and take back electronic signatures; say where they are demanded.",
     "part": "Parts and their engineering changes.",
     "user": "Users of the MES, over REST and OPC UA.",
     "workcenter": "Work centres and their rates.",
     "workorder": "Create, release, hold, complete and read work orders.",
 }
 _HIDDEN: Final = frozenset({"signature"})
-"""Fields of requests that no command line takes: a password does not belong there."""
+"""Fields of requests that no option takes: a password does not belong on a command line."""
+SignedByOption = Annotated[
+    str | None,
+    typer.Option("--signed-by", help="Sign it as this user; asks for the password."),
+]
+MeaningOption = Annotated[
+    str, typer.Option("--meaning", help="What the signature stands for: approval, review, "
+                                        "responsibility or authorship.")
+]  # fmt: skip
+CodeOption = Annotated[
+    str, typer.Option("--code", help="One-time code, for a signer who has enrolled.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +180,16 @@ def _add(app: typer.Typer, action: Action[Any, Any]) -> None:
         "as_json": False,
     }
 
+    if _signable(action):
+        kinds |= {"signed_by": SignedByOption, "meaning": MeaningOption, "code": CodeOption}
+        defaults |= {"signed_by": None, "meaning": "approval", "code": ""}
+
     def run(**given: Any) -> None:
         where = Where(
             given.pop("cell_file"), given.pop("data"), given.pop("database"), given.pop("secrets")
         )
+        if _signable(action):
+            _add_signature(given)
         _run(action, where, given, as_json=given.pop("as_json"))
 
     run.__doc__ = action.summary
@@ -188,6 +206,22 @@ def _add(app: typer.Typer, action: Action[Any, Any]) -> None:
         ]
     )
     app.command(door.name)(run)
+
+
+def _signable(action: Action[Any, Any]) -> bool:
+    """True for an action that keeps a signature which is given with it."""
+    return "signature" in action.request.__struct_fields__ and not action.reads
+
+
+def _add_signature(given: dict[str, Any]) -> None:
+    """Make the options one signature. Both components each time: a command has no session."""
+    username, meaning, code = given.pop("signed_by"), given.pop("meaning"), given.pop("code")
+    if username is None:
+        return
+    password = typer.prompt(f"Password of {username}", hide_input=True, err=True)
+    given["signature"] = {
+        "username": username, "password": password, "meaning": meaning, "otp": code,
+    }  # fmt: skip
 
 
 def _kinds(kind: Any) -> list[Any]:

@@ -37,9 +37,19 @@ def create_policies() -> None:
     op.execute(_MAKE_ROLE)
     op.execute(_GRANT)
     for table in scoped_tables():
-        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
-        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-        op.execute(f"CREATE POLICY tenant ON {table} USING ({_TENANT}) WITH CHECK ({_TENANT})")
+        _create_policy(table)
+
+
+def confine(table: str) -> None:
+    """Give a table of a later revision its policy, and the role its rights on it."""
+    op.execute(_GRANT)
+    _create_policy(table)
+
+
+def _create_policy(table: str) -> None:
+    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    op.execute(f"CREATE POLICY tenant ON {table} USING ({_TENANT}) WITH CHECK ({_TENANT})")
 
 
 def drop_policies() -> None:
