@@ -22,7 +22,8 @@ from cellwright.mes.kernel import money, quantity
 from cellwright.mes.kernel.domain_events import publish
 from cellwright.mes.kernel.errors import Detail, MesError
 from cellwright.mes.kernel.text import MAX_KEY
-from cellwright.mes.people import refresh, roles
+from cellwright.mes.people import roles
+from cellwright.mes.people.credentials import refresh
 from cellwright.mes.people.events import UserChanged
 from cellwright.mes.people.tables import User
 

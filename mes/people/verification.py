@@ -20,11 +20,11 @@ from cellwright.mes.kernel.actions import Caller, Sessions
 from cellwright.mes.kernel.domain_events import DomainEvent
 from cellwright.mes.kernel.errors import MesError
 from cellwright.mes.kernel.scope import Scope
+from cellwright.mes.people.credentials.tokens import AccessTokens, Claims, refused
 from cellwright.mes.people.events import LoginEnded, UserChanged
 from cellwright.mes.people.keys.signing_keys import LEEWAY_S
 from cellwright.mes.people.roles import permissions
 from cellwright.mes.people.tables import RefreshToken, User
-from cellwright.mes.people.tokens import AccessTokens, Claims, refused
 
 FRESH_S: Final = 3.0
 """Longest time that another process's logout or change of roles goes unnoticed here."""

@@ -111,7 +111,7 @@ def _serve(
     beat: Callable[[], object],
 ) -> None:
     """Put the application together, and serve it."""
-    from cellwright.mes.people.tokens import tokens_of  # noqa: PLC0415
+    from cellwright.mes.people.credentials.tokens import tokens_of  # noqa: PLC0415
     from cellwright.mes.people.verification import TokenVerifier  # noqa: PLC0415
     from cellwright.mes.service.catalogue import ACTIONS  # noqa: PLC0415
     from cellwright.mes.service.dispatcher import Dispatcher  # noqa: PLC0415

@@ -19,7 +19,8 @@ from cellwright.mes.kernel import utc
 from cellwright.mes.kernel.actions import OpcUa
 from cellwright.mes.orders import creation
 from cellwright.mes.orders.job_order import JobOrder
-from cellwright.mes.people import accounts, passwords
+from cellwright.mes.people import accounts
+from cellwright.mes.people.credentials import passwords
 from cellwright.mes.people.tables import Signature
 from cellwright.mes.service.catalogue import ACTIONS
 from cellwright.opcua_model.isa95.action_methods import SIGNED

@@ -27,7 +27,7 @@ from cellwright.mes.kernel.actions import Caller, Context, Sessions, SignatureRe
 from cellwright.mes.kernel.errors import Detail, MesError
 from cellwright.mes.kernel.scope import scope_of
 from cellwright.mes.kernel.secrets import secrets_folder
-from cellwright.mes.people import passwords
+from cellwright.mes.people.credentials import passwords
 from cellwright.mes.people.keys import totp
 from cellwright.mes.people.keys.signature_keys import signature_keys
 from cellwright.mes.people.logins import hasher

@@ -17,14 +17,15 @@ from cellwright.mes import audit
 from cellwright.mes.kernel.errors import MesError
 from cellwright.mes.kernel.scope import DEFAULT_SCOPE
 from cellwright.mes.kernel.store import Store
-from cellwright.mes.people import accounts, passwords, refresh, roles
+from cellwright.mes.people import accounts, roles
 from cellwright.mes.people.accounts import Who
+from cellwright.mes.people.credentials import passwords, refresh
+from cellwright.mes.people.credentials.passwords import Passwords
+from cellwright.mes.people.credentials.tokens import AccessTokens
 from cellwright.mes.people.keys import totp
 from cellwright.mes.people.keys.signing_keys import SigningKeys
-from cellwright.mes.people.passwords import Passwords
 from cellwright.mes.people.roles import Role
 from cellwright.mes.people.tables import User
-from cellwright.mes.people.tokens import AccessTokens
 
 CHEAP = Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 AT = datetime(2026, 3, 14, 12, tzinfo=UTC)

@@ -24,8 +24,8 @@ from cellwright.mes.kernel.secrets import secrets_folder
 from cellwright.mes.kernel.store import Store
 from cellwright.mes.people import accounts
 from cellwright.mes.people.accounts import Who
+from cellwright.mes.people.credentials.passwords import Passwords
 from cellwright.mes.people.keys import totp
-from cellwright.mes.people.passwords import Passwords
 from cellwright.mes.people.signatures import reading, signing
 from cellwright.mes.people.tables import Signature
 from cellwright.mes.people.verification import caller_of

@@ -1,0 +1,1 @@
+"""What proves who somebody is: passwords and tokens. Knows no accounts."""
