@@ -22,7 +22,7 @@ from cellwright.mes.kernel.secrets import secrets_folder
 from cellwright.mes.kernel.store import Store
 from cellwright.mes.people import accounts, logins
 from cellwright.mes.people.accounts import Who
-from cellwright.mes.people.credentials import totp
+from cellwright.mes.people.keys import totp
 from cellwright.mes.people.sign_in import People
 from cellwright.mes.service.catalogue import open_store
 from cellwright.opcua_model.errors import UsersError
