@@ -20,11 +20,14 @@ from cellwright.io.image import Image
 from cellwright.io.log_once import LogOnce
 from cellwright.io.timing.clock import Clock
 from cellwright.mes.kernel.errors import MesError
+from cellwright.mes.people.roles import Role, short_name
+from cellwright.mes.people.sign_in import People
 from cellwright.opcua_model.address_space.builder import Builder
 from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.address_space.values import utc_datetime
 from cellwright.opcua_model.errors import CertificateError, ModelError
 from cellwright.opcua_model.isa95 import structures
+from cellwright.opcua_model.isa95.mes_users import MesAuthenticator, MesUsers
 from cellwright.opcua_model.isa95.mes_view import MesState, MesStore, MesView
 from cellwright.opcua_model.model import VERSION, Behind, build_model
 from cellwright.opcua_model.nodes import roles
@@ -42,7 +45,7 @@ from cellwright.opcua_model.security.checks import Rules, thumbprint
 from cellwright.opcua_model.security.clients import ClientCertificates
 from cellwright.opcua_model.security.permissions import Permissions
 from cellwright.opcua_model.security.trust_list import TrustList
-from cellwright.opcua_model.security.users import Authenticator, FileUsers
+from cellwright.opcua_model.security.users import Authenticator, FileUsers, WatchedUsers
 from cellwright.opcua_model.services.command_sender import CommandSender
 from cellwright.opcua_model.services.internal_server import CellInternalServer
 from cellwright.opcua_model.services.listener import CellTransportServer
@@ -95,12 +98,16 @@ class CellServer:
         self._clock = clock
         self._pki = pki
         file = plan.opcua.users_file
-        # Without a users file nobody can log in; anonymous reading does not need one.
-        self._users = FileUsers(Path(plan.folder) / file) if file else None
+        # Without a users file and without MES nobody can log in; anonymous reading needs neither.
+        listed = FileUsers(Path(plan.folder) / file) if file else None
+        self._users: WatchedUsers | None = listed
         self._writes = WritePath(commands, self._tags.paths)
         self._control = CellControl(commands)
         self._commands = commands
-        self._authenticator = Authenticator({} if self._users is None else self._users, clock)
+        self._authenticator = Authenticator({} if listed is None else listed, clock)
+        if mes is not None:
+            users = MesUsers(People(mes), listed)
+            self._users, self._authenticator = users, MesAuthenticator(users, clock)
         self._mes = MesView(mes) if mes is not None else None
         self._watch: asyncio.Task[None] | None = None
         self._certificate_watch: asyncio.Task[None] | None = None
@@ -213,6 +220,8 @@ class CellServer:
         named = {role for tag in self._plan.tags for role in tag.write}
         named |= {role for method in internal.methods.methods.values() for role in method.callers}
         named |= {role for user in (users.values() if users else ()) for role in user.roles}
+        if self._mes is not None:  # whose users may get any role while the server runs
+            named |= {short_name(role) for role in Role}
         anonymous = self._settings.anonymous == "read"
         internal.permissions = Permissions(self._plan.cell, named, anonymous=anonymous)
         roles.build_roles(builder, internal.permissions, lambda: users.values() if users else ())

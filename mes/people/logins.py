@@ -58,24 +58,11 @@ def log_in(outside: Outside, username: str, password: str, otp: str, tenant: str
     with outside.store.session(scope) as session:
         _come_from(session, outside, "password")
         at = utc.now(session)
-        user = session.scalars(
-            select(User)
-            .where(User.username == username)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        ).one_or_none()
-        problem = _problem(user, right=right, at=at)
-        if not problem and user is not None:
-            problem = _code_problem(session, user, otp, at)
-        if problem or user is None:
-            if user is not None and problem != "locked":
-                failure = passwords.count_failure(session, user, at)
-                if failure.locked_until is not None:
-                    problem += f"; locked after {failure.failures} failures"
-            _record(session, username, "auth.refused", problem or "unknown user", at)
+        user, problem = settle(session, username, right=right, otp=otp, at=at)
+        if user is None:
+            _record(session, username, "auth.refused", problem, at)
             answer = _REFUSED if "code" not in problem else f"Unauthorized: {problem}"
         else:
-            passwords.count_success(session, user)
             renewed = hasher().renewed(user.password_hash, password)
             if renewed is not None:
                 user.password_hash = renewed
@@ -91,6 +78,38 @@ def log_in(outside: Outside, username: str, password: str, otp: str, tenant: str
             _record(session, username, "auth.login", "", at)
             return given
     raise OwnRecordError("unauthenticated", answer)
+
+
+def settle(
+    session: Session,
+    username: str,
+    *,
+    right: bool,
+    otp: str,
+    at: datetime,
+    spared: bool = False,
+) -> tuple[User | None, str]:
+    """The user who gets in, or None and why not; failures count, and a success begins anew.
+
+    ``right`` says that the password was. ``spared`` lets in where the name is locked.
+    """
+    user = session.scalars(
+        select(User)
+        .where(User.username == username)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    problem = _problem(user, right=right, at=at, spared=spared)
+    if not problem and user is not None:
+        problem = _code_problem(session, user, otp, at)
+    if problem or user is None:
+        if user is not None and problem != "locked":
+            failure = passwords.count_failure(session, user, at)
+            if failure.locked_until is not None:
+                problem += f"; locked after {failure.failures} failures"
+        return None, problem or "unknown user"
+    passwords.count_success(session, user)
+    return user, ""
 
 
 def renew(outside: Outside, token: str) -> Tokens:
@@ -179,10 +198,10 @@ def _scope(outside: Outside, tenant: str) -> Scope:
     return Scope(tenant_id=row[0], site_id=row[1]) if row is not None else Scope()
 
 
-def _problem(user: User | None, *, right: bool, at: datetime) -> str:
+def _problem(user: User | None, *, right: bool, at: datetime, spared: bool) -> str:
     if user is None:
         return "unknown user"
-    if passwords.locked(user, at):
+    if passwords.locked(user, at) and not spared:
         return "locked"
     if not right:
         return "wrong password"

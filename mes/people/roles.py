@@ -54,6 +54,8 @@ _SHORT: Final = MappingProxyType(
         Role.MANAGER: "Manager",
         Role.SUPERVISOR: "Supervisor",
         Role.PLANNER: "Planner",
+        Role.QUALITY_ENGINEER: "QualityEngineer",
+        Role.QUALITY_INSPECTOR: "QualityInspector",
         Role.MAINTENANCE: "Maintenance",
     }
 )
@@ -111,7 +113,7 @@ def permissions(roles: Iterable[str]) -> frozenset[str]:
 
 
 def short_name(role: str) -> str:
-    """The name that the OPC UA server's methods ask for: ``Admin``, ``Planner``, ``Operator``."""
+    """The name in the cell's file and in OPC UA: ``Admin``, ``QualityEngineer``, ``Operator``."""
     found = role_of(role)
     return _SHORT.get(found, found.value)
 

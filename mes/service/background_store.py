@@ -7,7 +7,7 @@ applying the master data) goes on in the background, and until then every use sa
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -36,10 +36,8 @@ class BackgroundStore:
         master_data: Path | None,
         *,
         secrets: Path | None = None,
-        on_open: Callable[[Store], None] | None = None,
     ) -> None:
-        """``secrets`` is the folder for the keys; ``on_open`` runs before the store's first use."""
-        self._on_open = on_open
+        """``secrets`` is the folder for the keys."""
         self._url = url
         self._secrets = secrets
         self._master_data = master_data
@@ -127,8 +125,6 @@ class BackgroundStore:
                 data = load_file(self._master_data)
                 with store.session() as session:
                     apply(session, data, actor="commissioning")
-            if self._on_open is not None:
-                self._on_open(store)
         except BaseException:
             store.close()
             raise

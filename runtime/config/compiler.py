@@ -150,7 +150,7 @@ class _Compiler:
             check_timing(tasks.good.values(), base_ns, settings.watchdog_ns, self.root, problems)
         self._check_keyswitch(cell, bindings)
         self._check_folders()
-        users = self._users(opcua)
+        users = self._users(opcua, in_database=mes is not None)
         web = compile_web(self._optional(Web, "web"), self.root, self.folder, problems)
         master_data = self._file(mes.master_data if mes else None, "mes", "master_data")
         if problems.errors or cell is None or settings is None:
@@ -308,10 +308,10 @@ class _Compiler:
                 "use a tag of an integer type",
             )
 
-    def _users(self, opcua: model.OpcUa | None) -> str | None:
+    def _users(self, opcua: model.OpcUa | None, *, in_database: bool) -> str | None:
         if opcua is None:
             return None
-        if opcua.users is None and opcua.anonymous == "none":
+        if opcua.users is None and opcua.anonymous == "none" and not in_database:
             self.problems.error(
                 self.root.at(("opcua",), key=True),
                 "nobody could use the OPC UA server",

@@ -17,8 +17,6 @@ import structlog
 
 from cellwright.io.image.command_client import CommandClient
 from cellwright.io.log_once import LogOnce
-from cellwright.opcua_model.errors import UsersError
-from cellwright.opcua_model.security.users import load_users
 from cellwright.opcua_model.server import CellServer
 from cellwright.opcua_model.services.command_sender import CommandSender
 from cellwright.runtime.cell.membership import Membership, join
@@ -26,8 +24,6 @@ from cellwright.runtime.diagnosis.metrics import CellCollector, MetricsServer, m
 from cellwright.runtime.realtime.grants import leave_core
 
 if TYPE_CHECKING:
-    from cellwright.io.plan import Plan
-    from cellwright.mes.kernel.store import Store
     from cellwright.mes.service.background_store import BackgroundStore
 
 PUBLISH_INTERVAL_S = 0.05
@@ -46,12 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         from cellwright.mes.shopfloor.feed import MesFeed  # noqa: PLC0415
 
         master_data = Path(plan.master_data) if plan.master_data else None
-        store = BackgroundStore(
-            plan.database,
-            master_data,
-            secrets=Path(plan.data) / "keys",
-            on_open=lambda opened: _take_over_users(plan, opened),
-        )
+        store = BackgroundStore(plan.database, master_data, secrets=Path(plan.data) / "keys")
         feed = MesFeed(Path(plan.data), store, CommandClient(member.image), cell=plan.cell)
         feed.start()
     try:
@@ -62,27 +53,6 @@ def main(arguments: list[str] | None = None) -> int:
         if store is not None:
             store.close()
     return 0
-
-
-def _take_over_users(plan: Plan, store: Store) -> None:
-    """Give the MES the users of the OPC UA server that it does not know yet."""
-    if plan.opcua is None:
-        return
-    from cellwright.mes.kernel import utc  # noqa: PLC0415
-    from cellwright.mes.people.accounts import Who, import_users  # noqa: PLC0415
-
-    log = structlog.get_logger(__name__)
-    try:
-        users = load_users(Path(plan.opcua.users_file))
-    except UsersError as error:
-        log.error("the users of the file are not taken over into the MES", error=str(error))
-        return
-    with store.session() as session:
-        who = Who("commissioning", "users of the OPC UA server", utc.now(session))
-        entries = {name: (each.password_hash, sorted(each.roles)) for name, each in users.items()}
-        new = import_users(session, who, entries)
-    if new:
-        log.info("users taken over into the MES", users=new)
 
 
 async def _serve(member: Membership, store: BackgroundStore | None) -> None:

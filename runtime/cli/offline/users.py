@@ -1,7 +1,8 @@
 """``cellwright user``: who may log in to the cell's OPC UA server.
 
 Works on the users file that the cell's file names, whether the cell runs or not; the gateway of a
-running one sees the change within a second.
+running one sees the change within a second. A cell with a MES takes each name over once: whoever is
+in the file is then changed by `cellwright mes user`.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def user_add(
     users = _users_file(cell_file(file))
     for unknown in set(role or []) - set(ROLES):
         fail(f"'{unknown}' is not a role; {nearest(unknown, ROLES)}", 2)
+    _leave_to_mes(cell_file(file), users, name, "")
     try:
         add_user(users, name, _password(name, password_env), role or ["Operator"])
     except (UsersError, OSError) as error:
@@ -102,6 +104,7 @@ def user_remove(
     from cellwright.opcua_model.security.users import remove_user  # noqa: PLC0415
 
     users = _users_file(cell_file(file))
+    _leave_to_mes(cell_file(file), users, name, " --no-active")
     try:
         remove_user(users, name)
     except UsersError as error:
@@ -119,6 +122,27 @@ def _password(name: str, variable: str) -> str:
     if getpass.getpass("repeat the password: ") != password:
         fail("the two passwords differ; nothing was changed, try again")
     return password
+
+
+def _leave_to_mes(file: Path, users: Path, name: str, words: str) -> None:
+    """Refuse to change who was taken over into the MES: the file no longer says who they are."""
+    from cellwright.opcua_model.errors import UsersError  # noqa: PLC0415 - brings asyncua
+    from cellwright.opcua_model.security.users import load_users  # noqa: PLC0415
+
+    root = read(file, Problems(str(file)))
+    if root is None or "mes" not in root.entries:
+        return
+    data = root.section("cell").get("data")
+    folder = "data" if data is None else str(data.node.value)
+    try:
+        known = name in load_users(users)
+    except UsersError as error:
+        fail(str(error))
+    if known and (file.resolve().parent / folder).is_dir():
+        fail(
+            f"the MES of this cell has taken {name} over from {users.name}; "
+            f"use `cellwright mes user change {name}{words}`"
+        )
 
 
 def _users_file(file: Path) -> Path:

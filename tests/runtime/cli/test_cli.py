@@ -292,3 +292,16 @@ def test_help_shows_every_command_once_below_a_heading_and_begins_with_init(
     assert shown[0] == "init"
     places = [text.index(f" {heading} ─") for heading in PANELS]
     assert places == sorted(places)
+
+
+def test_whom_the_mes_has_taken_over_is_changed_there(with_opcua: SmallCell) -> None:
+    cell, words = with_opcua, ("--password-env", "PW")
+    with cell.file.open("a") as file:
+        file.write('mes: {database: "sqlite:///mes.db"}\n')
+    for _ in range(2):  # before the first start it may be corrected
+        assert cell.type("user", "add", "anna", *words, PW=PASSWORD).returncode == 0
+    (cell.folder / "data").mkdir(exist_ok=True)
+    for asked in (("add", "anna", *words), ("remove", "anna")):
+        done = cell.type("user", *asked, PW=PASSWORD)
+        assert_refused(done, 1, "taken anna over", "`cellwright mes user change anna")
+    assert cell.type("user", "add", "bert", *words, PW=PASSWORD).returncode == 0
