@@ -1,8 +1,9 @@
 """The MES's actions as methods: ``MES/WorkOrderControl.Release(Id)``, from their declarations.
 
-The methods stand on one object and take the order's number: an address space with two hundred
-orders would have six thousand nodes otherwise. Numbers with decimals and dates are text, so
-that nothing is rounded on the way.
+The methods stand on one object and take the order's number. Each order has them, too, without
+its number: ``MES/WorkOrders/<n>.Hold()`` is one node at the type, to which all orders refer, for
+two hundred orders would have six thousand nodes otherwise. Numbers with decimals and dates are
+text, so that nothing is rounded on the way.
 """
 
 from __future__ import annotations
@@ -20,11 +21,18 @@ from cellwright.mes.kernel.errors import Kind, MesError
 from cellwright.mes.people.roles import Role, names, permissions, short_name
 from cellwright.mes.service.catalogue import ACTIONS
 from cellwright.opcua_model.address_space.builder import Builder
-from cellwright.opcua_model.address_space.ids import below, cell_id, standard
+from cellwright.opcua_model.address_space.ids import below, cell_id, standard, type_id
 from cellwright.opcua_model.isa95.mes_view import MesView
+from cellwright.opcua_model.isa95.work_orders import WorkOrders
 from cellwright.opcua_model.security.access import ANYONE, Caller
 from cellwright.opcua_model.services import limits
-from cellwright.opcua_model.services.methods import Argument, CellMethods, Method, MethodOutcome
+from cellwright.opcua_model.services.methods import (
+    Argument,
+    CellMethods,
+    Method,
+    MethodOutcome,
+    ObjectMethod,
+)
 
 _log = structlog.get_logger(__name__)
 _T = ua.VariantType
@@ -33,6 +41,11 @@ BASE_OBJECT: Final = standard(ua.ObjectIds.BaseObjectType)
 _BOOLEAN: Final = standard(ua.ObjectIds.Boolean)
 _HIDDEN: Final = frozenset({"signature"})
 """Fields that no method takes: a password belongs into the session's own login."""
+
+_ID: Final = "id"
+"""Field of a request that names the order."""
+Act = Callable[[Caller, dict[str, Any]], Awaitable[MethodOutcome]]
+"""Runs an action for a caller, with the fields of its request."""
 
 _OUTPUTS: Final = (
     Argument("Accepted", _BOOLEAN, _T.Boolean, text="False: nothing has changed"),
@@ -55,9 +68,11 @@ def add_action_methods(
     *,
     cell: str,
     mes_node: ua.NodeId,
+    orders: WorkOrders,
     refresh: Callable[[], Awaitable[None]],
 ) -> None:
-    """Add below ``MES`` the objects with a method for each action that OPC UA offers."""
+    """Add below ``MES`` the objects with a method for each action that OPC UA offers, and to each
+    order those that ask for it."""
     for action in ACTIONS.values():
         if not isinstance(action.opcua, OpcUa):
             continue
@@ -75,10 +90,53 @@ def add_action_methods(
             outputs=[item.description() for item in _OUTPUTS],
             text=action.summary,
         )
-        call = _calling(action, fields, mes, refresh)
+        act = _acting(action, mes, refresh)
+        call = _on_control(act, fields)
         methods.methods[node_id] = Method(
             call, inputs, _OUTPUTS, ANYONE, permitted=_permitted(action.permission)
         )
+
+        if any(field.name == _ID for field in fields):
+            _add_to_orders(
+                builder, methods, orders, cell=cell, action=action, fields=fields, act=act
+            )
+
+
+def _add_to_orders(
+    builder: Builder,
+    methods: CellMethods,
+    orders: WorkOrders,
+    *,
+    cell: str,
+    action: Action[Any, Any],
+    fields: list[msgspec.structs.FieldInfo],
+    act: Act,
+) -> None:
+    """The same method at the type of orders, without the number of the order that it stands on."""
+    assert isinstance(action.opcua, OpcUa)
+    name = action.opcua.method
+    others = [field for field in fields if field.name != _ID]
+    inputs = tuple(_argument(field) for field in others)
+    node_id = cell_id(f"{cell}.MES.WorkOrder.{name}")
+    builder.method(
+        type_id("WorkOrderType"),
+        node_id,
+        name,
+        inputs=[item.description() for item in inputs],
+        outputs=[item.description() for item in _OUTPUTS],
+        text=action.summary,
+    )
+    orders.add_method(node_id)
+
+    async def call(caller: Caller, owner: ua.NodeId, values: list[Any]) -> MethodOutcome:
+        number = orders.number_of(owner)
+        if number is None:
+            return MethodOutcome(status=ua.StatusCodes.BadMethodInvalid)
+        return await act(caller, {_ID: number, **_given(others, values)})
+
+    methods.methods[node_id] = ObjectMethod(
+        call, inputs, _OUTPUTS, ANYONE, permitted=_permitted(action.permission)
+    )
 
 
 def _permitted(permission: str) -> frozenset[str]:
@@ -146,18 +204,26 @@ def _argument(field: msgspec.structs.FieldInfo) -> Argument:
     return Argument(name, _STRING, _T.String, text=text)
 
 
-def _calling(
-    action: Action[Any, Any],
-    fields: list[msgspec.structs.FieldInfo],
-    mes: MesView,
-    refresh: Callable[[], Awaitable[None]],
+def _given(fields: list[msgspec.structs.FieldInfo], values: list[Any]) -> dict[str, Any]:
+    """What was given, by the names that requests have; empty text is nothing."""
+    return {
+        field.encode_name: value
+        for field, value in zip(fields, values, strict=True)
+        if value not in ("", None)
+    }
+
+
+def _on_control(
+    act: Act, fields: list[msgspec.structs.FieldInfo]
 ) -> Callable[[Caller, list[Any]], Awaitable[MethodOutcome]]:
-    async def call(caller: Caller, inputs: list[Any]) -> MethodOutcome:
-        given = {
-            field.encode_name: value
-            for field, value in zip(fields, inputs, strict=True)
-            if value not in ("", None)
-        }
+    async def call(caller: Caller, values: list[Any]) -> MethodOutcome:
+        return await act(caller, _given(fields, values))
+
+    return call
+
+
+def _acting(action: Action[Any, Any], mes: MesView, refresh: Callable[[], Awaitable[None]]) -> Act:
+    async def act(caller: Caller, given: dict[str, Any]) -> MethodOutcome:
         try:
             request = msgspec.convert(given, action.request, strict=False)
             answer = await mes.act(action, request, mes_caller(caller))
@@ -177,7 +243,7 @@ def _calling(
         await refresh()
         return _outcome(accepted=True, document=msgspec.json.encode(answer).decode())
 
-    return call
+    return act
 
 
 def _outcome(*, accepted: bool, why: str = "", document: str = "") -> MethodOutcome:
