@@ -98,6 +98,7 @@ def build_model(builder: Builder, nodes: VirtualNodes, plan: Plan, behind: Behin
             behind.mes,
             cell=plan.cell,
             mes_node=made.mes,
+            orders=orders,
             refresh=behind.refresh_mes,
         )
     return Model(made, orders)

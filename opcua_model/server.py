@@ -225,6 +225,7 @@ class CellServer:
         anonymous = self._settings.anonymous == "read"
         internal.permissions = Permissions(self._plan.cell, named, anonymous=anonymous)
         roles.build_roles(builder, internal.permissions, lambda: users.values() if users else ())
+        roles.default_rights(builder, internal.permissions)
         internal.secrets = roles.identities_of(builder.space)
 
     @property

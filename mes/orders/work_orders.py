@@ -7,7 +7,7 @@ transaction (`Store.session`) and checks everything before it changes anything.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from sqlalchemy import select
@@ -65,6 +65,12 @@ class WorkOrderView:
     created_utc: datetime
     started_utc: datetime | None
     ended_utc: datetime | None
+    version: int
+    """Counted up by every change; an action may ask for it."""
+    held_by: str
+    """``person``, or the engineering change that holds it; empty when nobody does."""
+    customer_order: str
+    target_date: date | None
 
 
 def store(session: Session, job: JobOrder, *, actor: str, reason: str) -> WorkOrderView:
@@ -196,4 +202,8 @@ def _view(order: WorkOrder) -> WorkOrderView:
         created_utc=order.created_utc,
         started_utc=order.started_utc,
         ended_utc=order.ended_utc,
+        version=order.version,
+        held_by=order.held_by,
+        customer_order=order.customer_order,
+        target_date=order.target_date,
     )

@@ -1,15 +1,16 @@
 """The MES's actions as methods: ``MES/WorkOrderControl.Release(Id)``, from their declarations.
 
-The methods stand on one object and take the order's number: an address space with two hundred
-orders would have six thousand nodes otherwise. Numbers with decimals and dates are text, so
-that nothing is rounded on the way.
+The methods stand on one object and take the order's number. Each order has them, too, without
+its number: ``MES/WorkOrders/<n>.Hold()`` is one node at the type, to which all orders refer, for
+two hundred orders would have six thousand nodes otherwise. Numbers with decimals and dates are
+text, so that nothing is rounded on the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any, Final, Protocol, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 import msgspec
 import structlog
@@ -20,11 +21,18 @@ from cellwright.mes.kernel.errors import Kind, MesError
 from cellwright.mes.people.roles import Role, names, permissions, short_name
 from cellwright.mes.service.catalogue import ACTIONS
 from cellwright.opcua_model.address_space.builder import Builder
-from cellwright.opcua_model.address_space.ids import below, cell_id, standard
+from cellwright.opcua_model.address_space.ids import below, cell_id, standard, type_id
 from cellwright.opcua_model.isa95.mes_view import MesView
+from cellwright.opcua_model.isa95.work_orders import WorkOrders
 from cellwright.opcua_model.security.access import ANYONE, Caller
 from cellwright.opcua_model.services import limits
-from cellwright.opcua_model.services.methods import Argument, CellMethods, Method, MethodOutcome
+from cellwright.opcua_model.services.methods import (
+    Argument,
+    CellMethods,
+    Method,
+    MethodOutcome,
+    ObjectMethod,
+)
 
 _log = structlog.get_logger(__name__)
 _T = ua.VariantType
@@ -34,6 +42,11 @@ _BOOLEAN: Final = standard(ua.ObjectIds.Boolean)
 SIGNED: Final = "Signed"
 """Ends the name of the method that takes a signature besides: ``ReleaseSigned``."""
 _SIGNATURE: Final = frozenset({"signature"})
+
+_ID: Final = "id"
+"""Field of a request that names the order."""
+Act = Callable[[Caller, dict[str, Any]], Awaitable[MethodOutcome]]
+"""Runs an action for a caller, with the fields of its request."""
 
 _OUTPUTS: Final = (
     Argument("Accepted", _BOOLEAN, _T.Boolean, text="False: nothing has changed"),
@@ -55,14 +68,6 @@ _STATUS: Final = {
 """Refusals that end the call; the others are told by its outputs, which a Bad call has not."""
 
 
-class _Call(Protocol):
-    """Runs an action for a caller, with a signature or without."""
-
-    async def __call__(
-        self, caller: Caller, inputs: list[Any], signature: Mapping[str, str] | None = None
-    ) -> MethodOutcome: ...
-
-
 def add_action_methods(
     builder: Builder,
     methods: CellMethods,
@@ -70,9 +75,11 @@ def add_action_methods(
     *,
     cell: str,
     mes_node: ua.NodeId,
+    orders: WorkOrders,
     refresh: Callable[[], Awaitable[None]],
 ) -> None:
-    """Add below ``MES`` the objects with a method for each action that OPC UA offers."""
+    """Add below ``MES`` the objects with a method for each action that OPC UA offers, and to each
+    order those that ask for it."""
     for action in ACTIONS.values():
         if not isinstance(action.opcua, OpcUa):
             continue
@@ -81,13 +88,19 @@ def add_action_methods(
         owner, name = cell_id(f"{cell}.MES.{action.opcua.owner}"), action.opcua.method
         if owner not in builder.space:
             builder.object(mes_node, owner, action.opcua.owner, BASE_OBJECT)
-        call = _calling(action, fields, mes, refresh)
+        act = _acting(action, mes, refresh)
+        call = _on_control(act, fields)
         may = _permitted(action.permission)
         made = [(name, action.summary, Method(call, inputs, _OUTPUTS, ANYONE, permitted=may))]
         if set(action.request.__struct_fields__) >= _SIGNATURE and not action.reads:
             text = f"{action.summary} With an electronic signature; only where all is encrypted."
             signed = Method(
-                _signing(call), inputs + _SIGNER, _OUTPUTS, ANYONE, permitted=may, secret=True
+                _signing(act, fields),
+                inputs + _SIGNER,
+                _OUTPUTS,
+                ANYONE,
+                permitted=may,
+                secret=True,
             )
             made.append((name + SIGNED, text, signed))
         for each, text, method in made:
@@ -101,6 +114,48 @@ def add_action_methods(
                 text=text,
             )
             methods.methods[node_id] = method
+
+        if any(field.name == _ID for field in fields):
+            _add_to_orders(
+                builder, methods, orders, cell=cell, action=action, fields=fields, act=act
+            )
+
+
+def _add_to_orders(
+    builder: Builder,
+    methods: CellMethods,
+    orders: WorkOrders,
+    *,
+    cell: str,
+    action: Action[Any, Any],
+    fields: list[msgspec.structs.FieldInfo],
+    act: Act,
+) -> None:
+    """The same method at the type of orders, without the number of the order that it stands on."""
+    assert isinstance(action.opcua, OpcUa)
+    name = action.opcua.method
+    others = [field for field in fields if field.name != _ID]
+    inputs = tuple(_argument(field) for field in others)
+    node_id = cell_id(f"{cell}.MES.WorkOrder.{name}")
+    builder.method(
+        type_id("WorkOrderType"),
+        node_id,
+        name,
+        inputs=[item.description() for item in inputs],
+        outputs=[item.description() for item in _OUTPUTS],
+        text=action.summary,
+    )
+    orders.add_method(node_id)
+
+    async def call(caller: Caller, owner: ua.NodeId, values: list[Any]) -> MethodOutcome:
+        number = orders.number_of(owner)
+        if number is None:
+            return MethodOutcome(status=ua.StatusCodes.BadMethodInvalid)
+        return await act(caller, {_ID: number, **_given(others, values)})
+
+    methods.methods[node_id] = ObjectMethod(
+        call, inputs, _OUTPUTS, ANYONE, permitted=_permitted(action.permission)
+    )
 
 
 def _permitted(permission: str) -> frozenset[str]:
@@ -168,22 +223,26 @@ def _argument(field: msgspec.structs.FieldInfo) -> Argument:
     return Argument(name, _STRING, _T.String, text=text)
 
 
-def _calling(
-    action: Action[Any, Any],
-    fields: list[msgspec.structs.FieldInfo],
-    mes: MesView,
-    refresh: Callable[[], Awaitable[None]],
-) -> _Call:
-    async def call(
-        caller: Caller, inputs: list[Any], signature: Mapping[str, str] | None = None
-    ) -> MethodOutcome:
-        given = {
-            field.encode_name: value
-            for field, value in zip(fields, inputs, strict=True)
-            if value not in ("", None)
-        }
-        if signature is not None:
-            given["signature"] = signature
+def _given(fields: list[msgspec.structs.FieldInfo], values: list[Any]) -> dict[str, Any]:
+    """What was given, by the names that requests have; empty text is nothing."""
+    return {
+        field.encode_name: value
+        for field, value in zip(fields, values, strict=True)
+        if value not in ("", None)
+    }
+
+
+def _on_control(
+    act: Act, fields: list[msgspec.structs.FieldInfo]
+) -> Callable[[Caller, list[Any]], Awaitable[MethodOutcome]]:
+    async def call(caller: Caller, values: list[Any]) -> MethodOutcome:
+        return await act(caller, _given(fields, values))
+
+    return call
+
+
+def _acting(action: Action[Any, Any], mes: MesView, refresh: Callable[[], Awaitable[None]]) -> Act:
+    async def act(caller: Caller, given: dict[str, Any]) -> MethodOutcome:
         try:
             request = msgspec.convert(given, action.request, strict=False)
             answer = await mes.act(action, request, mes_caller(caller))
@@ -203,10 +262,12 @@ def _calling(
         await refresh()
         return _outcome(accepted=True, document=msgspec.json.encode(answer).decode())
 
-    return call
+    return act
 
 
-def _signing(act: _Call) -> Callable[[Caller, list[Any]], Awaitable[MethodOutcome]]:
+def _signing(
+    act: Act, fields: list[msgspec.structs.FieldInfo]
+) -> Callable[[Caller, list[Any]], Awaitable[MethodOutcome]]:
     """The call of a method whose last inputs are the signature."""
 
     async def call(caller: Caller, inputs: list[Any]) -> MethodOutcome:
@@ -217,7 +278,7 @@ def _signing(act: _Call) -> Callable[[Caller, list[Any]], Awaitable[MethodOutcom
             "username": username or "", "password": password or "", "meaning": meaning or "",
             "otp": code or "",
         }  # fmt: skip
-        return await act(caller, own, signature)
+        return await act(caller, {**_given(fields, own), "signature": signature})
 
     return call
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from asyncua import ua
@@ -13,7 +14,7 @@ from asyncua.server.address_space import NodeData
 
 from cellwright.mes.orders.work_orders import WorkOrderView
 from cellwright.mes.shopfloor.parts import UnitView
-from cellwright.opcua_model.address_space.builder import ORGANIZES, Builder, replace
+from cellwright.opcua_model.address_space.builder import COMPONENT, ORGANIZES, Builder, replace
 from cellwright.opcua_model.address_space.ids import cell_id, standard, type_id
 from cellwright.opcua_model.address_space.values import NO_TIME, date_time
 from cellwright.opcua_model.isa95 import job_orders
@@ -40,6 +41,10 @@ _ORDER_FIELDS: Final[tuple[tuple[str, str, ua.VariantType, str], ...]] = (
     ("Created", "created_utc", _T.DateTime, "When the order was stored"),
     ("Started", "started_utc", _T.DateTime, "When it first ran; 1601 before"),
     ("Ended", "ended_utc", _T.DateTime, "When it ended; 1601 before"),
+    ("Version", "version", _T.UInt32, "Counted up by every change of the order"),
+    ("HeldBy", "held_by", _T.String, "person, or the engineering change; empty: not held"),
+    ("CustomerOrder", "customer_order", _T.String, "What the customer calls it"),
+    ("TargetDate", "target_date", _T.DateTime, "Day on which it is wanted; 1601: none"),
 )
 
 _UNIT_FIELDS: Final[tuple[tuple[str, str], ...]] = (
@@ -50,6 +55,11 @@ _UNIT_FIELDS: Final[tuple[tuple[str, str], ...]] = (
 )
 
 
+def _moment(day: date) -> datetime:
+    """A day is shown by the midnight (UTC) with which it begins."""
+    return day if isinstance(day, datetime) else datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
 def _order_values(view: WorkOrderView) -> dict[str, ua.Variant]:
     values: dict[str, ua.Variant] = {}
     for name, source, variant, _ in _ORDER_FIELDS:
@@ -57,7 +67,7 @@ def _order_values(view: WorkOrderView) -> dict[str, ua.Variant]:
         if variant is _T.String:
             value = str(value)
         elif variant is _T.DateTime:
-            value = date_time(value) or NO_TIME
+            value = NO_TIME if value is None else date_time(_moment(value))
         elif variant is _T.UInt32:
             value = int(value)
         values[name] = ua.Variant(value, variant)
@@ -102,6 +112,8 @@ class WorkOrders:
         )
         self._nodes: dict[str, dict[str, NodeData]] = {}
         self._shown = MesState()
+        self._methods: list[ua.ReferenceDescription] = []
+        """Of every order alike: one node for each method, at the type."""
         self._elements: dict[str, tuple[Any, Any]] = {}
         """Of each shown order its elements of the two lists."""
         self.job_order_list: NodeData | None = None
@@ -124,6 +136,18 @@ class WorkOrders:
             ua.Variant([], _T.ExtensionObject, is_array=True),
             type_id(ISA95JobResponseDataType.__name__),
         )
+
+    def add_method(self, node_id: ua.NodeId) -> None:
+        """Let every order that is shown from now on have this method of its type."""
+        self._methods.append(self._builder.describe(COMPONENT, node_id, forward=True))
+
+    def number_of(self, node_id: ua.NodeId) -> str | None:
+        """The number of the order that a node is; None for any other node."""
+        number = str(node_id.Identifier).removeprefix(f"{self._path}.")
+        return number if number in self._nodes and node_id == self._order_id(number) else None
+
+    def _order_id(self, number: str) -> ua.NodeId:
+        return cell_id(f"{self._path}.{number}")
 
     def show(self, state: MesState, at: Any) -> int:
         """Write what differs from what is shown; ``at`` is the source timestamp. Gives a count."""
@@ -172,6 +196,7 @@ class WorkOrders:
         node_id = self._builder.object(
             self._folder, cell_id(path), view.number, type_id("WorkOrderType"), reference=ORGANIZES
         )
+        self._builder.space[node_id].references += self._methods
         values: Mapping[str, ua.Variant] = {**_order_values(view), **_unit_values(())}
         texts = {name: text for name, _, _, text in _ORDER_FIELDS}
         texts.update(_EXTRA)
@@ -201,7 +226,10 @@ class WorkOrders:
     def _remove(self, numbers: set[str]) -> None:
         for number in numbers:
             del self._nodes[number]
-            self._builder.remove(self._builder.subtree(cell_id(f"{self._path}.{number}")))
+            node = self._builder.space[self._order_id(number)]
+            shared = {item.NodeId for item in self._methods}
+            node.references[:] = [item for item in node.references if item.NodeId not in shared]
+            self._builder.remove(self._builder.subtree(node.nodeid))
 
     def _lists(self, at: Any) -> int:
         written = 1

@@ -11,8 +11,15 @@ from typing import Any, Final
 from asyncua import ua
 from asyncua.server.address_space import AddressSpace, AttributeValue
 
-from cellwright.opcua_model.address_space.builder import Builder, attribute
-from cellwright.opcua_model.address_space.ids import below, standard
+from cellwright.opcua_model.address_space.builder import Builder, attribute, replace
+from cellwright.opcua_model.address_space.ids import (
+    CELL_URI,
+    IO_URI,
+    TYPES_URI,
+    below,
+    cell_id,
+    standard,
+)
 from cellwright.opcua_model.address_space.values import utc_now
 from cellwright.opcua_model.security.permissions import (
     ANONYMOUS,
@@ -28,6 +35,7 @@ ROLE_SET: Final = standard(ua.ObjectIds.Server_ServerCapabilities_RoleSet)
 _ROLE_TYPE: Final = standard(ua.ObjectIds.RoleType)
 _RULE: Final = standard(ua.ObjectIds.IdentityMappingRuleType)
 _CRITERIA: Final = ua.IdentityCriteriaType
+_NAMESPACES: Final = standard(ua.ObjectIds.Server_Namespaces)
 _KEPT: Final = "Identities"
 
 
@@ -77,6 +85,30 @@ def build_roles(
                 _RULE,
             )
         _show(space, node_id, _rules(name, users))
+
+
+def default_rights(builder: Builder, permissions: Permissions) -> None:
+    """Tell for each namespace what holds on most of its nodes (OPC 10000-5, 6.3.13)."""
+    rights = ua.Variant(permissions.on(), _T.ExtensionObject, is_array=True)
+    node = builder.space[standard(ua.ObjectIds.OPCUANamespaceMetadata_DefaultRolePermissions)]
+    replace(node, ua.DataValue(rights, SourceTimestamp=builder.made))
+    for uri, types in ((TYPES_URI, [ua.IdType.Numeric]), (CELL_URI, []), (IO_URI, [])):
+        node_id = cell_id(f"Namespaces.{uri}")
+        builder.object(_NAMESPACES, node_id, uri, standard(ua.ObjectIds.NamespaceMetadataType))
+        numbers = [int(each) for each in types]
+        for name, value, data_type in (
+            ("NamespaceUri", ua.Variant(uri, _T.String), "String"),
+            ("NamespaceVersion", ua.Variant("", _T.String), "String"),
+            ("NamespacePublicationDate", ua.Variant(builder.made, _T.DateTime), "DateTime"),
+            ("IsNamespaceSubset", ua.Variant(False, _T.Boolean), "Boolean"),
+            ("StaticNodeIdTypes", ua.Variant(numbers, _T.Int32, is_array=True), "IdType"),
+            ("StaticNumericNodeIdRange", ua.Variant([], _T.String, is_array=True), "NumericRange"),
+            ("StaticStringNodeIdPattern", ua.Variant("", _T.String), "String"),
+            ("DefaultRolePermissions", rights, "RolePermissionType"),
+            ("DefaultAccessRestrictions", ua.Variant(0, _T.UInt16), "AccessRestrictionType"),
+        ):
+            data_type_id = standard(getattr(ua.ObjectIds, data_type))
+            builder.property(node_id, below(node_id, name), name, value, data_type_id)
 
 
 def _show(space: AddressSpace, role: ua.NodeId, rules: Callable[[], list[Any]]) -> None:

@@ -49,11 +49,8 @@ _SURPLUS: Final = (
 )
 """Optional nodes, each with its subtree, of services that this server does not have."""
 _SURPLUS_NAMES: Final = ("ServerConfiguration", "DefaultHAConfiguration", "DefaultHEConfiguration")
-_SURPLUS_METADATA: Final = (
-    "DefaultRolePermissions",
-    "DefaultUserRolePermissions",
-    "DefaultAccessRestrictions",
-)
+_SURPLUS_METADATA: Final = ("DefaultUserRolePermissions",)
+"""A variable has one value for everybody; each node's UserRolePermissions is true of the reader."""
 
 _LIMITS: Final[dict[str, int]] = {
     "MaxNodesPerRead": limits.MAX_NODES_PER_READ,

@@ -209,6 +209,10 @@ class CellSession(InternalSession):
             return _bad(ua.StatusCodes.BadUserAccessDenied)
         return ua.DataValue(ua.Variant(everyone, ua.VariantType.ExtensionObject, is_array=True))
 
+    def _secret(self, node_id: ua.NodeId) -> bool:
+        """True for a node that is not for this user."""
+        return node_id in self.host.secrets and not self.caller.user.may(AUDITORS)
+
     def _read_other(self, item: ua.ReadValueId, held: ua.DataValue) -> ua.DataValue:
         if item.AttributeId in _PER_USER:
             return self._per_user(item, held)
@@ -219,7 +223,7 @@ class CellSession(InternalSession):
     def _read_value(
         self, item: ua.ReadValueId, held: ua.DataValue, wanted: tuple[bool, bool], now: ua.DateTime
     ) -> ua.DataValue:
-        if item.NodeId in self.host.secrets and not self.caller.user.may(AUDITORS):
+        if self._secret(item.NodeId):
             return _bad(ua.StatusCodes.BadUserAccessDenied)
         level = self.aspace.read_attribute_value(item.NodeId, _A.AccessLevel).Value
         if level is not None and level.Value is not None and not level.Value & READ:
@@ -284,7 +288,13 @@ class CellSession(InternalSession):
     ) -> list[ua.BrowsePathResult]:
         """NodeIds at the ends of paths."""
         limits.check_count(params, limits.MAX_NODES_PER_TRANSLATE)
-        return await super().translate_browsepaths_to_nodeids(params)
+        results = await super().translate_browsepaths_to_nodeids(params)
+        for result in results:
+            shown = [each for each in result.Targets if not self._secret(each.TargetId)]
+            if result.Targets and not shown:
+                result.StatusCode = status_code(ua.StatusCodes.BadNoMatch)
+            result.Targets = shown
+        return results
 
     async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
         """Call methods as this session's user."""
@@ -298,7 +308,16 @@ class CellSession(InternalSession):
         limits.check_count(params.ItemsToCreate, limits.MAX_ITEMS_PER_CALL)
         _timestamps(params.TimestampsToReturn)
         self._own(params.SubscriptionId)
-        return await super().create_monitored_items(params)
+        refused = [self._secret(item.ItemToMonitor.NodeId) for item in params.ItemsToCreate]
+        if not any(refused):
+            return await super().create_monitored_items(params)
+        pairs = zip(params.ItemsToCreate, refused, strict=True)
+        allowed = dataclasses.replace(params, ItemsToCreate=[each for each, no in pairs if not no])
+        made = iter(await super().create_monitored_items(allowed) if not all(refused) else [])
+        denied = status_code(ua.StatusCodes.BadUserAccessDenied)
+        return [
+            ua.MonitoredItemCreateResult(StatusCode=denied) if no else next(made) for no in refused
+        ]
 
     async def modify_monitored_items(
         self, params: ua.ModifyMonitoredItemsParameters

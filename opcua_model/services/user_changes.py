@@ -18,7 +18,7 @@ from cellwright.io.log_once import LogOnce
 from cellwright.io.messages import UsersChanged, encode
 from cellwright.io.timing.clock import Clock
 from cellwright.opcua_model.errors import UsersError
-from cellwright.opcua_model.security.access import CellUser
+from cellwright.opcua_model.security.access import AUDITORS, CellUser
 from cellwright.opcua_model.security.users import UsersChange, WatchedUsers
 from cellwright.opcua_model.services.session import CellSession
 
@@ -77,7 +77,12 @@ class UserChanges:
                 await session.close_session(True)
             elif user.name in change.roles:
                 record = self.users.get(user.name)
+                audits = user.may(AUDITORS)
                 user.roles = frozenset() if record is None else record.roles
+                if audits and not user.may(AUDITORS):
+                    # It may hold monitored items of what its user may not see any more.
+                    _log.info("session closed: its user sees less now", user=user.name)
+                    await session.close_session(True)
 
     def _record(self, change: UsersChange) -> None:
         kinds = (change.added, change.removed, change.roles, change.passwords)

@@ -27,6 +27,7 @@ from cellwright.opcua_model.isa95.action_methods import SIGNED
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
 ORDERS = "ns=3;s=BladeMarking.MES.WorkOrders"
+METHOD = "ns=3;s=BladeMarking.MES.WorkOrder"
 CONTROL = "ns=3;s=BladeMarking.MES.WorkOrderControl"
 
 
@@ -126,6 +127,67 @@ async def test_a_change_shows_at_once_in_the_folder(cell: Any) -> None:
         assert await state.read_value() == "RELEASED"
         accepted, _, order = await ask(client, "Update", Id=number, Priority="High", Quantity="5")
         assert (accepted, order["priority"], order["quantity"]) == (True, "High", 5)
+
+
+@session_loop
+async def test_an_order_has_its_methods_and_shows_what_they_changed(cell: Any) -> None:
+    number = by_hand(cell.store)
+    async with cell.client("planner") as client:
+        await ask(client, "Update", Id=number, CustomerOrder="4711", TargetDate="2026-12-24")
+        order = client.get_node(f"{ORDERS}.{number}")
+        names = {(await each.read_browse_name()).Name for each in await order.get_children()}
+        every = {each.opcua.method for each in ACTIONS.values() if isinstance(each.opcua, OpcUa)
+                 and each.opcua.owner == "WorkOrderControl"}  # fmt: skip
+        assert every <= names
+
+        async def call(method: str, *inputs: str) -> tuple[bool, str]:
+            node = await order.get_child(f"3:{method}")
+            arguments = await (await node.get_child("0:InputArguments")).read_value()
+            assert "Id" not in [each.Name for each in arguments]
+            given = [*inputs, *[""] * (len(arguments) - len(inputs))]
+            accepted, why, _ = await order.call_method(
+                node, *(ua.Variant(each, ua.VariantType.String) for each in given)
+            )
+            return accepted, why
+
+        async def shown(variable: str) -> Any:
+            return await client.get_node(f"{ORDERS}.{number}.{variable}").read_value()
+
+        assert await shown("CustomerOrder") == "4711"
+        assert await shown("TargetDate") == datetime(2026, 12, 24, tzinfo=UTC)
+        before = await shown("Version")
+        assert await call("Release") == (True, "")
+        assert (await shown("State"), await shown("Version") > before) == ("RELEASED", True)
+        assert await call("Hold") == (True, "")
+        assert await shown("HeldBy") == "person"
+        accepted, why = await call("StartOperation", "10")
+        assert (accepted, "held" in why) == (False, True)
+        assert await call("Resume") == (True, "")
+        assert await shown("HeldBy") == ""
+        assert await call("StartOperation", "10") == (True, "")
+        assert await shown("State") == "RUNNING"
+        type_ = client.get_node(await order.read_type_definition())
+        count = len(await client.get_node(f"{METHOD}.Hold.InputArguments").read_value())
+        with pytest.raises(ua.uaerrors.BadMethodInvalid):
+            await type_.call_method(ua.NodeId.from_string(f"{METHOD}.Hold"), *[""] * count)
+    async with cell.client(None) as client:
+        executable = ua.AttributeIds.UserExecutable
+        held = await client.get_node(f"{METHOD}.Hold").read_attribute(executable)
+        assert held.Value.Value is False
+
+
+@session_loop
+async def test_the_methods_stay_when_an_order_is_shown_no_more(cell: Any) -> None:
+    orders = cell.server._work_orders
+    first, second = by_hand(cell.store), by_hand(cell.store)
+    await cell.server.refresh_mes()
+    assert {first, second} <= set(orders._nodes)
+    orders._remove({first})
+    del orders._elements[first]
+    async with cell.client("planner") as client:
+        order = client.get_node(f"{ORDERS}.{second}")
+        assert await order.get_child("3:Hold") == client.get_node(f"{METHOD}.Hold")
+        assert await client.get_node(f"{METHOD}.Hold.InputArguments").read_value()
 
 
 @session_loop

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import argon2
 import pytest
 from asyncua import Client, ua
 from asyncua.ua import ObjectIds as O
 
+from cellwright.mes.kernel import utc
+from cellwright.mes.people import accounts
+from cellwright.mes.people.accounts import Who
 from cellwright.opcua_model.address_space.ids import cell_id, io_id, standard
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -17,6 +22,7 @@ PRESSURE = io_id("BladeMarking.IO.Inputs.remote_io.air_pressure")
 START = cell_id("BladeMarking.Controller.Resources.PLC1.MethodSet.Start")
 RELEASE = cell_id("BladeMarking.MES.WorkOrderControl.Release")
 P = ua.PermissionType
+CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 async def attribute(client: Client, node: ua.NodeId, wanted: ua.AttributeIds) -> Any:
@@ -113,3 +119,47 @@ async def test_the_role_set_names_the_roles_and_their_users_to_administrators(ce
         seen = await client.get_node(standard(O.WellKnownRole_Operator)).get_children()
         assert seen == []
         assert not await rights(client, operator, mine=True)
+
+
+async def test_who_has_a_role_reaches_nobody_else_by_a_path_or_a_subscription(cell: Any) -> None:
+    operator = standard(O.WellKnownRole_Operator_Identities)
+    async with cell.client() as client:
+        with pytest.raises(ua.uaerrors.BadNoMatch):
+            await client.get_node(standard(O.WellKnownRole_Operator)).get_child("0:Identities")
+        subscription = await client.create_subscription(100, Silent())
+        nodes = [client.get_node(each) for each in (operator, RECIPE, operator)]
+        made = await subscription.subscribe_data_change(nodes)
+        assert [isinstance(each, int) for each in made] == [False, True, False]
+        assert made[0].value == ua.StatusCodes.BadUserAccessDenied
+        assert await subscription.subscribe_data_change(nodes[:1]) == [made[0]]
+
+
+async def test_an_administrator_who_is_none_any_more_gets_nothing_more(cell: Any) -> None:
+    hashed = CHEAP.hash("a password")
+    with cell.store.session() as session:
+        who = Who("tests", "", utc.now(session))
+        accounts.create(session, who, username="boss", password_hash=hashed, given=["Admin"])
+    async with cell.client("boss", "a password") as client:
+        assert await client.get_node(standard(O.WellKnownRole_Operator_Identities)).read_value()
+        with cell.store.session() as session:
+            boss = accounts.find(session, "boss", lock=True)
+            accounts.change(session, who, boss, {"roles": ["Operator"]})
+        async with asyncio.timeout(20):
+            while any(each.user.name == "boss" for each in cell.server._internal.sessions):
+                await asyncio.sleep(0.02)
+
+
+async def test_each_namespace_tells_what_holds_on_most_of_its_nodes(cell: Any) -> None:
+    async with cell.client() as client:
+        spaces = await client.get_node(standard(O.Server_Namespaces)).get_children()
+        uris = [await (await each.get_child("0:NamespaceUri")).read_value() for each in spaces]
+        assert set(uris) >= set((await client.get_namespace_array())[2:])
+        for each in spaces:
+            default = await (await each.get_child("0:DefaultRolePermissions")).read_value()
+            named = {rule.RoleId.Identifier: rule.Permissions for rule in default}
+            assert named[O.WellKnownRole_Anonymous] == P.Browse | P.Read | P.ReceiveEvents
+
+
+class Silent:
+    def datachange_notification(self, node: Any, value: Any, data: Any) -> None:
+        """Nothing is done with it."""

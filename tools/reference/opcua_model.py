@@ -215,6 +215,12 @@ def _lines() -> Iterator[str]:
     )
     yield ""
     yield from _table(("Variable", "Type", "Meaning"), order_fields())
+    yield (
+        "Each order has the methods of `MES/WorkOrderControl` that ask for an order, without `Id`: "
+        "`MES/WorkOrders/<number>.Hold(Reason, Version)`. A method is one node, at the type of "
+        "orders."
+    )
+    yield ""
     yield from _job_orders()
     yield "## Structures"
     yield ""
