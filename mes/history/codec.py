@@ -222,7 +222,9 @@ def _sums(words: Words, *, twice: bool = False) -> Longs:
 
 def _changes(words: Words) -> Words:
     """The bits in which each word differs from the one before."""
-    return words ^ np.concatenate([np.zeros(1, np.uint64), words[:-1]])[: len(words)]
+    found = words.copy()
+    found[1:] ^= words[:-1]
+    return found
 
 
 def _undo_changes(words: Words) -> Words:
