@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from sqlalchemy import ColumnElement, CursorResult, Select, delete, func, or_, select
 from sqlalchemy.orm import Session
 
+from cellwright.io.plan import HistorySettings
 from cellwright.mes.history import chunks
 from cellwright.mes.history.append import Chunk, store_chunk
 from cellwright.mes.history.batch import divided, merged
@@ -30,7 +30,6 @@ from cellwright.mes.history.summary import (
 )
 from cellwright.mes.history.tables import (
     BLOCK,
-    DAY_NS,
     HOUR_NS,
     MINUTE_NS,
     SPAN_NS,
@@ -47,7 +46,6 @@ PARTS: Final = 60
 GRACE_NS: Final = MINUTE_NS
 """An hour is sealed so long after its end; what comes later is merged into it."""
 TIERS: Final = (Level.BY_SECOND, Level.BY_MINUTE, Level.BY_HOUR)
-YEAR_NS: Final = 365 * DAY_NS + DAY_NS // 4
 
 
 class Source(Protocol):
@@ -60,31 +58,18 @@ class Source(Protocol):
         """A snapshot."""
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """How long each level is kept, nanoseconds; none longer than the one behind it."""
-
-    raw: int = 14 * DAY_NS
-    by_second: int = 90 * DAY_NS
-    by_minute: int = 5 * YEAR_NS
-    by_hour: int = 25 * YEAR_NS
-
-    def of(self, level: Level) -> int:
-        """That of a level of `SPAN_NS`; raw values have the minutes and the hours."""
-        return {
-            Level.BY_SECOND: self.by_second,
-            Level.BY_MINUTE: self.by_minute,
-            Level.BY_HOUR: self.by_hour,
-        }.get(level, self.raw)
-
-
 class Keeper:
     """The work on one cell's history that is not urgent, step by step."""
 
-    def __init__(self, source: Source, cell: str, keep: Keep | None = None) -> None:
+    def __init__(self, source: Source, cell: str, settings: HistorySettings) -> None:
         self._source = source
         self._cell = cell
-        self._keep = keep or Keep()
+        self._kept_ns = {
+            Level.HOUR: settings.raw_ns,
+            Level.BY_SECOND: settings.seconds_ns,
+            Level.BY_MINUTE: settings.minutes_ns,
+            Level.BY_HOUR: settings.hours_ns,
+        }
 
     def step(self, now_ns: int) -> bool:
         """Do the next small thing; False when there was none. Raises MesError."""
@@ -138,8 +123,8 @@ class Keeper:
 
     def thin(self, now_ns: int) -> bool:
         """Delete the oldest chunks of one level and span that are kept no longer."""
-        for level in (Level.HOUR, *TIERS):
-            latest = now_ns - self._keep.of(level) - SPAN_NS[level]
+        for level, kept_ns in self._kept_ns.items():
+            latest = now_ns - kept_ns - SPAN_NS[level]
             with self._source.reading() as session:
                 wanted: Select[Any] = select(func.min(HistoryChunk.start_ns))
                 oldest = session.scalar(

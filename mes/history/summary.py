@@ -15,11 +15,12 @@ import numpy as np
 from cellwright.mes.history.batch import EMPTY, Batch, Floats, Kind, Longs, Words, joined, starts
 from cellwright.mes.history.codec import decode, encode
 
-_TYPES: Final[dict[Kind, Any]] = {
+WIDE: Final[dict[Kind, Any]] = {
     Kind.FLOAT: np.float64,
     Kind.INTEGER: np.int64,
     Kind.UNSIGNED: np.uint64,
 }
+"""The 64 bits of the kinds that are numbers."""
 BAD: Final = 0x8000_0000
 """Statuses from here on are Bad (OPC 10000-4, 7.39.1)."""
 
@@ -109,7 +110,7 @@ def rolled(parts: Iterable[Summary], step_ns: int) -> Summary:
     low, high = np.zeros(len(first), np.uint64), np.zeros(len(first), np.uint64)
     mean = np.zeros(len(first))
     good = whole.count > 0
-    for kind, type_ in _TYPES.items():
+    for kind, type_ in WIDE.items():
         rows = np.flatnonzero(good & (whole.last.kind == kind))
         if not len(rows):
             continue

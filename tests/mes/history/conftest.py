@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from cellwright.io.plan import HistorySettings
 from cellwright.mes.history.append import append, register
 from cellwright.mes.history.batch import Batch, Kind
 from cellwright.mes.history.keeping import Keeper
@@ -78,9 +79,9 @@ class History:
         types = {Kind.FLOAT: np.float64, Kind.INTEGER: np.int64, Kind.UNSIGNED: np.uint64}
         return rows.bits.view(types[kind]).tolist()
 
-    def keep(self, now_ns: int, **more) -> Keeper:
+    def keep(self, now_ns: int, keep: HistorySettings | None = None) -> Keeper:
         """All the work that is due."""
-        keeper = Keeper(self.store, CELL, **more)
+        keeper = Keeper(self.store, CELL, keep or HistorySettings())
         keeper.divide(1)
         while keeper.step(now_ns):
             pass

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
+from cellwright.io.plan import HistorySettings
 from cellwright.mes.history import keeping
-from cellwright.mes.history.keeping import Keep, Keeper
+from cellwright.mes.history.keeping import Keeper
 from cellwright.mes.history.reading import at_or_after, at_or_before, read, tags
 from cellwright.mes.history.tables import DAY_NS, HOUR_NS, MINUTE_NS, HistoryChunk, Level
 from cellwright.mes.kernel.errors import MesError
@@ -88,7 +89,7 @@ def test_late_values_and_those_of_a_clock_set_back_are_merged_into_their_hour(hi
     history.keep(NOON_NS + 4 * HOUR_NS)
     assert history.read("level") == wanted
     assert levels(history.store)[Level.HOUR] == 2
-    keep = Keep(raw=HOUR_NS)
+    keep = HistorySettings(raw_ns=HOUR_NS)
     history.keep(NOON_NS + 9 * HOUR_NS, keep=keep)
     (piece,) = history.pieces("level", NOON_NS, NOON_NS + 2 * MINUTE_NS)
     assert not piece.raw
@@ -140,9 +141,9 @@ def test_what_is_thinned_out_says_of_each_span_what_its_values_said(history, nam
     assert all(piece.raw for piece in history.pieces(name))
     now = NOON_NS + 40 * DAY_NS
     for keep, step in (
-        (Keep(raw=DAY_NS), SECOND_NS),
-        (Keep(raw=DAY_NS, by_second=DAY_NS), MINUTE_NS),
-        (Keep(raw=DAY_NS, by_second=DAY_NS, by_minute=DAY_NS), HOUR_NS),
+        (HistorySettings(raw_ns=DAY_NS), SECOND_NS),
+        (HistorySettings(raw_ns=DAY_NS, seconds_ns=DAY_NS), MINUTE_NS),
+        (HistorySettings(raw_ns=DAY_NS, seconds_ns=DAY_NS, minutes_ns=DAY_NS), HOUR_NS),
     ):
         history.keep(now, keep=keep)
         assert shown(history, history.pieces(name)) == naive(values, step)
@@ -152,7 +153,8 @@ def test_what_is_thinned_out_says_of_each_span_what_its_values_said(history, nam
         history.keep(now, keep=keep)
         values = sorted([*values, late])
         assert shown(history, history.pieces(name)) == naive(values, step)
-    history.keep(NOON_NS + 80 * DAY_NS, keep=Keep(DAY_NS, DAY_NS, DAY_NS, DAY_NS))
+    nothing = HistorySettings(raw_ns=DAY_NS, seconds_ns=DAY_NS, minutes_ns=DAY_NS, hours_ns=DAY_NS)
+    history.keep(NOON_NS + 80 * DAY_NS, keep=nothing)
     assert history.read(name) == []
     assert levels(history.store) == {}
 
@@ -169,7 +171,7 @@ def test_a_step_that_is_cut_off_anywhere_changes_nothing_and_is_done_again(histo
         store(*args)
 
     monkeypatch.setattr(keeping, "store_chunk", die)
-    keeper, deaths = Keeper(history.store, CELL), 0
+    keeper, deaths = Keeper(history.store, CELL, HistorySettings()), 0
     while True:
         try:
             if not (keeper.divide(1) or keeper.step(NOON_NS + 9 * HOUR_NS)):
@@ -189,12 +191,12 @@ def test_of_two_keepers_at_once_the_slower_one_changes_nothing(history, monkeypa
 
     def meanwhile(batch):
         monkeypatch.setattr(keeping, "encode", encode)
-        assert Keeper(history.store, CELL).divide(1)
+        assert Keeper(history.store, CELL, HistorySettings()).divide(1)
         return encode(batch)
 
     monkeypatch.setattr(keeping, "encode", meanwhile)
     with pytest.raises(MesError, match="another program works on the history of cell press"):
-        Keeper(history.store, CELL).divide(1)
+        Keeper(history.store, CELL, HistorySettings()).divide(1)
     assert history.read("level") == wanted
     assert levels(history.store) == {Level.MINUTE: 1}
 
