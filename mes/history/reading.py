@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from cellwright.mes.history import chunks
 from cellwright.mes.history.batch import Batch, Kind, joined, merged
 from cellwright.mes.history.codec import decode
-from cellwright.mes.history.summary import Summary, decode_summary, each, together
+from cellwright.mes.history.summary import UNCERTAIN, Summary, decode_summary, each, together
 from cellwright.mes.history.tables import BLOCK, HOUR_NS, HistoryTag, Level
 from cellwright.mes.kernel.scope import scope_of
 
@@ -95,6 +95,31 @@ def at_or_after(session: Session, cell: str, key: int, time_ns: int) -> Summary:
     for piece in read(session, cell, key, time_ns):
         return piece.values.take(slice(0, 1))
     return together(())
+
+
+def around(
+    session: Session, cell: str, key: int, span: tuple[int, int], most: int
+) -> Summary | None:
+    """The values of a span (first time, first one behind it), with those on either side of it as
+    far as the next Good one; None when they are more than ``most``."""
+    found: list[Summary] = []
+    for piece in read(session, cell, key, end_ns=span[0], backward=True):
+        good = np.flatnonzero(piece.values.last.status < UNCERTAIN)
+        found.insert(0, piece.values.take(slice(int(good[-1]) if len(good) else 0, None)))
+        if len(good):
+            break
+    count = 0
+    for piece in read(session, cell, key, *span):
+        found.append(piece.values)
+        count += len(piece.values)
+        if count > most:
+            return None
+    for piece in read(session, cell, key, span[1]):
+        good = np.flatnonzero(piece.values.last.status < UNCERTAIN)
+        found.append(piece.values.take(slice(0, int(good[0]) + 1 if len(good) else None)))
+        if len(good):
+            break
+    return together(found)
 
 
 @dataclass(frozen=True, slots=True)

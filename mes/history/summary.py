@@ -21,8 +21,9 @@ WIDE: Final[dict[Kind, Any]] = {
     Kind.UNSIGNED: np.uint64,
 }
 """The 64 bits of the kinds that are numbers."""
+UNCERTAIN: Final = 0x4000_0000
 BAD: Final = 0x8000_0000
-"""Statuses from here on are Bad (OPC 10000-4, 7.39.1)."""
+"""Statuses from here on are Uncertain, and Bad (OPC 10000-4, 7.39.1)."""
 
 
 @dataclass(frozen=True, slots=True)
