@@ -44,6 +44,7 @@ from cellwright.opcua_model.security.permissions import Permissions
 from cellwright.opcua_model.security.trust_list import TrustList
 from cellwright.opcua_model.security.users import Authenticator, FileUsers
 from cellwright.opcua_model.services.command_sender import CommandSender
+from cellwright.opcua_model.services.history.service import HistoryService
 from cellwright.opcua_model.services.internal_server import CellInternalServer
 from cellwright.opcua_model.services.listener import CellTransportServer
 from cellwright.opcua_model.services.user_changes import UserChanges
@@ -102,6 +103,7 @@ class CellServer:
         self._commands = commands
         self._authenticator = Authenticator({} if self._users is None else self._users, clock)
         self._mes = MesView(mes) if mes is not None else None
+        self._history = HistoryService(plan, mes, self._tags.paths.tag_of)
         self._watch: asyncio.Task[None] | None = None
         self._certificate_watch: asyncio.Task[None] | None = None
         self._event_watch: asyncio.Task[None] | None = None
@@ -138,6 +140,7 @@ class CellServer:
             AuditTrail(self._image.events["gateway"].put, self._clock),
             self._writes,
             self._tags,
+            history=self._history,
             anonymous=settings.anonymous == "read",
         )
         self._internal = internal

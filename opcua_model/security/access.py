@@ -84,6 +84,8 @@ SERVICES: Final = frozenset(
         "Publish",
         "Republish",
         "Call",
+        "HistoryRead",
+        "HistoryUpdate",
     )
 )
 
