@@ -14,9 +14,9 @@ from cellwright.mes.history import aggregates
 from cellwright.mes.history.aggregates import Got, Rows, Rules
 from cellwright.mes.history.batch import Kind
 from cellwright.mes.history.reading import around
+from cellwright.opcua_model.address_space import ranges
 from cellwright.opcua_model.address_space.ids import standard
 from cellwright.opcua_model.address_space.values import NS_PER_MS
-from cellwright.opcua_model.services import ranges
 from cellwright.opcua_model.services.history import wire
 
 MOST_ROWS: Final = 2_000_000

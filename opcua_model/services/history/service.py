@@ -25,8 +25,9 @@ from cellwright.io.log_once import LogOnce
 from cellwright.io.plan import Plan, Tag
 from cellwright.mes.history.reading import tags
 from cellwright.mes.kernel.errors import MesError
+from cellwright.opcua_model.address_space import ranges
 from cellwright.opcua_model.address_space.ids import status_code
-from cellwright.opcua_model.services import limits, ranges
+from cellwright.opcua_model.services import limits
 from cellwright.opcua_model.services.history import computed, raw, wire
 from cellwright.opcua_model.services.history.computed import AtTimeTask, Computer, ProcessedTask
 from cellwright.opcua_model.services.history.raw import RawReader, RawTask

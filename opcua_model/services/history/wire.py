@@ -25,9 +25,10 @@ from asyncua.ua.ua_binary import (
 from cellwright.io.plan import FORMAT, Code, TagType
 from cellwright.mes.history.batch import Batch, Kind
 from cellwright.mes.history.summary import BAD, WIDE
+from cellwright.opcua_model.address_space import ranges
 from cellwright.opcua_model.address_space.ids import standard, status_code
 from cellwright.opcua_model.address_space.values import NS_PER_MS, utc_datetime, wire_type
-from cellwright.opcua_model.services import limits, ranges
+from cellwright.opcua_model.services import limits
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_TICKS: Final = 116_444_736_000_000_000
