@@ -12,9 +12,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from cellwright.io.image import SnapshotReader
-from cellwright.io.plan import Code, Plan, Tag, TagType
+from cellwright.io.plan import Code, Plan, Tag
 from cellwright.mes.history.batch import EMPTY, Batch, Kind, Words
 from cellwright.mes.history.summary import BAD, WIDE, numbers
+from cellwright.mes.history.values import kind_of
 from cellwright.native import ffi
 
 _TYPES: Final[Mapping[Code, Any]] = {
@@ -31,15 +32,6 @@ _TYPES: Final[Mapping[Code, Any]] = {
     Code.LREAL: np.float64,
     Code.TIME: np.int64,
 }
-
-
-def kind_of(type_: TagType) -> Kind:
-    """How the values of a type are recorded."""
-    if type_.is_array or type_.code is Code.STRING:
-        return Kind.TEXT
-    if type_.code in (Code.REAL, Code.LREAL):
-        return Kind.FLOAT
-    return Kind.UNSIGNED if type_.code is Code.ULINT else Kind.INTEGER
 
 
 class _Group(NamedTuple):

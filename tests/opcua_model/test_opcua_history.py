@@ -15,8 +15,8 @@ from asyncua import Client, ua
 
 from cellwright.mes.history.append import append, register
 from cellwright.mes.history.batch import Batch, Kind
-from cellwright.mes.history.sampler import kind_of
 from cellwright.mes.history.tables import HistoryChunk
+from cellwright.mes.history.values import kind_of
 from cellwright.opcua_model.services import limits
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

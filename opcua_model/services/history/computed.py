@@ -14,6 +14,7 @@ from cellwright.mes.history import aggregates
 from cellwright.mes.history.aggregates import Got, Rows, Rules
 from cellwright.mes.history.batch import Kind
 from cellwright.mes.history.reading import around
+from cellwright.mes.history.values import content
 from cellwright.opcua_model.address_space import ranges
 from cellwright.opcua_model.address_space.ids import standard
 from cellwright.opcua_model.address_space.values import NS_PER_MS
@@ -152,7 +153,7 @@ class Computer:
             return wire.value(None, got.status, got.time_ns)
         found: Any = got.value
         if rows.kind is Kind.TEXT:
-            found = wire.content(self._type, rows.summary.last.texts[int(found)])
+            found = content(self._type, rows.summary.last.texts[int(found)])
         elif self._type.code is Code.BOOL:
             found = bool(found)
         variant, status = wire.variant_of(self._type, found), got.status

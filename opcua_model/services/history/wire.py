@@ -22,9 +22,10 @@ from asyncua.ua.ua_binary import (
     struct_to_binary,
 )
 
-from cellwright.io.plan import FORMAT, Code, TagType
+from cellwright.io.plan import Code, TagType
 from cellwright.mes.history.batch import Batch, Kind
 from cellwright.mes.history.summary import BAD, WIDE
+from cellwright.mes.history.values import recorded
 from cellwright.opcua_model.address_space import ranges
 from cellwright.opcua_model.address_space.ids import standard, status_code
 from cellwright.opcua_model.address_space.values import NS_PER_MS, utc_datetime, wire_type
@@ -183,34 +184,13 @@ def _one(type_: TagType, batch: Batch, row: int, index_range: str) -> bytes:
     status, time_ns = int(batch.status[row]), int(batch.time[row])
     variant = None
     if status < BAD:
-        variant = variant_of(type_, _recorded(type_, batch, row))
+        variant = variant_of(type_, recorded(type_, batch, row))
         if index_range:
             try:
                 variant = ranges.cut(variant, index_range)
             except ranges.RangeError as error:
                 variant, status = None, error.code
     return value(variant, status, time_ns)[1]
-
-
-def _recorded(type_: TagType, batch: Batch, row: int) -> Any:
-    if batch.kind[row] != Kind.TEXT:
-        found = batch.bits[row : row + 1].view(WIDE[Kind(int(batch.kind[row]))])[0]
-        return bool(found) if type_.code is Code.BOOL else found.item()
-    return content(type_, batch.texts[int(batch.bits[row])])
-
-
-def content(type_: TagType, raw: bytes) -> Any:
-    """What was recorded as bytes: a text, or an array as it lies in the image."""
-    if not type_.is_array:
-        return raw.decode(errors="replace")
-    size = type_.item_size
-    if type_.code is Code.STRING:
-        items = [raw[at : at + size] for at in range(0, len(raw), size)]
-        return [
-            item[2 : 2 + int.from_bytes(item[:2], "little")].decode(errors="replace")
-            for item in items
-        ]
-    return list(struct.unpack(f"<{len(raw) // size}{FORMAT[type_.code]}", raw))
 
 
 def variant_of(type_: TagType, found: Any) -> ua.Variant:
