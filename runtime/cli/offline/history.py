@@ -55,7 +55,8 @@ class Row(NamedTuple):
     low: Any = None
     high: Any = None
     mean: float | None = None
-    count: int | None = None
+    values: int | None = None
+    """How many the span has that are good."""
     bad: int | None = None
 
 
@@ -85,7 +86,7 @@ def history_show(  # noqa: PLR0917 - as many as the command has options
                 continue
             typer.echo(f"{one.name}  {one.type}")
             for row in reversed(rows):
-                span_ = "" if row.count is None else f"  {_text(row.low)} to {_text(row.high)}"
+                span_ = "" if row.values is None else f"  {_text(row.low)} to {_text(row.high)}"
                 typer.echo(f"  {_local(row.time)}  {_text(row.value)}  {row.status}{span_}")
         if not known:
             typer.echo("nothing is recorded; give tags the key `history` in the cell's file")
@@ -185,8 +186,8 @@ def _rows(
             status = quality.name(int(it.last.status[row]))
             made = Row(tag.name, time, recorded(type_, it.last, row), status)
             if not piece.raw:
-                made = made._replace(count=int(it.count[row]), bad=int(it.bad[row]))
-                if made.count and tag.kind.name != "TEXT":
+                made = made._replace(values=int(it.count[row]), bad=int(it.bad[row]))
+                if made.values and tag.kind.name != "TEXT":
                     bits = (it.low[row : row + 1], it.high[row : row + 1])
                     low, high = (number(type_, one, tag.kind) for one in bits)
                     made = made._replace(low=low, high=high, mean=float(it.mean[row]))
@@ -227,7 +228,7 @@ def _write_parquet(path: Path, rows: Iterator[Row]) -> int:
             table = [
                 (
                     row.tag, row.time, _text(row.value), _number(row.value), row.status,
-                    _number(row.low), _number(row.high), row.mean, row.count, row.bad,
+                    _number(row.low), _number(row.high), row.mean, row.values, row.bad,
                 )
                 for row in part
             ]  # fmt: skip

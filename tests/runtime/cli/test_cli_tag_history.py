@@ -117,14 +117,8 @@ def test_what_is_thinned_out_has_the_figures_of_its_spans(cell: Path) -> None:
         pass
     store.close()
     (row,) = exported(cell, "level")
-    figures = {key: row[key] for key in ("minimum", "maximum", "mean", "count", "bad")}
-    assert figures == {
-        "minimum": "1.5",
-        "maximum": "2.25",
-        "mean": "1.875",
-        "count": "2",
-        "bad": "1",
-    }
+    figures = [row[key] for key in ("minimum", "maximum", "mean", "count", "bad")]
+    assert figures == ["1.5", "2.25", "1.875", "2", "1"]
     assert "1.5 to 2.25" in run(cell, "show", "level")
 
 
