@@ -15,13 +15,13 @@ from typing import Final
 import numpy as np
 import zstandard
 
-from cellwright.mes.history.batch import EMPTY, Batch, Bytes, Floats, Kind, Longs, Words, starts
+from cellwright.mes.history.batch import Batch, Bytes, Floats, Kind, Longs, Words, starts
 from cellwright.mes.kernel.errors import MesError
 
 FORMAT: Final = 1
 LEVEL: Final = 3
 """Of zstandard; higher ones cost several times the work for some per cent."""
-_HEAD: Final = struct.Struct("<BIB")
+_HEAD: Final = struct.Struct("<BIBB")
 _COLUMN: Final = struct.Struct("<IBB")
 _LENGTH: Final = struct.Struct("<I")
 _ONE_FRAME: Final = 2048
@@ -81,8 +81,9 @@ class _In:
         return zstandard.ZstdDecompressor().decompress(self.data[begin : self.at])
 
 
-def encode(batch: Batch, more: Sequence[Words] = ()) -> bytes:
-    """The bytes of a batch, which is sorted by tag and time, and of further columns of it."""
+def encode(batch: Batch, values: Sequence[Words] = (), more: Sequence[Words] = ()) -> bytes:
+    """The bytes of a batch, which is sorted by tag and time, and of further columns of it: values
+    of the same tags that lie near its own, and small numbers."""
     out = _Out()
     first = starts(batch.tag)
     lengths = np.diff(np.append(first, len(batch)))
@@ -94,28 +95,32 @@ def encode(batch: Batch, more: Sequence[Words] = ()) -> bytes:
     out.column(_differences(place))
     status = batch.status.astype(np.uint64)
     out.column(_changes(status))
-    decimals, scaled = _scaled(batch, first, lengths)
+    decimals, scaled = _scaled(batch, values, first, lengths)
     out.frame(kind.tobytes() + decimals.tobytes())
     whole, real = _split(kind, decimals, lengths)
-    out.column(_differences(scaled[whole]))
+    out.column(_differences(scaled[0][whole]))
     out.column(_changes(batch.bits[real]))
+    for bits, numbers in zip(values, scaled[1:], strict=True):
+        out.column(_small(numbers[whole] - scaled[0][whole]))
+        out.column(bits[real] ^ batch.bits[real])
     _write_texts(out, batch)
     for words in more:
         out.column(words)
     body = b"".join(out.parts)
-    return _HEAD.pack(FORMAT, zlib.crc32(body), len(more)) + body
+    return _HEAD.pack(FORMAT, zlib.crc32(body), len(values), len(more)) + body
 
 
 def decode(data: bytes) -> tuple[Batch, list[Words]]:
-    """What was encoded. Raises MesError ``history_damaged``."""
+    """What was encoded, the further columns in their order. Raises MesError ``history_damaged``."""
     try:
-        version, crc, more = _HEAD.unpack_from(data)
+        version, crc, values, more = _HEAD.unpack_from(data)
         if version != FORMAT:
             raise ValueError(f"its format is {version}, this program knows {FORMAT}")
         if zlib.crc32(memoryview(data)[_HEAD.size :]) != crc:
             raise ValueError("its checksum does not fit")
         source = _In(data, _HEAD.size)
-        return _decode(source), [source.column() for _ in range(more)]
+        batch, columns = _decode(source, values)
+        return batch, [*columns, *(source.column() for _ in range(more))]
     except (ValueError, IndexError, struct.error, zstandard.ZstdError) as error:
         raise MesError(
             "history_damaged",
@@ -124,7 +129,7 @@ def decode(data: bytes) -> tuple[Batch, list[Words]]:
         ) from error
 
 
-def _decode(source: _In) -> Batch:
+def _decode(source: _In, values: int) -> tuple[Batch, list[Words]]:
     keys = _sums(source.column()).astype(np.uint32)
     lengths = source.column().astype(np.int64)
     clock = _sums(source.column(), twice=True)
@@ -134,21 +139,21 @@ def _decode(source: _In) -> Batch:
     kind, decimals = words[: len(keys)], words[len(keys) :]
     whole, real = _split(kind, decimals, lengths)
     scaled, floats = _sums(source.column()), _undo_changes(source.column())
+    pairs = [(scaled, floats)]
+    pairs += [(scaled + _signed(source.column()), floats ^ source.column()) for _ in range(values)]
     places, texts = _read_texts(source)
-    count = int(lengths.sum())
-    if not count:
-        return EMPTY
-    bits = np.zeros(count, np.uint64)
-    bits[whole] = scaled.view(np.uint64)
-    bits[real] = floats
-    for digits in range(len(_POWERS)):
-        rows = np.repeat(decimals == digits, lengths)
-        if rows.any():
-            bits[rows] = (bits[rows].view(np.int64) / _POWERS[digits]).view(np.uint64)
+    columns = [np.zeros(len(whole), np.uint64) for _ in pairs]
+    for column, (numbers, words) in zip(columns, pairs, strict=True):
+        column[whole] = numbers.view(np.uint64)
+        column[real] = words
+        for digits in range(len(_POWERS)):
+            rows = np.repeat(decimals == digits, lengths)
+            if rows.any():
+                column[rows] = (column[rows].view(np.int64) / _POWERS[digits]).view(np.uint64)
+    bits, *further = columns
     bits[np.repeat(kind == Kind.TEXT, lengths)] = places
-    return Batch(
-        np.repeat(keys, lengths), np.repeat(kind, lengths), clock[place], status, bits, texts
-    )
+    tag, kinds = np.repeat(keys, lengths), np.repeat(kind, lengths)
+    return Batch(tag, kinds, clock[place], status, bits, texts), further
 
 
 def _clock(time: Longs, lengths: Longs) -> tuple[Longs, Longs]:
@@ -169,30 +174,35 @@ def _split(kind: Bytes, decimals: Bytes, lengths: Longs) -> tuple[Bytes, Bytes]:
     return np.repeat(whole, lengths), np.repeat(real, lengths)
 
 
-def _scaled(batch: Batch, first: Longs, lengths: Longs) -> tuple[Bytes, Longs]:
-    """For each tag how many decimals its values have, at most six; all values as whole numbers.
+def _scaled(
+    batch: Batch, values: Sequence[Words], first: Longs, lengths: Longs
+) -> tuple[Bytes, list[Longs]]:
+    """For each tag how many decimals its values have, at most six; all columns as whole numbers.
 
     A temperature of 21.37 is no short binary number, but 2137 is; taken only where the division
     gives back each bit.
     """
     decimals = np.full(len(first), _NO_DECIMALS, np.uint8)
-    scaled = batch.bits.view(np.int64).copy()
+    columns = [batch.bits, *values]
+    scaled = [column.view(np.int64).copy() for column in columns]
+    floats = [column.view(np.float64) for column in columns]
     open_ = batch.kind[first] == Kind.FLOAT
-    values: Floats = batch.bits.view(np.float64)
     for digits, power in enumerate(_POWERS):
         # Most tags that have none show it in their first value.
-        hopeful = open_ & _fits(values[first], power)[0]
+        hopeful = open_ & _fits(floats[0][first], power)[0]
         if not hopeful.any():
             continue
         rows = np.flatnonzero(np.repeat(hopeful, lengths))
-        fits, whole = _fits(values[rows], power)
+        tried = [_fits(column[rows], power) for column in floats]
+        fits = np.logical_and.reduce([one for one, _ in tried])
         begins = np.cumsum(np.append(0, lengths[hopeful][:-1]))
         found = np.logical_and.reduceat(fits, begins)
         numbers = np.flatnonzero(hopeful)[found]
         decimals[numbers] = digits
         open_[numbers] = False
         kept = np.repeat(found, lengths[hopeful])
-        scaled[rows[kept]] = whole[kept]
+        for numbers, (_, whole) in zip(scaled, tried, strict=True):
+            numbers[rows[kept]] = whole[kept]
     return decimals, scaled
 
 
@@ -210,11 +220,20 @@ def _differences(values: Longs, *, twice: bool = False) -> Words:
     step = np.diff(values, prepend=np.int64(0))  # wraps round; so does the sum
     if twice:
         step = np.diff(step, prepend=np.int64(0))
-    return ((step << 1) ^ (step >> 63)).view(np.uint64)
+    return _small(step)
+
+
+def _small(step: Longs) -> Words:
+    words: Words = ((step << 1) ^ (step >> 63)).view(np.uint64)
+    return words
+
+
+def _signed(words: Words) -> Longs:
+    return (words >> np.uint64(1)).view(np.int64) ^ -(words & np.uint64(1)).view(np.int64)
 
 
 def _sums(words: Words, *, twice: bool = False) -> Longs:
-    step = (words >> np.uint64(1)).view(np.int64) ^ -(words & np.uint64(1)).view(np.int64)
+    step = _signed(words)
     if twice:
         step = np.cumsum(step, dtype=np.int64)
     return np.cumsum(step, dtype=np.int64)

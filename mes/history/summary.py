@@ -141,14 +141,17 @@ def _marks(begins: Longs, length: int) -> Longs:
 
 
 def encode_summary(summary: Summary) -> bytes:
-    """The bytes of summaries."""
-    last = summary.last.bits
+    """The bytes of summaries. The mean is kept as a place between minimum and maximum, to the
+    2**32nd part of what lies between them; all else without loss."""
+    low, high = _ends(summary.low, summary.high, summary.last.kind)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        share = (summary.mean / 2 - low) / (high - low)
+    share = np.where(np.isfinite(share), np.clip(share, 0, 1), 0)
     return encode(
         summary.last,
+        (summary.low, summary.high),
         (
-            summary.low ^ last,
-            summary.high ^ last,
-            summary.mean.view(np.uint64) ^ last,
+            np.rint(share * _SHARES).astype(np.uint64),
             summary.count.view(np.uint64),
             summary.bad.view(np.uint64),
         ),
@@ -157,14 +160,16 @@ def encode_summary(summary: Summary) -> bytes:
 
 def decode_summary(data: bytes) -> Summary:
     """What was encoded. Raises MesError ``history_damaged``."""
-    batch, (low, high, mean, count, bad) = decode(data)
-    # The bits of a text count another list now than when they were written.
-    words = [batch.bits ^ low, batch.bits ^ high, batch.bits ^ mean]
-    return Summary(
-        batch,
-        words[0],
-        words[1],
-        words[2].view(np.float64),
-        count.view(np.int64),
-        bad.view(np.int64),
-    )
+    batch, (low, high, share, count, bad) = decode(data)
+    ends = _ends(low, high, batch.kind)
+    with np.errstate(invalid="ignore"):  # of what is infinite there is no mean
+        mean = 2 * (ends[0] + (ends[1] - ends[0]) * (share / _SHARES))
+    return Summary(batch, low, high, mean, count.view(np.int64), bad.view(np.int64))
+
+
+_SHARES: Final = 2**32 - 1
+
+
+def _ends(low: Words, high: Words, kind: Any) -> tuple[Floats, Floats]:
+    """Half of minimum and maximum, so that their difference is finite."""
+    return numbers(low, kind) / 2, numbers(high, kind) / 2

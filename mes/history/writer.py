@@ -21,7 +21,7 @@ from cellwright.io.log_once import LogOnce
 from cellwright.io.plan import HistorySettings
 from cellwright.mes.history.append import append, register
 from cellwright.mes.history.batch import Batch, Kind, Shorts
-from cellwright.mes.history.keeping import Keeper, Source
+from cellwright.mes.history.keeping import PARTS, Keeper, Source
 from cellwright.mes.kernel.errors import MesError
 
 EVERY_S: Final = 1.0
@@ -56,6 +56,9 @@ class HistoryWriter:
         self._stop = threading.Event()
         self._log = structlog.get_logger(__name__)
         self._once = LogOnce(self._log)
+        self._rounds = PARTS
+        """Since the keeper had nothing to do; looking for that every second would cost more than
+        storing."""
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
         self.stored = 0
         """Values that are in the database."""
@@ -101,9 +104,7 @@ class HistoryWriter:
         """Store what is held, then do what is due for at most so long."""
         try:
             self._store_all()
-            end_s = time.monotonic() + keeping_s
-            while time.monotonic() < end_s and self._keeper.step(self._utc_ns()):
-                pass
+            self._keep(keeping_s)
         except (MesError, SQLAlchemyError) as error:
             self._once.trouble(
                 "store",
@@ -119,6 +120,13 @@ class HistoryWriter:
         while not self._stop.wait(EVERY_S):
             self.work()
         self.work(0.0)
+
+    def _keep(self, for_s: float) -> None:
+        self._rounds += 1
+        end_s = time.monotonic() + for_s
+        while self._rounds >= PARTS and time.monotonic() < end_s:
+            if not self._keeper.step(self._utc_ns()):
+                self._rounds = 0
 
     def _store_all(self) -> None:
         keys = self._registered()

@@ -118,3 +118,15 @@ def test_damage_and_an_unknown_form_are_told(damage):
         with pytest.raises(MesError, match="of the history cannot be read") as caught:
             decode(bad)
         assert caught.value.code == "history_damaged"
+
+
+@given(ROWS, st.integers(0, 3))
+def test_further_columns_come_back_too(rows, shift):
+    batch = merged([batch_of(rows)])
+    near = np.roll(batch.bits, shift)
+    count = np.arange(len(batch), dtype=np.uint64)
+    again, columns = decode(encode(batch, [near, batch.bits], [count]))
+    assert rows_of(again) == rows_of(batch)
+    plain = batch.kind != Kind.TEXT
+    for column, wanted in zip(columns, (near, batch.bits, count), strict=True):
+        assert column[plain].tolist() == wanted[plain].tolist()
