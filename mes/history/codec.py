@@ -135,8 +135,8 @@ def _decode(source: _In, values: int) -> tuple[Batch, list[Words]]:
     clock = _sums(source.column(), twice=True)
     place = _sums(source.column())
     status = _undo_changes(source.column()).astype(np.uint32)
-    words = np.frombuffer(source.frame(), np.uint8)
-    kind, decimals = words[: len(keys)], words[len(keys) :]
+    of_tags = np.frombuffer(source.frame(), np.uint8)
+    kind, decimals = of_tags[: len(keys)], of_tags[len(keys) :]
     whole, real = _split(kind, decimals, lengths)
     scaled, floats = _sums(source.column()), _undo_changes(source.column())
     pairs = [(scaled, floats)]

@@ -26,7 +26,8 @@ _SLOWEST_NS: Final = 60_000_000_000
 _USUAL: Final = HistorySettings()
 
 
-def _age(value: Any) -> int:
+def parse_age(value: Any) -> int:
+    """Nanoseconds of ``36h``, ``14d``, ``5y``; raises PydanticCustomError."""
     match = re.match(_PATTERN, value, re.ASCII) if isinstance(value, str) else None
     nanoseconds = int(match[1]) * _UNITS[match[2]] if match is not None else 0
     if match is None:
@@ -64,7 +65,7 @@ def _tag(value: Any) -> Any:
 
 Age = Annotated[
     int,
-    BeforeValidator(_age),
+    BeforeValidator(parse_age),
     WithJsonSchema({"type": "string", "pattern": _PATTERN, "examples": ["14d", "5y"]}),
 ]
 """A time in hours, days or years of 365.25 days; nanoseconds after validation."""
@@ -98,7 +99,7 @@ class TagHistory(Section):
 RecordedTag = Annotated[
     TagHistory | None,
     BeforeValidator(_tag),
-    WithJsonSchema({"type": ["boolean", "object"], "examples": [True, {"deadband": 0.1}]}),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "object"}]}),
 ]
 
 

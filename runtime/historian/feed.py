@@ -15,9 +15,9 @@ from cellwright.io.image import SnapshotReader
 from cellwright.io.log_once import LogOnce
 from cellwright.io.plan import Plan
 from cellwright.mes.history.keeping import Source
-from cellwright.mes.history.sampler import Sampler
 from cellwright.mes.history.values import kind_of
 from cellwright.mes.history.writer import HistoryWriter
+from cellwright.runtime.historian.sampler import Sampler
 
 
 class HistoryFeed:

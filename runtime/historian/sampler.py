@@ -45,6 +45,10 @@ class _Group(NamedTuple):
     """Offset of each, counted in values of the type."""
 
 
+_NS_PER_US: Final = 1000
+"""OPC UA clients get times in whole microseconds; what they ask for is to be found again."""
+
+
 def _groups(tags: Sequence[Tag], kinds: Sequence[Kind]) -> list[_Group]:
     groups = []
     for code, type_ in _TYPES.items():
@@ -110,7 +114,7 @@ class Sampler:
         time = np.where(new, stamp[rows], reader.utc_ns)
         self._bits[rows], self._status[rows] = bits[rows], status[rows]
         self._stamp[rows] = stamp[rows]
-        return self._batch(rows, time)
+        return self._batch(rows, time // _NS_PER_US * _NS_PER_US)
 
     def _changed_texts(self, area: Any) -> Any:
         changed = np.zeros(len(self._index), np.bool_)

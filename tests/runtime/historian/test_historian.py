@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
+import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from cellwright.io.plan import HistorySettings
-from cellwright.mes.history import writer as writing
 from cellwright.mes.history.batch import Kind
-from cellwright.mes.history.feed import HistoryFeed
 from cellwright.mes.history.reading import read, tags
 from cellwright.mes.history.summary import numbers
-from cellwright.mes.kernel.errors import StoreError
 from cellwright.mes.kernel.store import Store
+from cellwright.mes.service.catalogue import open_store
+from cellwright.runtime.historian.feed import HistoryFeed
 from support.opcua_support import ImageBench, cell_plan
 
 LOST = 0x80310000
@@ -27,25 +26,15 @@ class Bench:
     """An image, a feed that looks when it is told, and what the database has."""
 
     def __init__(self, folder: Path, store: Store, **deadbands: float) -> None:
-        self.store, self.away = store, False
+        self.store = store
         plan = cell_plan(folder, reals=2, long=True)
         names = {tag.name: 0.0 for tag in plan.tags if not tag.name.startswith("sys.")}
         settings = HistorySettings(deadbands=names | deadbands)
         self.plan = msgspec.structs.replace(plan, history=settings)
         self.image = ImageBench(self.plan)
         self.feed = HistoryFeed(
-            self.plan, self.image.image.snapshot_reader(), self, lambda: self.image.utc_ns
+            self.plan, self.image.image.snapshot_reader(), store, lambda: self.image.utc_ns
         )
-
-    @contextmanager
-    def session(self):
-        if self.away:
-            raise StoreError("store_unreachable", "the database is away")
-        with self.store.session() as session:
-            yield session
-
-    def reading(self):
-        return self.store.reading()
 
     def work(self) -> None:
         self.feed.writer.work(0.0)
@@ -69,13 +58,21 @@ class Bench:
         return found
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty database that nobody has open."""
+    path = tmp_path_factory.mktemp("history") / "template.db"
+    open_store(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture
-def bench(tmp_path: Path, migrated_url):
+def bench(tmp_path: Path, template: Path):
     opened = []
 
-    def make(kind: str = "sqlite", **deadbands: float) -> Bench:
-        store = Store.open(migrated_url(kind))
-        opened.append(Bench(tmp_path, store, **deadbands))
+    def make(**deadbands: float) -> Bench:
+        shutil.copyfile(template, tmp_path / "mes.db")
+        opened.append(Bench(tmp_path, Store.open(f"sqlite:///{tmp_path / 'mes.db'}"), **deadbands))
         return opened[-1]
 
     yield make
@@ -130,42 +127,18 @@ def test_a_quality_that_changes_without_a_new_time_has_the_time_of_its_cycle(ben
     assert (good, lost, second - first) == (0, LOST, 1_000_000)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_while_the_database_is_away_values_are_held_and_none_is_lost(bench, kind, capsys):
-    it = bench(kind)
-    it.away = True
-    for number in range(5):
-        it.put(real_0=float(number))
-        it.work()
-    held = it.feed.writer.held
-    assert held >= 5
-    assert capsys.readouterr().out.count("cannot be stored") == 1
-    it.away = False
-    it.work()
-    assert [value for value, *_ in it.read("real_0")] == [0, 1, 2, 3, 4]
-    assert (it.feed.writer.held, it.feed.writer.stored, it.feed.writer.lost) == (0, held, 0)
-
-
-def test_beyond_the_bound_the_oldest_values_are_given_up_counted_and_said(
-    bench, monkeypatch, capsys
-):
-    monkeypatch.setattr(writing, "MOST_HELD", 3)
-    it = bench()
-    it.away = True
-    count = it.feed.look()
-    for number in range(1, 6):
-        it.put(real_0=float(number))
-    writer = it.feed.writer
-    assert (writer.held, writer.lost) == (3, count + 2)
-    assert capsys.readouterr().out.count("loses its oldest values") == 1
-    it.away = False
-    it.work()
-    assert [value for value, *_ in it.read("real_0")] == [3, 4, 5]
-
-
 def test_at_the_end_what_was_seen_is_stored(bench):
     it = bench()
     it.feed.start()
     it.image.put({"real_0": 8.5})
     it.feed.stop()
     assert it.read("real_0")[-1][0] == 8.5
+
+
+def test_times_are_those_that_clients_see(bench):
+    it = bench()
+    it.feed.look()
+    it.image.utc_ns += 789
+    it.put(real_0=1.0)
+    it.work()
+    assert it.read("real_0")[-1][2] == it.image.utc_ns // 1000 * 1000
