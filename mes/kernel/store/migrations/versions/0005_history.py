@@ -10,6 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from cellwright.mes.kernel.store.migrations.foundation import isolation_policies
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -17,8 +19,6 @@ depends_on = None
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 TABLES = ("history_tag", "history_chunk", "history_thinned")
-ROLE = "cellwright_application"
-TENANT = "tenant_id = NULLIF(current_setting('cellwright.tenant', true), '')::bigint"
 
 
 def upgrade() -> None:
@@ -51,7 +51,7 @@ def upgrade() -> None:
     )
     if op.get_bind().dialect.name == "postgresql":
         for table in TABLES:
-            _confine(table)
+            isolation_policies.confine(table)
 
 
 def downgrade() -> None:
@@ -68,21 +68,4 @@ def _create(name: str, *more: sa.Column[Any] | sa.Constraint) -> None:
         sa.Column("cell", sa.String(), nullable=False),
         *more,
         sa.PrimaryKeyConstraint("id"),
-    )
-
-
-def _confine(table: str) -> None:
-    """As revision 0002 does with the tables that it knows."""
-    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
-    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-    op.execute(f"CREATE POLICY tenant ON {table} USING ({TENANT}) WITH CHECK ({TENANT})")
-    op.execute(
-        f"""
-        DO $$ BEGIN
-            IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '{ROLE}') THEN
-                GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {ROLE};
-                GRANT USAGE, SELECT ON SEQUENCE {table}_id_seq TO {ROLE};
-            END IF;
-        END $$
-        """
     )
