@@ -167,7 +167,7 @@ def decode_summary(data: bytes) -> Summary:
     return Summary(batch, low, high, mean, count.view(np.int64), bad.view(np.int64))
 
 
-_SHARES: Final = 2**32 - 1
+_SHARES: Final = 2**32
 
 
 def _ends(low: Words, high: Words, kind: Any) -> tuple[Floats, Floats]:
