@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         feed = MesFeed(Path(plan.data), store, CommandClient(member.image), cell=plan.cell)
         feed.start()
         if plan.history is not None:
-            from cellwright.runtime.historian.feed import HistoryFeed  # noqa: PLC0415
+            from cellwright.runtime.recorder.history.feed import HistoryFeed  # noqa: PLC0415
 
             reader = member.image.snapshot_reader()
             history = HistoryFeed(plan, reader, store, member.clock.utc_ns)

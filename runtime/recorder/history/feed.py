@@ -17,7 +17,7 @@ from cellwright.io.plan import Plan
 from cellwright.mes.history.keeping import Source
 from cellwright.mes.history.values import kind_of
 from cellwright.mes.history.writer import HistoryWriter
-from cellwright.runtime.historian.sampler import Sampler
+from cellwright.runtime.recorder.history.sampler import Sampler
 
 
 class HistoryFeed:

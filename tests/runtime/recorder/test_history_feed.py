@@ -15,7 +15,7 @@ from cellwright.mes.history.reading import read, tags
 from cellwright.mes.history.summary import numbers
 from cellwright.mes.kernel.store import Store
 from cellwright.mes.service.catalogue import open_store
-from cellwright.runtime.historian.feed import HistoryFeed
+from cellwright.runtime.recorder.history.feed import HistoryFeed
 from support.opcua_support import ImageBench, cell_plan
 
 LOST = 0x80310000
