@@ -42,6 +42,7 @@ from cellwright.opcua_model.isa95.work_orders import WorkOrders
 from cellwright.opcua_model.nodes.cell_tree import OBJECTS, CellNodes, CellTree
 from cellwright.opcua_model.nodes.controller import CellControl
 from cellwright.opcua_model.nodes.events.cell_events import CellEvents
+from cellwright.opcua_model.nodes.history import add_history_nodes
 from cellwright.opcua_model.nodes.tags import TagTree
 from cellwright.opcua_model.services.command_sender import CommandSender
 from cellwright.opcua_model.services.methods import CellMethods
@@ -80,6 +81,8 @@ def build_model(builder: Builder, nodes: VirtualNodes, plan: Plan, behind: Behin
         builder.structure(
             type_id(cls.__name__), cls.__name__, structures.definition(cls), cls.__doc__ or ""
         )
+    if plan.history is not None:
+        add_history_nodes(builder)
     tree = CellTree(builder, plan, VERSION)
     made = tree.build()
     tags = TagTree(builder, plan, behind.paths, behind.read, OBJECTS)

@@ -47,6 +47,7 @@ from cellwright.opcua_model.security.permissions import Permissions
 from cellwright.opcua_model.security.trust_list import TrustList
 from cellwright.opcua_model.security.users import Authenticator, FileUsers, WatchedUsers
 from cellwright.opcua_model.services.command_sender import CommandSender
+from cellwright.opcua_model.services.history.service import HistoryService
 from cellwright.opcua_model.services.internal_server import CellInternalServer
 from cellwright.opcua_model.services.listener import CellTransportServer
 from cellwright.opcua_model.services.user_changes import UserChanges
@@ -109,6 +110,7 @@ class CellServer:
             users = MesUsers(People(mes), listed)
             self._users, self._authenticator = users, MesAuthenticator(users, clock)
         self._mes = MesView(mes) if mes is not None else None
+        self._history = HistoryService(plan, mes, self._tags.paths.tag_of)
         self._watch: asyncio.Task[None] | None = None
         self._certificate_watch: asyncio.Task[None] | None = None
         self._event_watch: asyncio.Task[None] | None = None
@@ -145,6 +147,7 @@ class CellServer:
             AuditTrail(self._image.events["gateway"].put, self._clock),
             self._writes,
             self._tags,
+            history=self._history,
             anonymous=settings.anonymous == "read",
         )
         self._internal = internal

@@ -1,6 +1,7 @@
 """The compiled cell, and its words: types, tags, units, quality, layout."""
 
 from cellwright.io.plan.conditions import Op, Step
+from cellwright.io.plan.history import HistorySettings
 from cellwright.io.plan.iec import (
     FORMAT,
     INTEGERS,
@@ -94,6 +95,7 @@ __all__ = [
     "Edge",
     "Encoding",
     "Heartbeat",
+    "HistorySettings",
     "KeyPosition",
     "Limit",
     "LimitKind",

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from cellwright.io.plan.conditions import Step
+from cellwright.io.plan.history import HistorySettings
 from cellwright.io.plan.iec import TagType, Value
 from cellwright.io.plan.recorder import RecorderSettings
 from cellwright.io.plan.web import WebSettings
@@ -445,6 +446,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     alarm_groups: tuple[AlarmGroup, ...] = ()
     heartbeats: tuple[Heartbeat, ...] = ()
     recorder: RecorderSettings = RecorderSettings()
+    history: HistorySettings | None = None
+    """None when no tag is recorded."""
     simulation: SimulationSettings | None = None
     value_size: int
     """Bytes of the image's value area."""

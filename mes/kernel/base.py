@@ -75,6 +75,8 @@ class Retention(StrEnum):
     QUALITY = "25 years"
     NONCONFORMANCE = "10 years"
     FOREVER = "for ever"
+    HISTORY = "thinned out, at last 25 years"
+    """`history.thinning` deletes."""
     WORKING = "as long as it is used"
     """Counters, positions, tokens: no record of anything."""
 

@@ -12,6 +12,7 @@ from typing import Final
 from cellwright.mes.audit import actions as audit_actions
 from cellwright.mes.definitions import actions as definition_actions
 from cellwright.mes.definitions.events import PartChanged
+from cellwright.mes.history import tables as _history_tables  # noqa: F401 - part of the metadata
 from cellwright.mes.kernel.actions import Actions, catalogue
 from cellwright.mes.kernel.domain_events import Subscriptions
 from cellwright.mes.kernel.scope import DEFAULT_SCOPE, Scope

@@ -30,6 +30,7 @@ PROPERTY_TYPE: Final = standard(ua.ObjectIds.PropertyType)
 
 READ: Final = 1
 WRITE: Final = 2
+HISTORY_READ: Final = 4
 """Bits of AccessLevel (OPC 10000-3, 8.57)."""
 
 _A = ua.AttributeIds
@@ -114,9 +115,11 @@ class Builder:
         *,
         reference: ua.NodeId = COMPONENT,
         text: str = "",
+        namespace: int | None = None,
     ) -> ua.NodeId:
-        """An Object below ``parent``; gives its NodeId."""
-        self._insert(self._object(node_id, name, text), parent, reference, type_definition)
+        """An Object below ``parent``; gives its NodeId. Names of the standard: ``namespace`` 0."""
+        node = self._object(node_id, name, text, namespace)
+        self._insert(node, parent, reference, type_definition)
         return node_id
 
     def loose_object(

@@ -48,6 +48,13 @@ _SURPLUS: Final = (
     "HistoryServerCapabilities",
 )
 """Optional nodes, each with its subtree, of services that this server does not have."""
+_OF_HISTORY: Final = frozenset(
+    {
+        "Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData",
+        "HistoryServerCapabilities",
+    }
+)
+"""Those of them that a cell with a history has."""
 _SURPLUS_NAMES: Final = ("ServerConfiguration", "DefaultHAConfiguration", "DefaultHEConfiguration")
 _SURPLUS_METADATA: Final = ("DefaultUserRolePermissions",)
 """A variable has one value for everybody; each node's UserRolePermissions is true of the reader."""
@@ -147,7 +154,10 @@ class StandardNodes:
         for name, number in (
             ("MaxBrowseContinuationPoints", limits.MAX_BROWSE_CONTINUATION_POINTS),
             ("MaxQueryContinuationPoints", 0),
-            ("MaxHistoryContinuationPoints", 0),
+            (
+                "MaxHistoryContinuationPoints",
+                limits.MAX_HISTORY_CONTINUATION_POINTS if self._server.history.offered else 0,
+            ),
         ):
             self._set(f"{base}_{name}", ua.Variant(number, _T.UInt16))
         for name, number in (
@@ -176,7 +186,11 @@ class StandardNodes:
         self._set(f"{base}_SoftwareCertificates", _array([]))
 
     def _take_out(self) -> None:
-        roots = [_id(name) for name in _SURPLUS if hasattr(_ID, name)]
+        roots = [
+            _id(name)
+            for name in _SURPLUS
+            if hasattr(_ID, name) and not (self._server.history.offered and name in _OF_HISTORY)
+        ]
         server = self._space[_id("Server")]
         roots += [
             item.NodeId

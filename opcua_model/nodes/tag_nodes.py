@@ -14,6 +14,7 @@ from cellwright.io.plan.units import UNECE_NAMESPACE, lookup
 from cellwright.opcua_model.address_space import tag_paths
 from cellwright.opcua_model.address_space.builder import (
     DATA_VARIABLE_TYPE,
+    HISTORY_READ,
     PROPERTY,
     PROPERTY_TYPE,
     READ,
@@ -25,6 +26,7 @@ from cellwright.opcua_model.address_space.builder import (
 )
 from cellwright.opcua_model.address_space.ids import below, standard
 from cellwright.opcua_model.address_space.values import wire_type
+from cellwright.opcua_model.nodes.history import configured
 
 ANALOG_UNIT_TYPE = standard(ua.ObjectIds.AnalogUnitType)
 ANALOG_UNIT_RANGE_TYPE = standard(ua.ObjectIds.AnalogUnitRangeType)
@@ -65,6 +67,7 @@ class TagNode(NodeData):
                 self._nodes.describe_property(self.nodeid, name)
                 for name in tag_paths.properties(self.tag)
             ),
+            *([configured(builder, self.tag)] if self._nodes.records(self.tag) else ()),
         ]
 
 
@@ -72,11 +75,17 @@ class TagNodes:
     """Makes the nodes of tags and of their properties."""
 
     def __init__(
-        self, builder: Builder, read: Callable[[int], ua.DataValue], sampling_ms: float
+        self,
+        builder: Builder,
+        read: Callable[[int], ua.DataValue],
+        sampling_ms: float,
+        records: Callable[[Tag], bool],
     ) -> None:
+        """``records``: whether there is a history of a tag."""
         self.builder = builder
         self.read = read
         self.sampling_ms = sampling_ms
+        self.records = records
 
     def describe(self, kind: ua.NodeId, tag: Tag, node_id: ua.NodeId) -> ua.ReferenceDescription:
         """The reference from something above to a tag."""
@@ -160,7 +169,12 @@ class _Attributes(Mapping[ua.AttributeIds, AttributeValue]):
         return held
 
     def access(self, attribute: ua.AttributeIds, variant: ua.VariantType) -> AttributeValue:
-        return self.constant(attribute, READ | (WRITE if self.tag.write else 0), variant)
+        level = READ | (WRITE if self.tag.write else 0)
+        return self.constant(attribute, level | (HISTORY_READ if self.recorded else 0), variant)
+
+    @property
+    def recorded(self) -> bool:
+        return self.nodes.records(self.tag)
 
 
 _MAKE: Final[Mapping[ua.AttributeIds, Callable[[_Attributes], AttributeValue]]] = {
@@ -183,7 +197,7 @@ _MAKE: Final[Mapping[ua.AttributeIds, Callable[[_Attributes], AttributeValue]]] 
     _A.MinimumSamplingInterval: lambda it: it.constant(
         _A.MinimumSamplingInterval, it.nodes.sampling_ms, _T.Double
     ),
-    _A.Historizing: lambda it: it.constant(_A.Historizing, False, _T.Boolean),
+    _A.Historizing: lambda it: it.constant(_A.Historizing, it.recorded, _T.Boolean),
 }
 
 

@@ -43,7 +43,7 @@ class TagTree:
         self._builder = builder
         self._plan = plan
         self._paths = paths
-        self._nodes = TagNodes(builder, read, plan.scan.base_ns / 1e6)
+        self._nodes = TagNodes(builder, read, plan.scan.base_ns / 1e6, self._records)
         self._folders: list[ua.ReferenceDescription] = []
         """References up to those that hold tags."""
         self._folder_of = array("L", bytes(array("L").itemsize * len(plan.tags)))
@@ -51,6 +51,10 @@ class TagTree:
         self._shown: dict[int, list[ua.NodeId]] = {}
         """Other objects that show a tag."""
         self._root = builder.folder(objects, io_id(f"{plan.cell}.IO"), "IO", "Tags by device")
+
+    def _records(self, tag: Tag) -> bool:
+        """There is a history of it."""
+        return self._plan.history is not None and tag.name in self._plan.history.deadbands
 
     def build(self, system: ua.NodeId, nodes: VirtualNodes) -> None:
         """Make the folders and answer for the tags from now on; ``system`` is there already."""

@@ -86,6 +86,8 @@ SERVICES: Final = frozenset(
         "Publish",
         "Republish",
         "Call",
+        "HistoryRead",
+        "HistoryUpdate",
     )
 )
 

@@ -44,6 +44,7 @@ from cellwright.opcua_model.security.permissions import Permissions
 from cellwright.opcua_model.security.turns import TooManyError, Turns
 from cellwright.opcua_model.security.users import Authenticator
 from cellwright.opcua_model.services import limits
+from cellwright.opcua_model.services.history.service import HistoryService
 from cellwright.opcua_model.services.methods import CellMethods
 from cellwright.opcua_model.services.session import CellSession, Counters
 from cellwright.opcua_model.services.subscriptions.service import CellSubscriptionService
@@ -75,6 +76,7 @@ class CellInternalServer(InternalServer):
         writes: WritePath,
         tags: TagValues,
         *,
+        history: HistoryService,
         anonymous: bool,
     ) -> None:
         super().__init__(user_manager=_NoUsers())
@@ -83,6 +85,7 @@ class CellInternalServer(InternalServer):
         self.audit = audit
         self.writes = writes
         self.tags = tags
+        self.history = history
         self.anonymous = anonymous
         self.permissions = Permissions(tags.plan.cell, (), anonymous=anonymous)
         self.secrets: frozenset[ua.NodeId] = frozenset()
@@ -339,6 +342,7 @@ class CellInternalServer(InternalServer):
             await session.close_session(True)
         await super().stop()
         self._hashing.shutdown(cancel_futures=True)
+        self.history.close()
 
     def is_live(self, session: CellSession) -> bool:
         """True for a session that is registered and was activated."""

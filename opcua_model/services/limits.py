@@ -39,6 +39,16 @@ MAX_NODES_PER_REGISTER: Final = 10_000
 MAX_NODES_PER_CALL: Final = 100
 MAX_ITEMS_PER_CALL: Final = 10_000
 MAX_BROWSE_CONTINUATION_POINTS: Final = 10
+MAX_NODES_PER_HISTORY_READ: Final = 100
+MAX_HISTORY_VALUES: Final = 10_000
+"""Of one node in one answer; the rest has a continuation point. Also moments of ReadAtTime."""
+MAX_HISTORY_VALUES_PER_CALL: Final = 50_000
+"""Of all nodes of one answer together."""
+MAX_HISTORY_CONTINUATION_POINTS: Final = 100
+"""Of one session."""
+HISTORY_THREADS: Final = 2
+MAX_HISTORY_READS: Final = 20
+"""Requests that are read or wait for it."""
 MAX_SUBSCRIPTIONS: Final = 1_000
 MAX_SUBSCRIPTIONS_PER_SESSION: Final = 50
 MAX_ITEMS_PER_SUBSCRIPTION: Final = 100_000

@@ -26,6 +26,7 @@ from cellwright.opcua_model.address_space.values import utc_now
 from cellwright.opcua_model.security.access import ANONYMOUS, AUDITORS, Caller, CellUser
 from cellwright.opcua_model.security.permissions import Permissions
 from cellwright.opcua_model.services import limits
+from cellwright.opcua_model.services.history.service import HistoryPoints
 from cellwright.opcua_model.services.methods import CellMethods
 from cellwright.opcua_model.services.subscriptions.service import CellSubscriptionService
 from cellwright.opcua_model.services.subscriptions.subscription import CellSubscription
@@ -107,6 +108,7 @@ class CellSession(InternalSession):
         self.deadline_s = math.inf
         """When the client stops waiting for the present request, of `time.monotonic`."""
         self._points = ContinuationPoints()
+        self.history_points = HistoryPoints()
         host.register_external_session(self)
 
     @property

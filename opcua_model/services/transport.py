@@ -33,6 +33,7 @@ from cellwright.opcua_model.security.audit import Step
 from cellwright.opcua_model.security.clients import ClientCertificates
 from cellwright.opcua_model.security.lockout import Place
 from cellwright.opcua_model.services import limits, slices
+from cellwright.opcua_model.services.history.wire import refused_updates
 from cellwright.opcua_model.services.internal_server import CellInternalServer
 from cellwright.opcua_model.services.session import CellSession
 
@@ -51,6 +52,8 @@ _CREATE: Final = slices.request("CreateSession")
 _ACTIVATE: Final = slices.request("ActivateSession")
 _BROWSE_NEXT: Final = slices.request("BrowseNext")
 _SET_TRIGGERING: Final = slices.request("SetTriggering")
+_HISTORY_READ: Final = slices.request("HistoryRead")
+_HISTORY_UPDATE: Final = slices.request("HistoryUpdate")
 _REGISTERING: Final = frozenset(
     {slices.request("RegisterNodes"), slices.request("UnregisterNodes")}
 )
@@ -284,7 +287,12 @@ class CellProcessor(UaProcessor):
             # Registering does nothing here, so that nothing behind this looks at the request.
             nodes = struct_from_binary(ua.RegisterNodesParameters, body.copy()).NodesToRegister
             limits.check_count(nodes, limits.MAX_NODES_PER_REGISTER)
-        own = {_BROWSE_NEXT: self._browse_next, _SET_TRIGGERING: self._set_triggering}.get(typeid)
+        own = {
+            _BROWSE_NEXT: self._browse_next,
+            _SET_TRIGGERING: self._set_triggering,
+            _HISTORY_READ: self._history_read,
+            _HISTORY_UPDATE: self._history_update,
+        }.get(typeid)
         if own is not None:
             await own(self._activated(), requesthdr, seqhdr, body)
             return True
@@ -402,6 +410,21 @@ class CellProcessor(UaProcessor):
         response = ua.SetTriggeringResponse()
         added, removed = session.set_triggering(params)
         response.Parameters.AddResults, response.Parameters.RemoveResults = added, removed
+        self._untyped.send_response(requesthdr.RequestHandle, seqhdr, response)
+
+    async def _history_read(
+        self, session: CellSession, requesthdr: Any, seqhdr: Any, body: Buffer
+    ) -> None:
+        results = await self.cell.history.read(
+            body, session.history_points, self.cell.aspace.__contains__
+        )
+        self._send_encoded(requesthdr, seqhdr, ua.HistoryReadResponse(), results)
+
+    async def _history_update(
+        self, session: CellSession, requesthdr: Any, seqhdr: Any, body: Buffer
+    ) -> None:
+        response = ua.HistoryUpdateResponse()
+        response.Results = refused_updates(body)
         self._untyped.send_response(requesthdr.RequestHandle, seqhdr, response)
 
     async def close(self) -> None:

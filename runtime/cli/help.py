@@ -101,6 +101,7 @@ PANELS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "offline.events",
             "Show events of a cell from its journal, newest last: who did what, when and why.",
         ),
+        "history": Entry("offline.mes.history", "Recorded values of the tags of a cell."),
         "mes": Entry("offline.mes.commands", "Work orders, parts and audit trail of a cell."),
         "record": Entry(
             "live.recordings",

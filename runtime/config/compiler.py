@@ -50,6 +50,7 @@ from cellwright.runtime.config.alarms.drafts import KnownTags
 from cellwright.runtime.config.alarms.recorder import compile_recorder
 from cellwright.runtime.config.sections import limits, model
 from cellwright.runtime.config.sections.addresses import compile_metrics
+from cellwright.runtime.config.sections.history import History, compile_history
 from cellwright.runtime.config.sections.recorder import Recorder
 from cellwright.runtime.config.sections.validation import REMEDIES, misspelt, validate
 from cellwright.runtime.config.sections.web import Web, compile_web
@@ -133,7 +134,7 @@ class _Compiler:
         opcua = self._optional(model.OpcUa, "opcua")
         mes = self._optional(model.Mes, "mes")
         metrics = self._optional(model.Metrics, "metrics")
-        recorder = self._optional(Recorder, "recorder")
+        recorder, past = self._optional(Recorder, "recorder"), self._optional(History, "history")
         simulation = self._optional(model.Simulation, "simulation")
         base_ns = scan.base if scan is not None else _FALLBACK_BASE_NS
         settings = self._scan_settings(scan) if scan is not None else None
@@ -146,6 +147,7 @@ class _Compiler:
         known = KnownTags(bindings.uses, tags, tasks, devices.good)
         drafts.check(known)
         recording = compile_recorder(recorder, self.root, known, problems)
+        history = compile_history(past, tags.good, mes is not None, self.root, problems)
         if settings is not None:
             check_timing(tasks.good.values(), base_ns, settings.watchdog_ns, self.root, problems)
         self._check_keyswitch(cell, bindings)
@@ -155,8 +157,7 @@ class _Compiler:
         master_data = self._file(mes.master_data if mes else None, "mes", "master_data")
         if problems.errors or cell is None or settings is None:
             return None
-        data = self.data if self.data is not None else self.folder / cell.data
-        data = Path(os.path.abspath(data))
+        data = Path(os.path.abspath(self.data or self.folder / cell.data))
         table, value_size = _tag_table(bindings)
         device_table = _device_table(devices, bindings)
         task_table = _task_table(tasks, bindings, table, base_ns)
@@ -182,6 +183,7 @@ class _Compiler:
             web=web,
             **drafts.tables(table),
             recorder=recording,
+            history=history,
             simulation=None
             if simulation is None
             else SimulationSettings(plant=simulation.plant, options=dict(simulation.options)),
@@ -355,10 +357,8 @@ def _opcua(section: model.OpcUa, users_file: str) -> OpcUaSettings:
 def _tag_table(bindings: Bindings) -> tuple[tuple[Tag, ...], int]:
     uses = list(bindings.uses.values())
     offsets, value_size = place([use.type for use in uses])
-    return tuple(
-        _tag(index, use, offset)
-        for index, (use, offset) in enumerate(zip(uses, offsets, strict=True))
-    ), value_size
+    places = enumerate(zip(uses, offsets, strict=True))
+    return tuple(_tag(index, use, offset) for index, (use, offset) in places), value_size
 
 
 def _tag(index: int, use: Use, offset: int) -> Tag:

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until the supervisor asks to stop or is gone."""
     member, _ = join(arguments, lambda _: "gateway")
     plan = member.plan
-    store = feed = None
+    store = feed = history = None
     if plan.database is not None:
         # They bring what a database takes, and a cell without MES has none.
         from cellwright.mes.service.background_store import BackgroundStore  # noqa: PLC0415
@@ -45,9 +45,17 @@ def main(arguments: list[str] | None = None) -> int:
         store = BackgroundStore(plan.database, master_data, secrets=Path(plan.data) / "keys")
         feed = MesFeed(Path(plan.data), store, CommandClient(member.image), cell=plan.cell)
         feed.start()
+        if plan.history is not None:
+            from cellwright.runtime.recorder.history.feed import HistoryFeed  # noqa: PLC0415
+
+            reader = member.image.snapshot_reader()
+            history = HistoryFeed(plan, reader, store, member.clock.utc_ns)
+            history.start()
     try:
         asyncio.run(_serve(member, store))
     finally:
+        if history is not None:
+            history.stop()
         if feed is not None:
             feed.stop()
         if store is not None:

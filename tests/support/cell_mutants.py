@@ -186,7 +186,7 @@ tags:
   valve: {type: BOOL, out: "io.coils[0]", safe: false}
   speed: {type: UINT, out: "io.holding_registers[0]", safe: hold, initial: 5, write: [Operator]}
   setpoint: {type: REAL, memory: true, retain: true, initial: 5.0, unit: bar, range: [0, 8], write: [Supervisor, Operator]}
-  pressure: {type: REAL, memory: true, unit: bar, range: [0, 10]}
+  pressure: {type: REAL, memory: true, unit: bar, range: [0, 10], history: {deadband: 0.1}}
   recipe: {type: "ARRAY[0..3] OF INT", memory: true, initial: [1, 2, 3, 4]}
   mine: {type: UINT, memory: true}
   theirs: {type: UINT, memory: true, write: [Operator]}
@@ -214,6 +214,7 @@ heartbeats:
     text: Panel lost
     severity: 300
     group: panels
+history: {interval: 50ms, raw: 7d, seconds: 30d, minutes: 2y, hours: 10y}
 recorder:
   window: 30s
   after: 5s

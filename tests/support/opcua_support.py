@@ -24,6 +24,7 @@ from cellwright.io.plan import (
     Consequence,
     Device,
     Direction,
+    HistorySettings,
     Limit,
     LimitKind,
     OpcUaSettings,
@@ -110,10 +111,12 @@ def cell_plan(
     alarms: int = 0,
     port: int = 0,
     host: str = "127.0.0.1",
+    history: tuple[str, ...] = (),
 ) -> Plan:
     """A small blade-marking cell, and ``reals`` further inputs named ``real_0``...
 
     They are REAL, or with ``long`` LREAL. ``alarms`` is the number of alarms `alarm_rules` makes.
+    ``history`` names the tags that are recorded.
     """
     drafts: list[dict[str, object]] = [
         _input("part_present", TagType(Code.BOOL), "discrete_inputs", 0),
@@ -218,6 +221,7 @@ def cell_plan(
         database=None,
         alarms=alarm_rules(alarms),
         alarm_groups=(AlarmGroup("air", 0), AlarmGroup("doors", 0)) if alarms else (),
+        history=HistorySettings(deadbands=dict.fromkeys(history, 0.0)) if history else None,
         value_size=size,
         layout_hash=bytes(32),
     )

@@ -18,7 +18,7 @@ from cellwright.io.plan import SYSTEM_TAGS
 from cellwright.io.plan.units import UNITS
 from cellwright.io.registry import registry
 from cellwright.runtime.config.schema import options_of, program_class
-from cellwright.runtime.config.sections import limits, model, web
+from cellwright.runtime.config.sections import history, limits, model, web
 from cellwright.runtime.config.sections.durations import (
     parse_duration,
     positive_duration,
@@ -38,10 +38,12 @@ _SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("`devices.<name>`", model.Device),
     ("`tags.<name>`", model.Tag),
     ("`tags.<name>.scale`", model.ScaleModel),
+    ("`tags.<name>.history`", history.TagHistory),
     ("`tasks.<name>`", model.Task),
     ("`alarms.<name>`", model.Alarm),
     ("`heartbeats.<name>`", model.Heartbeat),
     ("`recorder`", Recorder),
+    ("`history`", history.History),
     ("`opcua`", model.OpcUa),
     ("`mes`", model.Mes),
     ("`metrics`", model.Metrics),
@@ -105,6 +107,8 @@ def _default(field: FieldInfo) -> str:
     validators = [getattr(meta, "func", None) for meta in field.metadata]
     if parse_duration in validators or positive_duration in validators:
         value = show_duration(value)
+    elif history.parse_age in validators:
+        value = history.show_age(value)
     elif parse_size in validators:
         value = show_size(value)
     return f"`{value}`"
@@ -134,9 +138,12 @@ def _plain(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
         kind = "duration"
     elif "|KiB|" in schema.get("pattern", ""):
         kind = "size"
+    elif "(h|d|y)" in schema.get("pattern", ""):
+        kind = "time"
     plain = {
         "duration": "duration",
         "size": "size",
+        "time": "hours, days or years, like `14d`",
         "string": "text",
         "integer": "whole number",
         "number": "number",

@@ -18,6 +18,7 @@ from cellwright.io.plan import Code, Edge, Encoding, OverrunPolicy, TagType, Wir
 from cellwright.io.plan.iec import meant
 from cellwright.runtime.config.sections.addresses import Listen, on_this_machine
 from cellwright.runtime.config.sections.durations import Duration, DurationOrZero, problem
+from cellwright.runtime.config.sections.history import History, RecordedTag
 from cellwright.runtime.config.sections.limits import (
     DeadlineField,
     TaskWatchdogField,
@@ -296,6 +297,8 @@ class Tag(Section):
     last) or `off` (all bits zero, whatever the scale)."""
     retain: bool = False
     """Memory tags: the value survives a warm start and a power failure."""
+    history: RecordedTag = None
+    """Record the tag over time: `true`, or `{deadband: 0.1}`. Needs `mes`."""
     write: list[Role] = Field(default_factory=list)
     """Roles that may write the tag by command. Only for tags that no task writes."""
     wire: str | None = None
@@ -488,6 +491,7 @@ class CellFile(Section):
     alarms: dict[str, Alarm] = Field(default_factory=dict)
     heartbeats: dict[str, Heartbeat] = Field(default_factory=dict)
     recorder: Recorder = Recorder()
+    history: History = History()
     opcua: OpcUa | None = None
     mes: Mes | None = None
     metrics: Metrics | None = None

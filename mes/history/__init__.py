@@ -1,0 +1,1 @@
+"""Values of tags over time: appended, read, thinned out."""

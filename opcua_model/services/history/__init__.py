@@ -1,0 +1,1 @@
+"""HistoryRead: raw values, values at moments, aggregates."""
