@@ -35,3 +35,18 @@ class AnsweredRequest(Scoped, Base):
     answer: Mapped[bytes] = mapped_column(LargeBinary)
     """JSON of the answer."""
     utc: Mapped[datetime] = mapped_column(index=True)
+
+
+class RetentionClock(Scoped, Base):
+    """How late it is for sure: what the retention service measures ages by, see `retention`."""
+
+    __tablename__ = "retention_clock"
+    retention = Retention.WORKING
+
+    tenant_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    site_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    proven_utc: Mapped[datetime]
+    boot_id: Mapped[str]
+    """Of the computer, at that moment."""
+    up_us: Mapped[int]
+    """Microseconds since it was started."""

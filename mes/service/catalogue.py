@@ -23,6 +23,7 @@ from cellwright.mes.orders import steering
 from cellwright.mes.orders.events import OpenInspections
 from cellwright.mes.people import actions as people_actions
 from cellwright.mes.people.signatures import actions as signature_actions
+from cellwright.mes.service import retention_actions
 from cellwright.mes.shopfloor import actions as shopfloor_actions
 from cellwright.mes.shopfloor import part_events
 
@@ -38,6 +39,7 @@ ACTIONS: Final[Actions] = catalogue(
     definition_actions.ACTIONS,
     order_actions.ACTIONS,
     shopfloor_actions.ACTIONS,
+    retention_actions.ACTIONS,
 )
 """Every action, by name."""
 

@@ -35,16 +35,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until the supervisor asks to stop or is gone."""
     member, _ = join(arguments, lambda _: "gateway")
     plan = member.plan
-    store = feed = history = None
+    store = feed = history = job = None
     if plan.database is not None:
         # They bring what a database takes, and a cell without MES has none.
         from cellwright.mes.service.background_store import BackgroundStore  # noqa: PLC0415
+        from cellwright.mes.service.retention_job import RetentionJob  # noqa: PLC0415
         from cellwright.mes.shopfloor.feed import MesFeed  # noqa: PLC0415
 
         master_data = Path(plan.master_data) if plan.master_data else None
         store = BackgroundStore(plan.database, master_data, secrets=Path(plan.data) / "keys")
         feed = MesFeed(Path(plan.data), store, CommandClient(member.image), cell=plan.cell)
         feed.start()
+        job = RetentionJob(store)
+        job.start()
         if plan.history is not None:
             from cellwright.runtime.recorder.history.feed import HistoryFeed  # noqa: PLC0415
 
@@ -54,8 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         asyncio.run(_serve(member, store))
     finally:
-        if history is not None:
-            history.stop()
+        for worker in (history, job):
+            if worker is not None:
+                worker.stop()
         if feed is not None:
             feed.stop()
         if store is not None:

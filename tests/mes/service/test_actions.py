@@ -172,17 +172,6 @@ def test_a_repeated_request_has_the_same_answer_for_seven_days(desk: Desk, clock
     assert desk("workorders.create", key="k", **order).id != first.answer.id
 
 
-def test_five_hundred_held_orders_leave_five_hundred_records(
-    desk: Desk, empty_store: Store
-) -> None:
-    for _ in range(500):
-        desk("workorders.create", partNumber="SHAFT", quantity=1)
-    desk("parts.change", partNumber="SHAFT", description="longer")
-    with empty_store.reading() as session:
-        held = [each for each in audit.trail(session) if each.action == "work_order.hold"]
-    assert len(held) == 500
-
-
 def test_the_audit_replayed_is_the_table(desk: Desk, empty_store: Store) -> None:
     from cellwright.mes.audit import changes  # noqa: PLC0415 - the comparison alone needs it
     from cellwright.mes.orders.tables import Operation, WorkOrder  # noqa: PLC0415

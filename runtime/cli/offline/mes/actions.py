@@ -48,6 +48,7 @@ SecretsOption = Annotated[
 _HELP: Final = {
     "trail": "Search, prove and sign the audit trail.",
     "operation": "Start, report and complete operations of work orders.",
+    "retention": "Delete what has been kept as long as its class says.",
     "signatures": "Show, verify and take back electronic signatures; say where they are demanded.",
     "part": "Parts and their engineering changes.",
     "user": "Users of the MES, over REST and OPC UA.",
