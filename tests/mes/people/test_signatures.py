@@ -13,10 +13,11 @@ import pyotp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from cellwright.mes import audit
+from cellwright.mes.audit.tables import AuditRecord
 from cellwright.mes.kernel.actions import Caller
 from cellwright.mes.kernel.errors import MesError
 from cellwright.mes.kernel.scope import DEFAULT_SCOPE
@@ -298,3 +299,16 @@ def test_one_that_is_removed_or_copied_is_found(office: Office, order: str) -> N
     found = office("signatures.verify")
     assert (found.ok, found.signatures) == (False, 1)
     assert "the audit records it, but it is gone" in found.problem
+
+
+@pytest.mark.parametrize("written", [{"entity_id": "WO-2026-000099"}, {"new": "{}"}])
+def test_a_record_that_was_altered_is_found(
+    office: Office, order: str, written: dict[str, str]
+) -> None:
+    office("workorders.release", id=order, signature=TICKET)
+    (signed,) = office.signatures(entityId=order)
+    altered = update(AuditRecord).where(AuditRecord.sequence == signed.id).values(**written)
+    behind_the_triggers(office.store, altered)
+    found = office("signatures.verify")
+    assert (found.ok, found.broken) == (False, signed.id)
+    assert "its record in the audit says something else" in found.problem
