@@ -76,7 +76,7 @@ class Retention(StrEnum):
     NONCONFORMANCE = "10 years"
     FOREVER = "for ever"
     HISTORY = "thinned out, at last 25 years"
-    """`history.thinning` deletes."""
+    """`history.keeping` deletes."""
     WORKING = "as long as it is used"
     """Counters, positions, tokens: no record of anything."""
 

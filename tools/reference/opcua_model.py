@@ -19,6 +19,7 @@ from cellwright.opcua_model.isa95 import job_control, job_orders, mes_view, stru
 from cellwright.opcua_model.isa95.work_orders import fields as order_fields
 from cellwright.opcua_model.nodes.controller import REQUESTS
 from cellwright.opcua_model.nodes.diagnostics import variables
+from cellwright.opcua_model.nodes.events import event_types
 from cellwright.opcua_model.security.access import CHANGE_ORDERS, CONTROL_CELL, CREATE_ORDERS
 from cellwright.opcua_model.services import limits
 from cellwright.opcua_model.services.writes import STATUS
@@ -152,15 +153,7 @@ def _limits() -> Iterator[str]:
     )
 
 
-def _lines() -> Iterator[str]:
-    yield "# OPC UA model"
-    yield ""
-    yield "<!-- Written by `make docs` from the code; do not edit. -->"
-    yield ""
-    yield _TREE
-    yield ""
-    yield _RULES
-    yield ""
+def _namespaces() -> Iterator[str]:
     yield "## Namespaces"
     yield ""
     yield from _table(
@@ -183,6 +176,60 @@ def _lines() -> Iterator[str]:
             for wire in (wire_type(TagType(code, 80 if code is Code.STRING else 0)),)
         ),
     )
+
+
+def _events() -> Iterator[str]:
+    yield "## Events"
+    yield ""
+    yield "Each kind of event in the journal has a type below CellEventType, with a property for"
+    yield "each field; alarms are conditions (ExclusiveLevelAlarmType, DiscreteAlarmType), and who"
+    yield "connects, writes or calls is told by the standard's audit events."
+    yield ""
+    yield from _table(
+        ("Type", "Severity", "Message", "Properties"),
+        (
+            (
+                f"{kind.type_name} `i={ids.type_numbers()[kind.type_name]}`",
+                kind.severity,
+                f"`{kind.message}`",
+                ", ".join(event_types.property_names(kind.event)),
+            )
+            for kind in event_types.KINDS
+        ),
+    )
+
+
+def _work_orders() -> Iterator[str]:
+    yield "## Work orders"
+    yield ""
+    yield (
+        f"At most {mes_view.MAX_ORDERS} orders: those in work, then those that wait, then the "
+        f"newest ended ones. The newest {mes_view.MAX_UNITS} parts of each, and of all orders "
+        f"together at most {mes_view.MAX_UNITS_OF_ALL} parts: orders under way come first, then "
+        "the newest; an order whose parts do not fit any more shows none. "
+        "`RequestJobResponseByJobOrderID` reads orders and parts that are not shown from the "
+        "database."
+    )
+    yield ""
+    yield from _table(("Variable", "Type", "Meaning"), order_fields())
+    yield (
+        "Each order has the methods of `MES/WorkOrderControl` that ask for an order, without `Id`: "
+        "`MES/WorkOrders/<number>.Hold(Reason, Version)`. A method is one node, at the type of "
+        "orders."
+    )
+    yield ""
+
+
+def _lines() -> Iterator[str]:
+    yield "# OPC UA model"
+    yield ""
+    yield "<!-- Written by `make docs` from the code; do not edit. -->"
+    yield ""
+    yield _TREE
+    yield ""
+    yield _RULES
+    yield ""
+    yield from _namespaces()
     yield "## Answers to a write"
     yield ""
     yield from _table(
@@ -203,24 +250,8 @@ def _lines() -> Iterator[str]:
             for name, kind, _, text in variables((*figures.TASK, *figures.DEVICE))
         ),
     )
-    yield "## Work orders"
-    yield ""
-    yield (
-        f"At most {mes_view.MAX_ORDERS} orders: those in work, then those that wait, then the "
-        f"newest ended ones. The newest {mes_view.MAX_UNITS} parts of each, and of all orders "
-        f"together at most {mes_view.MAX_UNITS_OF_ALL} parts: orders under way come first, then "
-        "the newest; an order whose parts do not fit any more shows none. "
-        "`RequestJobResponseByJobOrderID` reads orders and parts that are not shown from the "
-        "database."
-    )
-    yield ""
-    yield from _table(("Variable", "Type", "Meaning"), order_fields())
-    yield (
-        "Each order has the methods of `MES/WorkOrderControl` that ask for an order, without `Id`: "
-        "`MES/WorkOrders/<number>.Hold(Reason, Version)`. A method is one node, at the type of "
-        "orders."
-    )
-    yield ""
+    yield from _events()
+    yield from _work_orders()
     yield from _job_orders()
     yield "## Structures"
     yield ""

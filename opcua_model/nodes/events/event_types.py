@@ -101,6 +101,12 @@ def own_fields(event: Event) -> dict[Path, ua.Variant]:
     return found
 
 
+def property_names(event: type[Event]) -> list[str]:
+    """What the event's type has beside what every event of a cell has."""
+    fields = msgspec.structs.fields(event)
+    return [_title(field.name) for field in fields if field.name not in _HEAD]
+
+
 def add_event_types(builder: Builder) -> None:
     """Make the nodes of the types, below BaseEventType."""
     base = type_id(BASE)

@@ -9,20 +9,28 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from cellwright.io.messages import ModeChanged
 from cellwright.io.timing.clock import MonotonicClock
+from cellwright.mes.history.append import append, register
+from cellwright.mes.history.batch import Batch, Kind
+from cellwright.mes.kernel.store import Store
+from cellwright.mes.service.catalogue import open_store
 from cellwright.opcua_model.security.users import add_user
 from cellwright.opcua_model.server import CellServer
 from cellwright.runtime.cli import main
 from support.opcua_events import Journal, change
 from support.opcua_support import START_UTC_NS, FakeScan, ImageBench, cell_plan
 
+NOON_NS = int(datetime(2026, 3, 14, 12, tzinfo=UTC).timestamp()) * 10**9
+SPAN = ("--from", "2026-03-14T12:00:00+00:00", "--to", "2026-03-14T12:01:00+00:00")
 RECIPE = "ns=4;s=BladeMarking.IO.Memory.recipe"
 START = "/Objects/Controller/Resources/PLC1/MethodSet/Start"
 
@@ -58,12 +66,30 @@ def _own(text: str) -> Iterator[str]:
             yield line
 
 
+def record(store: Store, tag: str, type_: str, values: list[int]) -> None:
+    """A value a second from noon on."""
+    with store.session() as session:
+        keys = register(session, "BladeMarking", [(tag, type_, Kind.INTEGER)])
+        count = len(values)
+        batch = Batch(
+            np.full(count, keys[tag, type_], np.uint32),
+            np.full(count, Kind.INTEGER, np.uint8),
+            np.array([NOON_NS + number * 10**9 for number in range(count)], np.int64),
+            np.zeros(count, np.uint32),
+            np.array(values, np.int64).view(np.uint64),
+            [],
+        )
+        append(session, "BladeMarking", [batch])
+
+
 @contextmanager
 def serving(folder: Path) -> Iterator[Served]:
     add_user(folder / "users.yaml", "op", "operator-1", ["Operator"])
     password = folder / "password"
     password.write_text("operator-1\n")
-    plan = cell_plan(folder, anonymous="read", alarms=2)
+    plan = cell_plan(folder, anonymous="read", alarms=2, history=("recipe",))
+    store = open_store(f"sqlite:///{folder / 'mes.db'}", secrets=folder / "keys")
+    record(store, "recipe", "INT", [1, 2, 3, 4])
     image = ImageBench(plan)
     Journal(Path(plan.data)).writer.close()
     image.set("air_pressure", 6.5)
@@ -72,7 +98,7 @@ def serving(folder: Path) -> Iterator[Served]:
 
     async def serve() -> None:
         server = CellServer(
-            image.image, FakeScan(image), None, pki=folder / "pki", clock=MonotonicClock()
+            image.image, FakeScan(image), store, pki=folder / "pki", clock=MonotonicClock()
         )
         await server.start()
         urls.append(f"opc.tcp://127.0.0.1:{server.port}")
@@ -230,3 +256,28 @@ def test_a_wrong_password_is_told(served: Served, tmp_path: Path) -> None:
     wrong: Any = Served(served.url, served.image, tmp_path / "wrong")
     wrong.password.write_text("wrong")
     assert "name or password is wrong" in wrong.type("read", RECIPE, code=1).stderr
+
+
+def test_history_shows_values_and_aggregates(served: Served) -> None:
+    shown = served.type("history", RECIPE, *SPAN).stdout.splitlines()
+    assert shown == [f"2026-03-14T12:00:0{n}.000Z  {n + 1}" for n in range(4)]
+    assert len(served.type("history", RECIPE, *SPAN, "--limit", "2").stdout.splitlines()) == 2
+    lines = served.type("history", RECIPE, *SPAN, "--csv").stdout.splitlines()
+    assert lines[:2] == ["time,value,status", "2026-03-14T12:00:00.000Z,1,Good"]
+    least = served.type("history", RECIPE, *SPAN, "--aggregate", "maximum", "--interval", "2")
+    assert [line.split()[1] for line in least.stdout.splitlines()[:2]] == ["2", "4"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        ((RECIPE, "--from", "yesterday"), 2, "is no time"),
+        ((RECIPE, *SPAN[2:], "--from", "2026-03-15"), 2, "is not before"),
+        ((RECIPE, *SPAN, "--aggregate", "median"), 2, "they are Average, TimeAverage"),
+        (("ns=4;s=BladeMarking.IO.Memory.label", *SPAN), 1, "the server keeps no history"),
+    ],
+)
+def test_history_that_cannot_be_had_is_told(
+    served: Served, words: tuple[str, ...], code: int, complaint: str
+) -> None:
+    assert complaint in served.type("history", *words, code=code).stderr

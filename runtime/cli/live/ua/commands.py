@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from cellwright.runtime.cli.common import (
     ValueArgument,
     fail,
 )
+from cellwright.runtime.cli.live.ua import history as past
 from cellwright.runtime.cli.live.ua import nodes, places, streams
 from cellwright.runtime.cli.live.ua.connection import Connect, connected
 from cellwright.runtime.cli.running import attached
@@ -217,3 +219,27 @@ async def events(
     """Show events and alarms as they come, until interrupted. Default: all of the server."""
     found = await places.found(client, node, plan)
     await streams.events(client, found, severity, count, as_json=as_json)
+
+
+@_command()
+async def history(
+    client: Client,
+    plan: Plan | None,
+    node: NodeArgument,
+    *,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Local time, 2026-11-30T14:00. Default: an hour.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Default: now.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="At most; 0: all.")] = 0,
+    aggregate: Annotated[
+        str | None, typer.Option("--aggregate", help="Average, Minimum, Maximum, Count, ...")
+    ] = None,
+    interval: Annotated[float, typer.Option("--interval", min=0.001, help="Its seconds.")] = 60.0,
+    as_csv: Annotated[bool, typer.Option("--csv", help="For a spreadsheet.")] = False,
+) -> None:
+    """Show values that the server has kept, or aggregates of them."""
+    span = past.span_of(start, end, datetime.now(UTC))
+    found = await places.found(client, node, plan)
+    wanted = None if aggregate is None else (aggregate, interval)
+    await past.history(client, found, span, limit, aggregate=wanted, as_csv=as_csv)
