@@ -95,9 +95,11 @@ def test_each_table_is_in_one_group_of_its_class_or_is_kept() -> None:
     ]  # fmt: skip
     for table, root in grouped:
         assert table.retention == root.retention, table
+    others = {Retention.FOREVER, Retention.HISTORY, Retention.WORKING}
+    assert set(Retention) == retention.YEARS.keys() | others
     expected = {
         mapper.class_ for mapper in Base.registry.mappers
-        if mapper.class_.retention not in (Retention.FOREVER, Retention.WORKING)
+        if mapper.class_.retention in retention.YEARS
     }  # fmt: skip
     assert {table for table, _ in grouped} == expected
     assert len(grouped) == len(expected)
