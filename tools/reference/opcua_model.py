@@ -40,6 +40,10 @@ Objects
 └ IO/{Inputs,Outputs,Memory}/<device or owner>/<tag>
 ```"""
 
+_ORDER_METHODS = """\
+Each order has the methods of `MES/WorkOrderControl` that ask for an order, without `Id`: \
+`MES/WorkOrders/<number>.Hold(Reason, Version)`. A method is one node, at the type of orders."""
+
 _RULES = """\
 - A NodeId spells the path below the cell: `ns=4;s=<Cell>.IO.Inputs.remote_io.part_present`,
   `ns=3;s=<Cell>.Status.State`. It is never given to something else.
@@ -215,12 +219,7 @@ def _lines() -> Iterator[str]:
     )
     yield ""
     yield from _table(("Variable", "Type", "Meaning"), order_fields())
-    yield (
-        "Each order has the methods of `MES/WorkOrderControl` that ask for an order, without `Id`: "
-        "`MES/WorkOrders/<number>.Hold(Reason, Version)`. A method is one node, at the type of "
-        "orders."
-    )
-    yield ""
+    yield from (_ORDER_METHODS, "")
     yield from _job_orders()
     yield "## Structures"
     yield ""
