@@ -113,9 +113,11 @@ class TagPaths:
                 if tag is not None and tag.direction in FOLDERS and self.path(tag) == path:
                     return tag
         elif namespace == CELL and path.startswith(self._system):
-            tag = self._named(SYSTEM_PREFIX + path[len(self._system) :])
-            if tag is not None and tag.direction is Direction.SYSTEM:
-                return tag
+            rest = path[len(self._system) :]
+            for wanted in (SYSTEM_PREFIX + rest, rest):
+                tag = self._named(wanted)
+                if tag is not None and tag.direction is Direction.SYSTEM:
+                    return tag
         return None
 
     def _named(self, wanted: str) -> Tag | None:

@@ -15,9 +15,12 @@ import pytest
 
 from cellwright.io.plan import Plan
 from cellwright.opcua_model.model import described, write_nodeset
+from cellwright.runtime.config import compile_file
 from support.node_peer import run_script
 from support.nodeset_facts import facts
 from support.opcua_support import cell_plan
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +99,16 @@ def test_the_document_names_its_models_and_says_what_it_holds(plan: Plan) -> Non
         field.attrib["Name"]: field.attrib for field in structure.iter() if "Name" in field.attrib
     }
     assert fields["StartTime"] == {"Name": "StartTime", "DataType": "i=13", "IsOptional": "true"}
+
+
+def test_no_reference_of_the_blade_cell_leads_nowhere(tmp_path: Path) -> None:
+    plan = compile_file(ROOT / "examples/blade_marking/cell.yaml", data=tmp_path)
+    assert any(tag.name.startswith("alarm.") for tag in plan.tags)  # system tags without "sys."
+    space = described(plan)
+    nowhere = {
+        f"{node_id.to_string()} -> {item.NodeId.to_string()}"
+        for node_id in list(space.keys())
+        for item in space[node_id].references
+        if item.NodeId not in space
+    }
+    assert not nowhere

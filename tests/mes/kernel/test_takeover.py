@@ -253,6 +253,10 @@ def _search(store: Store, words: str, scope: Scope | None = None) -> int:
         return len(session.scalars(statement).all())
 
 
+LATER = {"signature_demand", "retention_clock", "history_tag", "history_chunk", "history_thinned"}
+"""Tables of revisions after the one that the test goes down to; they are empty here."""
+
+
 def test_the_audit_of_all_tenants_can_be_searched_and_proven_after_going_down_and_up(first_form):
     store, other = open_store(first_form), Scope(2, 2)
     add_tenant(store, 2, fill=False)
@@ -275,7 +279,7 @@ def test_the_audit_of_all_tenants_can_be_searched_and_proven_after_going_down_an
             move(migration_config(connection), revision)
         after = _rows(first_form)
         assert {row["level"] for row in after["audit_tile"]} == {0}
-        for table in before.keys() - {"audit_tile", "signature_demand", "retention_clock"}:
+        for table in before.keys() - {"audit_tile"} - LATER:
             if not table.startswith("audit_search"):
                 assert after[table] == before[table], table
     for scope in (Scope(), other):
