@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from cellwright.io.messages import AcknowledgeAlarm
 from support.node_peer import run_peer
+from support.opcua_events import change
 
 pytestmark = [pytest.mark.peer, pytest.mark.asyncio(loop_scope="session")]
 
@@ -49,3 +51,32 @@ async def test_a_foreign_client_without_the_password_is_refused(
         node_modules, cell.url, tmp_path, command="login", user=user, password=password
     )
     assert "BadUserAccessDenied" in report["error"]
+
+
+async def test_a_foreign_client_hears_of_alarms_and_acknowledges_one(
+    make_cell: Any, node_modules: Path, tmp_path: Path
+) -> None:
+    came = change("pressure.high", "NORMAL", "UNACKNOWLEDGED", value=6.5)
+    async with make_cell(alarms=2, told=[came]) as cell:
+        report = await run_peer(
+            node_modules, cell.url, tmp_path, command="alarms", user="op", password="operator-1"
+        )
+        assert "error" not in report, report
+        assert report["refresh"] == "Good"
+        assert report["types"] == ["ns=0;i=2787", "ns=0;i=9482", "ns=0;i=2788"]
+        assert report["first"] == {
+            "condition": "ns=3;s=BladeMarking.Alarms.pressure.high",
+            "name": "pressure.high",
+            "message": "Air pressure too high",
+            "severity": 500,
+            "active": True,
+            "acked": False,
+            "retain": True,
+        }
+        assert report["acknowledged"] == "Good"
+        assert {"ActiveState", "AckedState", "ShelvingState", "HighLimit"} <= set(report["below"])
+        assert report["active"] is True
+        [command] = cell.scan.received
+        assert command == AcknowledgeAlarm(
+            alarm="pressure.high", actor="op", reason="seen by the peer"
+        )

@@ -184,7 +184,68 @@ async function partsOf(session, jobOrderId, count) {
   return null;
 }
 
+// Subscribes to alarms, asks how things stand, acknowledges the first one, and reads its nodes.
+async function alarms(session) {
+  const names = ["EventId", "EventType", "Message", "Severity", "SourceName", "ConditionName",
+    "ActiveState.Id", "AckedState.Id", "Retain", "BranchId"];
+  const filter = opcua.constructEventFilter(names);
+  const condition = { attributeId: AttributeIds.NodeId, typeDefinitionId: "i=2782", browsePath: [] };
+  filter.selectClauses.push(new opcua.SimpleAttributeOperand(condition));
+  const subscription = await session.createSubscription2({
+    requestedPublishingInterval: 50, requestedLifetimeCount: 1000, requestedMaxKeepAliveCount: 10,
+    maxNotificationsPerPublish: 0, publishingEnabled: true, priority: 0,
+  });
+  const heard = [];
+  const item = ClientMonitoredItem.create(
+    subscription,
+    { nodeId: "i=2253", attributeId: AttributeIds.EventNotifier },
+    { samplingInterval: 0, queueSize: 1000, discardOldest: true, filter },
+    TimestampsToReturn.Both);
+  const refreshed = new Promise((resolve) => {
+    item.on("changed", (fields) => {
+      const event = Object.fromEntries([...names, "ConditionId"].map((name, index) => [
+        name, fields[index].value]));
+      heard.push(event);
+      if (event.EventType.toString() === "ns=0;i=2788") {
+        resolve();
+      }
+    });
+  });
+  await new Promise((resolve) => { item.on("initialized", resolve); });
+  const refresh = await session.call({
+    objectId: "i=2782", methodId: "i=3875",
+    inputArguments: [{ dataType: DataType.UInt32, value: subscription.subscriptionId }],
+  });
+  await Promise.race([refreshed, pause(15000)]);
+  const standing = heard.filter((event) => event.ConditionName);
+  const [first] = standing;
+  const acknowledged = await session.call({
+    objectId: first.ConditionId, methodId: "i=9111",
+    inputArguments: [
+      { dataType: DataType.ByteString, value: first.EventId },
+      { dataType: DataType.LocalizedText, value: { text: "seen by the peer" } },
+    ],
+  });
+  const below = await session.browse(first.ConditionId);
+  const active = await session.read({
+    nodeId: `${first.ConditionId.toString()}/ActiveState/Id`, attributeId: AttributeIds.Value });
+  await subscription.terminate();
+  return {
+    refresh: refresh.statusCode.name,
+    types: heard.map((event) => event.EventType.toString()),
+    first: {
+      condition: first.ConditionId.toString(), name: first.ConditionName,
+      message: first.Message.text, severity: first.Severity,
+      active: first["ActiveState.Id"], acked: first["AckedState.Id"], retain: first.Retain,
+    },
+    acknowledged: acknowledged.statusCode.name,
+    below: below.references.map((reference) => reference.browseName.name),
+    active: active.value.value,
+  };
+}
+
 const commands = {
+  alarms,
   async produce(session) {
     const tree = await readAll(session);
     const watched = await subscribe(session);
