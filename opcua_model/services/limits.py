@@ -52,6 +52,12 @@ MAX_HISTORY_READS: Final = 20
 MAX_SUBSCRIPTIONS: Final = 1_000
 MAX_SUBSCRIPTIONS_PER_SESSION: Final = 50
 MAX_ITEMS_PER_SUBSCRIPTION: Final = 100_000
+MAX_SUBSCRIPTIONS_PER_USER: Final = 200
+MAX_SUBSCRIPTIONS_ANONYMOUS: Final = 10
+"""Of one session without a user."""
+MAX_ITEMS_PER_USER: Final = 500_000
+MAX_ITEMS_ANONYMOUS: Final = 50_000
+"""Of one session without a user, in all its subscriptions."""
 MAX_QUEUE_SIZE: Final = 10_000
 MAX_KEPT_BYTES: Final = 64 * 1024 * 1024
 """Of sent messages that all subscriptions keep until they are acknowledged; each has its share."""

@@ -29,6 +29,7 @@ from cellwright.opcua_model.security.admission import (
     may_be_anonymous,
 )
 from cellwright.opcua_model.services import limits
+from cellwright.opcua_model.services.subscriptions import shares
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -284,3 +285,37 @@ async def test_who_does_not_even_read_that_it_is_closed_is_gone_all_the_same(
             await asyncio.sleep(0.02)
     protocol.transport.abort()
     protocol._callbackmap.clear()
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_session_without_a_user_gets_less(
+    cell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = shares.Share(2, 3), shares.Share(3, 5)
+    monkeypatch.setattr(shares, "NAMELESS", small)
+    monkeypatch.setattr(shares, "NAMED", large)
+    for user, share in ((None, small), ("planner", large)):
+        async with cell.client(user) as client, cell.client(user) as other:
+            subscriptions = [
+                await client.create_subscription(1000, Deaf()) for _ in range(share.subscriptions)
+            ]
+            with pytest.raises(ua.uaerrors.BadTooManySubscriptions):
+                await client.create_subscription(1000, Deaf())
+            if user is None:  # each session for itself
+                await (await other.create_subscription(1000, Deaf())).delete()
+            else:
+                with pytest.raises(ua.uaerrors.BadTooManySubscriptions):
+                    await other.create_subscription(1000, Deaf())
+            node = client.get_node(ua.NodeId(ua.ObjectIds.Server_ServerStatus_State))
+            made = await subscriptions[0].subscribe_data_change([node] * (share.items + 2))
+            codes = [each.name if isinstance(each, ua.StatusCode) else "Good" for each in made]
+            assert codes == ["Good"] * share.items + ["BadTooManyMonitoredItems"] * 2
+            refused = await subscriptions[1].subscribe_data_change([node])
+            assert refused[0].name == "BadTooManyMonitoredItems"
+            for subscription in subscriptions:
+                await subscription.delete()
+
+
+class Deaf:
+    def datachange_notification(self, node: Any, value: Any, data: Any) -> None:
+        """Nobody listens."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +12,13 @@ from asyncua.common.utils import ServiceError
 from asyncua.server.address_space import AddressSpace
 from asyncua.server.subscription_service import SubscriptionService
 
+from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.events.record import EventRecord
 from cellwright.opcua_model.events.types import EventTypes
 from cellwright.opcua_model.security.access import AUDITORS
 from cellwright.opcua_model.services import limits
+from cellwright.opcua_model.services.subscriptions import shares
 from cellwright.opcua_model.services.subscriptions.event_items import Budget
 from cellwright.opcua_model.services.subscriptions.subscription import CellSubscription
 from cellwright.opcua_model.services.subscriptions.tag_items import body_buffer
@@ -46,6 +49,7 @@ class CellSubscriptionService(SubscriptionService):
         if (
             len(self.subscriptions) >= limits.MAX_SUBSCRIPTIONS
             or len(self.of_session(session_id)) >= limits.MAX_SUBSCRIPTIONS_PER_SESSION
+            or not self._left(session_id).subscriptions
         ):
             raise ServiceError(ua.StatusCodes.BadTooManySubscriptions)
         result = ua.CreateSubscriptionResult()
@@ -80,6 +84,32 @@ class CellSubscriptionService(SubscriptionService):
         self.subscriptions[number] = subscription
         await subscription.start()
         return result
+
+    async def create_monitored_items(
+        self, params: ua.CreateMonitoredItemsParameters
+    ) -> list[ua.MonitoredItemCreateResult]:
+        """Make as many as the user may have; those beyond are refused one by one."""
+        wanted = params.ItemsToCreate
+        subscription = self.subscriptions.get(params.SubscriptionId)
+        room = len(wanted)
+        if isinstance(subscription, CellSubscription):
+            room = min(room, self._left(subscription.session_id).items)
+        made: list[ua.MonitoredItemCreateResult] = []
+        if room or not wanted:
+            allowed = dataclasses.replace(params, ItemsToCreate=wanted[:room])
+            made = list(await super().create_monitored_items(allowed))
+        beyond = status_code(ua.StatusCodes.BadTooManyMonitoredItems)
+        refused = [ua.MonitoredItemCreateResult(StatusCode=beyond) for _ in wanted[room:]]
+        return made + refused
+
+    def _left(self, session_id: ua.NodeId) -> shares.Share:
+        """What the user of a session may still have."""
+        server: Any = self.iserver
+        sessions = () if server is None else server.sessions
+        for session in sessions:
+            if session.session_id == session_id:
+                return shares.left(session, sessions, self.of_session)
+        return shares.NAMED
 
     def modify_subscription(
         self, params: ua.ModifySubscriptionParameters
