@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives import hashes
 
 from cellwright.io.files.replace import replace_file
 from cellwright.opcua_model.errors import CertificateError
+from cellwright.opcua_model.security.addresses import Names
 from cellwright.opcua_model.security.certificate import own_certificate
 from cellwright.runtime.cli.common import fail
 from cellwright.runtime.cli.live.ua.words import explained
@@ -81,6 +82,8 @@ async def connected(how: Connect) -> AsyncIterator[Client]:
             yield client
     except ua.UaError as error:
         fail(explained(error, how.url, own_file()))
+    except BrokenPipeError:
+        raise  # whoever reads what is printed has had enough
     except (TimeoutError, ConnectionError, socket.gaierror) as error:
         why = str(error) or "timeout"
         fail(f"{how.url}: no answer ({why}); is the server running and the port right?")
@@ -114,7 +117,8 @@ async def _secure(client: Client, how: Connect) -> None:
     server = x509.load_der_x509_certificate(endpoint.ServerCertificate)
     _known(how, server, endpoint.ServerCertificate)
     try:
-        own_certificate(home(), application_uri(), "cellwright ua", time.time_ns())
+        names = Names((socket.gethostname(),), ())
+        own_certificate(home(), application_uri(), "cellwright ua", time.time_ns(), names)
     except CertificateError as error:
         fail(str(error))
     await client.set_security(

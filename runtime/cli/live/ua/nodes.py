@@ -61,7 +61,8 @@ def _facts(each: Seen) -> dict[str, Any]:
 
 
 async def _below(client: Client, node: Node, depth: int, most: int) -> AsyncIterator[Seen]:
-    children = await node.get_children_descriptions()
+    found = await node.get_children_descriptions()
+    children = list({each.NodeId: each for each in found}.values())  # by two references, once
     variables = [each for each in children if each.NodeClass == ua.NodeClass.Variable]
     values = await _values(client, [each.NodeId for each in variables])
     for child in children:
