@@ -26,6 +26,7 @@ from cellwright.opcua_model.address_space.builder import Builder
 from cellwright.opcua_model.address_space.tag_values import TagValues
 from cellwright.opcua_model.address_space.values import utc_datetime
 from cellwright.opcua_model.errors import CertificateError, ModelError
+from cellwright.opcua_model.events.types import EventTypes
 from cellwright.opcua_model.isa95 import structures
 from cellwright.opcua_model.isa95.mes_users import MesAuthenticator, MesUsers
 from cellwright.opcua_model.isa95.mes_view import MesState, MesStore, MesView
@@ -211,6 +212,8 @@ class CellServer:
                 self.refresh_mes,
             ),
         )
+        self._history.events = self._events
+        self._history.types = EventTypes(internal.aspace)
         self._events.methods(internal.methods, self._commands, server_methods.find)
         self._build_roles(builder)
         self._diagnostics = Diagnostics(self._image, model.nodes)

@@ -129,9 +129,9 @@ class Builder:
         return self._object(node_id, name, namespace=namespace)
 
     def notifier(self, node_id: ua.NodeId) -> None:
-        """Let clients subscribe to events at an Object (OPC 10000-3, 5.5.1)."""
+        """Let clients subscribe to events at an Object, and read past ones (OPC 10000-3, 8.59)."""
         self.space[node_id].attributes[_A.EventNotifier] = self.constant(
-            _A.EventNotifier, 1, ua.VariantType.Byte
+            _A.EventNotifier, 5, ua.VariantType.Byte
         )
 
     def variable(

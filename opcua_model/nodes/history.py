@@ -24,7 +24,7 @@ _AGGREGATES_TYPE: Final = standard(_ID.AggregateConfigurationType)
 _CONFIGURED: Final = standard(_ID.HasHistoricalConfiguration)
 _CAPABILITIES: Final[dict[str, bool]] = {
     "AccessHistoryDataCapability": True,
-    "AccessHistoryEventsCapability": False,
+    "AccessHistoryEventsCapability": True,
     "InsertDataCapability": False,
     "ReplaceDataCapability": False,
     "UpdateDataCapability": False,
@@ -52,7 +52,7 @@ def add_history_nodes(builder: Builder) -> None:
     """Once, before the tags are asked for."""
     for name, able in _CAPABILITIES.items():
         _set(builder, f"{_BASE}_{name}", ua.Variant(able, _T.Boolean))
-    for name, most in (("Data", limits.MAX_HISTORY_VALUES), ("Event", 0)):
+    for name, most in (("Data", limits.MAX_HISTORY_VALUES), ("Event", limits.MAX_HISTORY_EVENTS)):
         _set(builder, f"{_BASE}_MaxReturn{name}Values", ua.Variant(most, _T.UInt32))
     base = "Server_ServerCapabilities"
     name = f"{base}_OperationLimits_MaxNodesPerHistoryReadData"

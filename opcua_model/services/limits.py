@@ -44,6 +44,8 @@ MAX_HISTORY_VALUES: Final = 10_000
 """Of one node in one answer; the rest has a continuation point. Also moments of ReadAtTime."""
 MAX_HISTORY_VALUES_PER_CALL: Final = 50_000
 """Of all nodes of one answer together."""
+MAX_HISTORY_EVENTS: Final = 1_000
+"""Of one node in one answer; a page of the journal may bring some more."""
 MAX_HISTORY_CONTINUATION_POINTS: Final = 100
 """Of one session."""
 HISTORY_THREADS: Final = 2

@@ -26,7 +26,7 @@ from cryptography.exceptions import InvalidSignature
 
 from cellwright.opcua_model.address_space.ids import status_code
 from cellwright.opcua_model.security import checks
-from cellwright.opcua_model.security.access import SERVICES
+from cellwright.opcua_model.security.access import AUDITORS, SERVICES
 from cellwright.opcua_model.security.addresses import plain
 from cellwright.opcua_model.security.admission import Stage
 from cellwright.opcua_model.security.audit import Step
@@ -416,7 +416,10 @@ class CellProcessor(UaProcessor):
         self, session: CellSession, requesthdr: Any, seqhdr: Any, body: Buffer
     ) -> None:
         results = await self.cell.history.read(
-            body, session.history_points, self.cell.aspace.__contains__
+            body,
+            session.history_points,
+            self.cell.aspace.__contains__,
+            auditor=session.caller.user.may(AUDITORS),
         )
         self._send_encoded(requesthdr, seqhdr, ua.HistoryReadResponse(), results)
 

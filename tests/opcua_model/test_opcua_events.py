@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from asyncua import ua
+from asyncua import Client, ua
 from asyncua.ua import ObjectIds as O
 
 from cellwright.io.messages import (
@@ -27,6 +28,7 @@ from cellwright.opcua_model.address_space.ids import cell_id, standard, type_id
 from support.opcua_events import Ear, Journal, add_item, call, change, listen
 from support.opcua_support import START_UTC_NS
 
+NEVER = ua.DateTime(1601, 1, 1, tzinfo=UTC)
 HIGH = cell_id("BladeMarking.Alarms.pressure.high")
 DOOR = cell_id("BladeMarking.Alarms.door_1")
 
@@ -380,3 +382,76 @@ async def test_alarms_are_what_they_were_after_a_restart(make_cell: Any) -> None
             ua.Variant(ua.LocalizedText(), ua.VariantType.LocalizedText),
         )
         assert status == "Good"
+
+
+async def read_past(client: Client, ear: Ear, node: ua.NodeId, **more: Any) -> Any:
+    """The result of one HistoryRead of events, its fields as plain values."""
+    details = ua.ReadEventDetails(
+        NumValuesPerNode=ua.Counter(more.get("most", 0)),
+        StartTime=more.get("start", ua.DateTime(2000, 1, 1, tzinfo=UTC)),
+        EndTime=more.get("end", ua.DateTime(2100, 1, 1, tzinfo=UTC)),
+        Filter=more.get("filter", ear.filter()),
+    )
+    wanted = ua.HistoryReadValueId(NodeId=node)
+    wanted.ContinuationPoint = more.get("point")
+    params = ua.HistoryReadParameters(
+        details, ua.TimestampsToReturn.Source, False, NodesToRead=[wanted]
+    )
+    [result] = await client.uaclient.history_read(params)
+    return result
+
+
+def told_of(result: Any) -> list[Any]:
+    return [
+        [each.Value.Text if isinstance(each.Value, ua.LocalizedText) else each.Value
+         for each in event.EventFields]
+        for event in result.HistoryData.Events
+    ]  # fmt: skip
+
+
+async def test_past_events_are_read_back_with_the_ids_that_they_had(make_cell: Any) -> None:
+    modes = [
+        ModeChanged(task="runtime", utc_ns=START_UTC_NS, old=str(n), new="x", actor="", reason="")
+        for n in range(1200)
+    ]
+    audit = TagWritten(
+        task="runtime", utc_ns=START_UTC_NS, tag="recipe", old=1, new=2, actor="op", reason=""
+    )
+    told = [change("pressure.high", "NORMAL", "UNACKNOWLEDGED", value=6.5), *modes, audit]
+    server = standard(O.Server)
+    async with make_cell(alarms=1, told=told) as cell, cell.client() as client:
+        ear = Ear((("Message",), ("EventId",), ("ActiveState", "Id")))
+        first = await read_past(client, ear, server)
+        events = told_of(first)
+        assert events[0][0] == "Air pressure too high"
+        assert (events[0][2], events[0][3]) == (True, HIGH)
+        assert len(events) >= 1000
+        rest = await read_past(client, ear, server, point=first.ContinuationPoint)
+        assert not rest.ContinuationPoint
+        texts = [event[0] for event in events + told_of(rest)]
+        assert texts[1:1201] == [f"{n} -> x" for n in range(1200)]
+        assert texts[1201:] == ["recipe: 1 -> 2"]  # audit events are for administrators
+        again = await read_past(client, ear, server, most=2, start=ua.DateTime(2000, 1, 1))
+        assert told_of(again) == events[:2]
+        late = ua.DateTime(2100, 1, 1, tzinfo=UTC)
+        back = await read_past(client, ear, server, most=1, start=NEVER, end=late)
+        assert told_of(back)[0][0] == "recipe: 1 -> 2"
+        async with cell.client("chief") as chief:
+            whole = await read_past(chief, ear, server, most=5000, start=NEVER, end=late)
+            kinds = [event[0] for event in told_of(whole)]
+            assert "recipe written" in kinds
+        alarms = await read_past(client, ear, cell_id("BladeMarking.Alarms"))
+        assert [event[3] for event in told_of(alarms)] == [HIGH]
+        for node, code in (
+            (cell_id("BladeMarking.Status"), "BadHistoryOperationUnsupported"),
+            (cell_id("nowhere"), "BadNodeIdUnknown"),
+        ):
+            assert (await read_past(client, ear, node)).StatusCode.name == code
+        empty = await read_past(client, ear, server, end=ua.DateTime(2001, 1, 1, tzinfo=UTC))
+        assert empty.StatusCode.name == "GoodNoData"
+        wrong = await read_past(client, ear, server, point=b"x" * 16)
+        assert wrong.StatusCode.name == "BadContinuationPointInvalid"
+        no_filter = await read_past(client, ear, server, filter=ua.EventFilter())
+        assert no_filter.StatusCode.name == "BadEventFilterInvalid"
+        open_end = await read_past(client, ear, server, start=NEVER, end=NEVER)
+        assert open_end.StatusCode.name == "BadInvalidTimestampArgument"

@@ -16,13 +16,15 @@ import structlog
 from asyncua import ua
 
 from cellwright.io.image import RingError
-from cellwright.io.journal.journal import JOURNAL_FILE
+from cellwright.io.journal.journal import JOURNAL_FILE, JournalError, JournalReader, Search
 from cellwright.io.messages import (
     AccessAudited,
     AlarmChanged,
     AlarmCommented,
     AnyEvent,
+    MessageError,
     TagWritten,
+    decode_event,
     encode,
 )
 from cellwright.io.plan import Plan
@@ -40,7 +42,7 @@ from cellwright.opcua_model.nodes.events.condition_methods import ConditionMetho
 from cellwright.opcua_model.nodes.events.condition_nodes import ConditionNodes
 from cellwright.opcua_model.nodes.events.conditions import Condition, Place, rebuilt
 from cellwright.opcua_model.nodes.events.event_ids import EventIds
-from cellwright.opcua_model.nodes.events.journal_tail import JournalTail, Rows
+from cellwright.opcua_model.nodes.events.journal_tail import BATCH, JournalTail, Rows
 from cellwright.opcua_model.nodes.lazy_folder import LazyFolder
 from cellwright.opcua_model.services.command_sender import CommandSender
 from cellwright.opcua_model.services.methods import CellMethods
@@ -112,6 +114,34 @@ class CellEvents:
         """Follow the journal until it is cancelled."""
         await self._tail.run()
 
+    @property
+    def notifiers(self) -> frozenset[ua.NodeId]:
+        """Nodes that have a history of events."""
+        return self._notifiers | {cell_id(f"{self._plan.cell}.Alarms")}
+
+    def past(
+        self, span_ns: tuple[int, int], place: int | None, *, backward: bool
+    ) -> tuple[list[EventRecord], int | None]:
+        """Some events of a span and the place to go on from; see `EventSource`."""
+        search = Search(from_ns=span_ns[0], to_ns=span_ns[1])
+        try:
+            with JournalReader(Path(self._plan.data) / JOURNAL_FILE) as reader:
+                ids = EventIds(reader.identity)
+                if backward:
+                    rows = reader.newest(search, place, BATCH)
+                else:
+                    rows = reader.later(search, place or 0, BATCH)
+        except JournalError as error:
+            raise OSError(str(error)) from error
+        found: list[EventRecord] = []
+        for row in rows:
+            try:
+                event = decode_event(row.payload)
+            except MessageError:
+                continue  # it was told when it was read in order
+            found += self._records(ids.of(row.sequence), event, live=False)
+        return found, rows[-1].sequence if len(rows) == BATCH else None
+
     # --- nodes ------------------------------------------------------------------------------------
 
     def _place(self, path: str, name: str, shows: int, hears: frozenset[ua.NodeId]) -> Place:
@@ -166,13 +196,15 @@ class CellEvents:
             for record in self._records(self._ids.of(sequence), event):
                 self._emit(record)
 
-    def _records(self, event_id: bytes, event: AnyEvent) -> Iterator[EventRecord]:
+    def _records(
+        self, event_id: bytes, event: AnyEvent, *, live: bool = True
+    ) -> Iterator[EventRecord]:
         """What a row of the journal tells clients."""
         if isinstance(event, AccessAudited):
             yield self._audit.access(event_id, event)
             return
         if isinstance(event, AlarmChanged | AlarmCommented):
-            yield from self._of_alarm(event_id, event)
+            yield from self._of_alarm(event_id, event, live=live)
         if isinstance(event, TagWritten):
             tag = self._paths.tag_named(event.tag)
             if tag is not None:
@@ -192,11 +224,14 @@ class CellEvents:
             yield EventRecord(base.type, self._notifiers, fields)
 
     def _of_alarm(
-        self, event_id: bytes, event: AlarmChanged | AlarmCommented
+        self, event_id: bytes, event: AlarmChanged | AlarmCommented, *, live: bool
     ) -> Iterator[EventRecord]:
         condition = self._conditions.get(event.alarm)
         if condition is None:
             return  # an alarm that the cell's file does not have any more
+        if not live:
+            yield condition.then(event_id, event)
+            return
         if isinstance(event, AlarmChanged):
             yield condition.change(event_id, event)
         else:

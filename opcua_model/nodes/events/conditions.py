@@ -118,6 +118,15 @@ class Condition:
         self.comment = (event.text, at, event.actor)
         return self._told(event_id, at)
 
+    def then(self, event_id: bytes, event: AlarmChanged | AlarmCommented) -> EventRecord:
+        """What clients were told of an earlier change: the event alone says how it was then."""
+        was = Condition(self.rule, self.place)
+        was.begin()
+        if isinstance(event, AlarmCommented):
+            return was.note(event_id, event)
+        was.state, was.severity = _STATES[event.old], event.severity
+        return was.change(event_id, event)
+
     def record(self) -> EventRecord:
         """Its present state as an event: what a refresh tells."""
         return EventRecord(self.type, self.place.notifiers, self.fields, self.place.node_id)

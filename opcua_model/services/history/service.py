@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -27,9 +28,11 @@ from cellwright.mes.history.reading import tags
 from cellwright.mes.kernel.errors import MesError
 from cellwright.opcua_model.address_space import ranges
 from cellwright.opcua_model.address_space.ids import status_code
+from cellwright.opcua_model.events.types import EventTypes
 from cellwright.opcua_model.services import limits
-from cellwright.opcua_model.services.history import computed, raw, wire
+from cellwright.opcua_model.services.history import computed, events, raw, wire
 from cellwright.opcua_model.services.history.computed import AtTimeTask, Computer, ProcessedTask
+from cellwright.opcua_model.services.history.events import EventSource, EventTask
 from cellwright.opcua_model.services.history.raw import RawReader, RawTask
 
 _DEFAULT_ENCODINGS = (None, "", "Default Binary")
@@ -55,9 +58,9 @@ class HistoryPoints:
     """The continuation points of one session; beyond the bound the oldest give way."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[bytes, _Point] = OrderedDict()
+        self._held: OrderedDict[bytes, _Point | EventTask] = OrderedDict()
 
-    def put(self, point: _Point) -> bytes:
+    def put(self, point: _Point | EventTask) -> bytes:
         """Keep it and name it."""
         while len(self._held) >= limits.MAX_HISTORY_CONTINUATION_POINTS:
             self._held.popitem(last=False)
@@ -65,7 +68,7 @@ class HistoryPoints:
         self._held[name] = point
         return name
 
-    def take(self, name: bytes) -> _Point | None:
+    def take(self, name: bytes) -> _Point | EventTask | None:
         """What was kept under that name, once."""
         return self._held.pop(name, None)
 
@@ -94,6 +97,9 @@ class HistoryService:
         self._waiting = 0
         self._keys: dict[tuple[str, str], int] = {}
         self._once = LogOnce(structlog.get_logger(__name__))
+        self.events: EventSource | None = None
+        """Where past events come from; set while the server is put together."""
+        self.types: EventTypes | None = None
 
     @property
     def offered(self) -> bool:
@@ -105,12 +111,23 @@ class HistoryService:
         self._pool.shutdown(cancel_futures=True)
 
     async def read(
-        self, body: Buffer, points: HistoryPoints, exists: Callable[[ua.NodeId], bool]
+        self,
+        body: Buffer,
+        points: HistoryPoints,
+        exists: Callable[[ua.NodeId], bool],
+        *,
+        auditor: bool = False,
     ) -> bytes:
-        """The results of a request, as bytes behind its header. Raises ServiceError."""
+        """The results of a request, as bytes behind its header. Raises ServiceError.
+
+        ``auditor``: the user may read audit events.
+        """
         asked = wire.request(body)
         if asked.release:
             return wire.results(self._released(item, points) for item in asked.nodes)
+        if isinstance(asked.details, ua.ReadEventDetails):
+            jobs_ = self._event_jobs(asked, points, exists, auditor=auditor)
+            return await self._in_thread(partial(self._serve_events, jobs_, points))
         types = getattr(asked.details, "AggregateType", None)
         if types is not None and len(types) != len(asked.nodes):
             raise ServiceError(ua.StatusCodes.BadAggregateListMismatch)
@@ -124,15 +141,64 @@ class HistoryService:
             if job.code == ua.StatusCodes.BadHistoryOperationUnsupported:
                 job = job if exists(item.NodeId) else _Job(None, ua.StatusCodes.BadNodeIdUnknown)
             jobs.append(job)
+        return await self._in_thread(partial(self._serve, jobs, points))
+
+    async def _in_thread(self, work: Callable[[], bytes]) -> bytes:
         if self._waiting >= limits.MAX_HISTORY_READS:
             raise ServiceError(ua.StatusCodes.BadServerTooBusy)
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._pool, self._serve, jobs, points
-            )
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
             self._waiting -= 1
+
+    def _event_jobs(
+        self,
+        asked: wire.Asked,
+        points: HistoryPoints,
+        exists: Callable[[ua.NodeId], bool],
+        *,
+        auditor: bool,
+    ) -> list[EventTask | int]:
+        """For each node what is to be read, or the code of a refusal."""
+        jobs: list[EventTask | int] = []
+        for item in asked.nodes:
+            if item.ContinuationPoint:
+                held = points.take(bytes(item.ContinuationPoint))
+                known = isinstance(held, EventTask) and held.notifier == item.NodeId
+                bad = ua.StatusCodes.BadContinuationPointInvalid
+                jobs.append(held if known and isinstance(held, EventTask) else bad)
+            elif self.events is not None and item.NodeId in self.events.notifiers:
+                assert self.types is not None
+                jobs.append(events.task(item.NodeId, asked.details, self.types, auditor=auditor))
+            elif exists(item.NodeId):
+                jobs.append(ua.StatusCodes.BadHistoryOperationUnsupported)
+            else:
+                jobs.append(ua.StatusCodes.BadNodeIdUnknown)
+        return jobs
+
+    def _serve_events(self, jobs: list[EventTask | int], points: HistoryPoints) -> bytes:
+        """Runs in a thread."""
+        found = []
+        for job in jobs:
+            if isinstance(job, int) or self.events is None:
+                found.append(_bad(job if isinstance(job, int) else _AWAY))
+                continue
+            try:
+                data, count, left = events.page(self.events, job)
+            except OSError as error:
+                self._once.trouble(
+                    "events", "past events cannot be read", cause=str(error), error=str(error)
+                )
+                found.append(_bad(_AWAY))
+                continue
+            result = ua.HistoryReadResult(HistoryData=data)
+            if left is not None:
+                result.ContinuationPoint = ua.ByteString(points.put(left))
+            elif not count:
+                result.StatusCode = status_code(ua.StatusCodes.GoodNoData)
+            found.append(result)
+        return wire.results(found)
 
     @staticmethod
     def _released(item: ua.HistoryReadValueId, points: HistoryPoints) -> ua.HistoryReadResult:
@@ -145,7 +211,7 @@ class HistoryService:
         if not item.ContinuationPoint:
             return None
         point = points.take(bytes(item.ContinuationPoint))
-        if point is None or self._find(item.NodeId) is not point.tag:
+        if not isinstance(point, _Point) or self._find(item.NodeId) is not point.tag:
             return _Job(None, ua.StatusCodes.BadContinuationPointInvalid)
         return _Job(point)
 

@@ -46,6 +46,7 @@ _AT_TIME: Final = _encoding("ReadAtTimeDetails")
 _MOST_BYTES: Final = {
     _encoding("ReadRawModifiedDetails"): 64,
     _encoding("ReadProcessedDetails"): 64 * limits.MAX_NODES_PER_HISTORY_READ,
+    _encoding("ReadEventDetails"): 256 * 1024,
     _AT_TIME: 8 * limits.MAX_HISTORY_VALUES + 16,
 }
 """Of the details that are known here; more is not decoded."""
