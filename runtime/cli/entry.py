@@ -22,8 +22,11 @@ _LOST = 1
 def main() -> None:
     """Run the command line. Exits with its code, or 130 when interrupted before it began."""
     before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _leave)
+    try:
+        if before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _leave)
+    except KeyboardInterrupt:  # it came while the handler was put in its place
+        sys.exit(_INTERRUPTED)
     _prepare_streams()
     from cellwright.runtime.cli.main import app  # noqa: PLC0415  the slow part
 

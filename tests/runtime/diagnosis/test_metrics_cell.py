@@ -42,14 +42,17 @@ class Cell:
             connection.close()
 
     def command(self, *words: str) -> str:
-        return subprocess.run(
+        done = subprocess.run(
             [*CLI, *words],
             env=self.environment,
+            cwd=self.environment["CELLWRIGHT_RUN"],  # no other cell's folder is above it
             capture_output=True,
             text=True,
             timeout=DEADLINE_S,
-            check=True,
-        ).stdout
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 @pytest.fixture(scope="module")
