@@ -18,7 +18,15 @@ BEGIN = """
 import signal
 import cellwright.runtime.cli.entry as entry
 signal.signal(signal.SIGINT, signal.default_int_handler)
-print('begun', flush=True)
+put = signal.signal
+
+def told(*given):
+    before = put(*given)
+    signal.signal = put
+    print('begun', flush=True)  # an earlier interrupt finds Python's own handler
+    return before
+
+signal.signal = told
 entry.main()
 """
 """The command as a terminal starts it; what runs in the background ignores Ctrl-C by itself."""
